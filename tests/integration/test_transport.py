@@ -1,0 +1,466 @@
+"""One exchange over real sockets: sent once, read within bounds, and no secret in what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import shutil
+import ssl
+import subprocess
+import traceback
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from worker.cloud.signing import SigningKeys
+from worker.cloud.transport import MEGABYTE, Call, Connections, Transport
+from worker.core.calls import CallGroup
+from worker.errors import (
+    AuthFailed,
+    CloudError,
+    Forbidden,
+    SettingsError,
+    TerminalCloudError,
+    TransientCloudError,
+    UnexpectedReply,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+NOW = 1_768_465_800.0
+KEYS = SigningKeys("AKEXAMPLE0000000000A", "SKexample/0000000000000000000000000000AB", "STS-TOKEN-EXAMPLE")
+QUICK = Connections(connect_timeout=2, read_timeout=0.3, max_connections=4, ca_file="")
+METHODS = pytest.mark.parametrize("method", ["GET", "PUT"])
+
+
+@asynccontextmanager
+async def serving(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    """Let `handle` have each connection on loopback; yield the port, and end when all connections are closed."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await handle(reader, writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.create_task(serve(reader, writer)))
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls) as listener:
+        yield listener.sockets[0].getsockname()[1]
+        await asyncio.gather(*tasks)
+
+
+@dataclass
+class Server:
+    """Counts what reaches a raw socket; `answer` gets each request, numbered from 1, and None drops the connection."""
+
+    answer: Callable[[int, str], bytes | None]
+    trickle: float = 0.0
+    connections: int = 0
+    requests: list[str] = field(default_factory=list)
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read requests from one connection and answer them."""
+        self.connections += 1
+        while True:
+            self.requests.append(await self._read(reader))
+            answer = self.answer(len(self.requests), self.requests[-1])
+            if answer is not None:
+                await self._write(writer, answer)
+            if answer is None or b"Connection: close" in answer:
+                return
+
+    async def _read(self, reader: asyncio.StreamReader) -> str:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = [line.split(":")[1] for line in head.splitlines() if line.lower().startswith("content-length:")]
+        return head + (await reader.readexactly(int(length[0]) if length else 0)).decode()
+
+    async def _write(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
+        size = 1 if self.trickle else len(answer)
+        for start in range(0, len(answer), size):
+            writer.write(answer[start : start + size])
+            await writer.drain()
+            await asyncio.sleep(self.trickle)
+
+
+@asynccontextmanager
+async def listening(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Serve on loopback; yield the origin."""
+    async with serving(server.handle, tls) as port:
+        yield f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def silence(arrived: asyncio.Event | None = None) -> AsyncIterator[int]:
+    """Take connections and never say a word; yield the port, and set `arrived` when something comes."""
+
+    async def hold(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        if arrived is not None:
+            arrived.set()
+        await reader.read()
+
+    async with serving(hold) as port:
+        yield port
+
+
+def answer(body: bytes = b"{}", status: str = "200 OK", *headers: str) -> bytes:
+    """Return an answer on the wire."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def exchange(
+    origin: str, method: str = "GET", *, times: int = 1, connections: Connections = QUICK, keys: SigningKeys = KEYS
+) -> bytes:
+    """Make a call some times over one transport; return the last body."""
+    body = b""
+    async with Transport.open(connections, lambda: NOW) as transport:
+        for _ in range(times):
+            call = Call(
+                CallGroup.MEMBERS_PUT, method, origin, "/v1/x", "p1", (("a", "b c"),), b"{}" * (method == "PUT")
+            )
+            body = (await transport.exchange(call, keys)).body
+    return body
+
+
+async def failure(origin: str, method: str = "GET", **options: Any) -> CloudError:
+    """Make a call that is to fail; return its error."""
+    with pytest.raises(CloudError) as caught:
+        await exchange(origin, method, **options)
+    return caught.value
+
+
+class TestSentOnce:
+    """aiohttp sends a PUT or GET again by itself when the connection dies; the transport does not let it."""
+
+    @METHODS
+    async def test_on_a_fresh_connection(self, method: str) -> None:
+        """A server that reads the request and drops the connection sees exactly one."""
+        server = Server(lambda _number, _request: None)
+        async with listening(server) as origin:
+            error = await failure(origin, method)
+        assert len(server.requests) == 1
+        assert isinstance(error, TransientCloudError)
+        assert not error.answered
+
+    @METHODS
+    async def test_on_a_reused_connection(self, method: str) -> None:
+        """A connection that has served one call and dies in the second one is not replaced in silence."""
+        server = Server(lambda number, _request: answer() if number == 1 else None)
+        async with listening(server) as origin:
+            error = await failure(origin, method, times=2)
+        assert (len(server.requests), server.connections) == (2, 1)
+        assert isinstance(error, TransientCloudError)
+        assert not error.answered
+
+    @METHODS
+    async def test_when_the_answer_breaks_off(self, method: str) -> None:
+        """An answer that ends before its announced length is lost, and the call is not repeated."""
+        server = Server(lambda _number, _request: answer(b"{}" * 9, "200 OK", "Connection: close")[:-5])
+        async with listening(server) as origin:
+            error = await failure(origin, method)
+        assert len(server.requests) == 1
+        assert isinstance(error, TransientCloudError)
+        assert not error.answered
+
+    async def test_redirects_are_not_followed(self) -> None:
+        """A signed request does not travel to another place; the error names its host."""
+        moved = answer(b"", "307 Temporary Redirect", "Location: http://127.0.0.1:1/elsewhere?token=abc")
+        server = Server(lambda _number, _request: moved)
+        async with listening(server) as origin:
+            error = await failure(origin, "PUT")
+        assert isinstance(error, UnexpectedReply)
+        assert error.message == "the answer redirects to 127.0.0.1"
+        assert len(server.requests) == 1
+
+    async def test_cookies_are_not_kept(self) -> None:
+        """The cookies of a web firewall do not come back to it with a later call."""
+        server = Server(lambda _number, _request: answer(b"{}", "200 OK", "Set-Cookie: HWWAFSESID=x; path=/"))
+        async with listening(server) as origin:
+            await exchange(origin, times=2)
+        assert "cookie" not in server.requests[1].lower()
+
+
+class TestNotSent:
+    """Failures before the first byte left say that nothing was done."""
+
+    @METHODS
+    async def test_nobody_listens(self, method: str) -> None:
+        """A refused connection is certain to have done nothing, and names host and port."""
+        async with listening(Server(lambda _number, _request: None)) as origin:
+            pass
+        error = await failure(origin, method)
+        assert isinstance(error, TransientCloudError)
+        assert error.answered
+        assert error.message.startswith(f"cannot connect to {origin.removeprefix('http://')}: ")
+
+    async def test_a_name_that_does_not_resolve(self) -> None:
+        """The same goes for a host that does not exist."""
+        error = await failure("http://nowhere.invalid:1")
+        assert isinstance(error, TransientCloudError)
+        assert error.answered
+
+    async def test_a_handshake_that_never_ends(self) -> None:
+        """A port that takes the connection and never speaks TLS costs the connect time-out, and got no request."""
+        hasty = Connections(connect_timeout=0.1, read_timeout=5, max_connections=1, ca_file="")
+        async with silence() as port:
+            error = await failure(f"https://127.0.0.1:{port}", "PUT", connections=hasty)
+        assert isinstance(error, TransientCloudError)
+        assert error.answered
+        assert error.message == "cannot connect in time"
+
+    async def test_keys_that_cannot_stand_in_a_header(self) -> None:
+        """A key with a line break is a bad credential, not a bug, and is not shown."""
+        error = await failure("http://127.0.0.1:1", keys=SigningKeys("AK\nEVIL", "x"))
+        assert isinstance(error, AuthFailed)
+        assert "EVIL" not in str(error)
+
+    async def test_an_address_that_cannot_be_called(self) -> None:
+        """An origin that is none ends in an error of ours, and is not worth a repeat."""
+        assert isinstance(await failure("http://:0"), TerminalCloudError)
+
+
+class TestBounds:
+    """What an answer may cost."""
+
+    @pytest.mark.parametrize("packed", [False, True])
+    async def test_a_body_beyond_its_cap_is_dropped(self, packed: bool) -> None:  # noqa: FBT001 - a parameter
+        """The cap counts what the body is after decompression, so that a small one cannot blow up."""
+        body = b" " * (MEGABYTE + 1)
+        reply = answer(gzip.compress(body), "200 OK", "Content-Encoding: gzip") if packed else answer(body)
+        async with listening(Server(lambda _number, _request: reply)) as origin:
+            error = await failure(origin)
+        assert isinstance(error, UnexpectedReply)
+        assert error.message == "the answer is larger than 1 MB"
+
+    async def test_a_packed_body_is_unpacked(self) -> None:
+        """A compressed answer is asked for, and read."""
+        reply = answer(gzip.compress(b'{"x": 1}'), "200 OK", "Content-Encoding: gzip")
+        server = Server(lambda _number, _request: reply)
+        async with listening(server) as origin:
+            assert await exchange(origin) == b'{"x": 1}'
+        assert "Accept-Encoding: gzip" in server.requests[0]
+
+    async def test_of_a_long_refusal_the_beginning_is_read(self) -> None:
+        """An endless error page still is the refusal that its status says."""
+        reply = answer(b"no " * MEGABYTE, "403 Forbidden")
+        async with listening(Server(lambda _number, _request: reply)) as origin:
+            error = await failure(origin)
+        assert isinstance(error, Forbidden)
+        assert error.message.startswith("no no no")
+
+    async def test_silence_ends(self) -> None:
+        """A server that never answers costs the read time-out, and what it did stays unknown."""
+        async with silence() as port:
+            error = await failure(f"http://127.0.0.1:{port}", "PUT")
+        assert isinstance(error, TransientCloudError)
+        assert not error.answered
+        assert error.message == "no answer in time"
+
+    async def test_a_trickle_ends(self) -> None:
+        """An answer whose bytes come just often enough is given up as a whole."""
+        server = Server(lambda _number, _request: answer(b" " * 999), trickle=0.02)
+        hasty = Connections(connect_timeout=0.05, read_timeout=0.05, max_connections=1, ca_file="")
+        async with listening(server) as origin:
+            error = await failure(origin, connections=hasty)
+        assert error.message == "no answer in time"
+
+    @pytest.mark.parametrize(
+        "reply", [b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", answer(b"x", "200 OK", "Content-Length: -1")]
+    )
+    async def test_what_is_not_http_is_unexpected(self, reply: bytes) -> None:
+        """Another protocol behind the port is named as such."""
+        async with listening(Server(lambda _number, _request: reply)) as origin:
+            error = await failure(origin)
+        assert isinstance(error, UnexpectedReply)
+        assert error.message.startswith("the answer is not proper HTTP")
+
+    async def test_cancelling_leaves_nothing_open(self) -> None:
+        """A call that is given up frees its connection, and the transport closes."""
+        arrived = asyncio.Event()
+        async with silence(arrived) as port:
+            task = asyncio.create_task(exchange(f"http://127.0.0.1:{port}"))
+            await arrived.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
+class TestSecrets:
+    """Nothing of the credential gets into what is logged."""
+
+    @pytest.mark.parametrize("status", ["401 Unauthorized", "500 Oops", "400 Bad Request"])
+    async def test_an_echo_of_the_request_is_masked(self, status: str) -> None:
+        """A server that sends back all it got does not get keys, token or signature into the error or its causes."""
+        server = Server(lambda _number, request: answer(request.encode(), status))
+        async with listening(server) as origin:
+            error = await failure(origin, "PUT")
+        signature = server.requests[0].split("Signature=")[1].split("\r\n")[0]
+        told = (
+            "".join(traceback.format_exception(error)) + repr(error) + repr(error.__cause__) + repr(error.__context__)
+        )
+        for secret in (KEYS.access_key, KEYS.secret_key, str(KEYS.security_token), signature):
+            assert secret not in told
+
+    async def test_an_error_of_the_library_is_not_kept(self) -> None:
+        """The library's own error holds the headers that were sent, so it is not chained."""
+        async with listening(Server(lambda _number, _request: b"nonsense\r\n\r\n")) as origin:
+            error = await failure(origin)
+        assert error.__cause__ is None
+        assert error.__context__ is None
+
+
+class TestOnTheWire:
+    """What the cloud gets to see."""
+
+    async def test_the_query_is_sent_as_it_is_signed(self) -> None:
+        """A space is `%20` on the wire as in the signature; host, project and date are the signed ones."""
+        server = Server(lambda _number, _request: answer())
+        async with listening(server) as origin:
+            await exchange(origin, "PUT")
+        (request,) = server.requests
+        assert request.startswith("PUT /v1/x?a=b%20c HTTP/1.1\r\n")
+        for line in (
+            f"Host: {origin.removeprefix('http://')}",
+            "X-Project-Id: p1",
+            "X-Sdk-Date: 20260115T083000Z",
+            "X-Security-Token: STS-TOKEN-EXAMPLE",
+            "Content-Type: application/json;charset=UTF-8",
+            "User-Agent: ims-share-worker",
+        ):
+            assert f"\r\n{line}\r\n" in request
+        assert request.endswith("\r\n\r\n{}")
+
+    async def test_a_read_has_no_body(self) -> None:
+        """Neither a body nor a type for one stands in a GET."""
+        server = Server(lambda _number, _request: answer())
+        async with listening(server) as origin:
+            await exchange(origin)
+        assert "content-" not in server.requests[0].lower()
+
+
+class TestProxy:
+    """A proxy of the environment."""
+
+    @pytest.fixture(autouse=True)
+    def _clean(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+
+    async def test_https_goes_through_a_tunnel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The proxy learns the host and its own password, and nothing of the call; refused there, nothing was sent."""
+        server = Server(lambda _number, _request: answer(b"", "403 Forbidden", "Connection: close"))
+        async with listening(server) as origin:
+            monkeypatch.setenv("HTTPS_PROXY", origin.replace("http://", "user:pass@"))
+            error = await failure("https://ims.example.com", "PUT")
+        assert isinstance(error, TransientCloudError)
+        assert error.answered
+        assert error.message == "the proxy does not connect: HTTP 403 Forbidden"
+        (request,) = server.requests
+        assert request.startswith("CONNECT ims.example.com:443 HTTP/1.1\r\n")
+        assert "Proxy-Authorization: Basic dXNlcjpwYXNz" in request
+        assert KEYS.access_key not in request
+
+    async def test_loopback_is_never_proxied(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Plain http goes straight to this machine, whatever the environment says."""
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        async with listening(Server(lambda _number, _request: answer())) as origin:
+            assert await exchange(origin) == b"{}"
+
+    async def test_a_proxy_without_a_login(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy that asks for no password is sent none."""
+        server = Server(lambda _number, _request: answer(b"", "502 Bad Gateway", "Connection: close"))
+        async with listening(server) as origin:
+            monkeypatch.setenv("HTTPS_PROXY", origin)
+            await failure("https://ims.example.com")
+        assert "authorization" not in server.requests[0].lower()
+
+    @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://[broken", "http://"])
+    async def test_a_proxy_that_cannot_be_used_is_told(self, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+        """Another protocol or a malformed address is not passed over in silence."""
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        error = await failure("https://ims.example.com")
+        assert type(error) is TerminalCloudError
+        assert "the proxy that the environment names" in error.message
+
+    async def test_exceptions_are_obeyed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`NO_PROXY` lets a host be reached without it."""
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("NO_PROXY", "nowhere.invalid")
+        error = await failure("https://nowhere.invalid")
+        assert error.message.startswith("cannot connect to nowhere.invalid:443: ")
+
+    async def test_no_netrc_is_read(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A login for any host in a `.netrc` does not get in the way of the signature."""
+        netrc = tmp_path / "netrc"
+        netrc.write_text("default login user password pass\n")
+        monkeypatch.setenv("NETRC", str(netrc))
+        server = Server(lambda _number, _request: answer())
+        async with listening(server) as origin:
+            await exchange(origin)
+        assert "Authorization: SDK-HMAC-SHA256 " in server.requests[0]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with a key and a certificate for `localhost` that no system trusts."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the openssl command")
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run(
+        [openssl, *options.split(), "-addext", "subjectAltName=DNS:localhost", "-keyout", file, "-out", f"{file}.crt"],
+        check=True,
+        capture_output=True,
+    )
+    file.write_bytes(file.read_bytes() + file.with_suffix(".pem.crt").read_bytes())
+    return file
+
+
+class TestTls:
+    """Whom the transport trusts."""
+
+    @staticmethod
+    def context(certificate: Path) -> ssl.SSLContext:
+        """Return what a server with this certificate needs."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        return context
+
+    async def test_a_private_ca_is_trusted_when_it_is_named(self, certificate: Path) -> None:
+        """A certificate signed by the configured CA is accepted."""
+        private = Connections(connect_timeout=2, read_timeout=2, max_connections=1, ca_file=f"{certificate}.crt")
+        async with listening(Server(lambda _number, _request: answer()), self.context(certificate)) as origin:
+            assert await exchange(origin, connections=private) == b"{}"
+
+    async def test_an_unknown_ca_is_not_trusted(self, certificate: Path) -> None:
+        """Without it the call ends before anything is sent, and is not worth a repeat."""
+        server = Server(lambda _number, _request: answer())
+        async with listening(server, self.context(certificate)) as origin:
+            error = await failure(origin, "PUT")
+        assert type(error) is TerminalCloudError
+        assert error.message.startswith("the certificate of localhost is not trusted: ")
+        assert server.requests == []
+
+    @pytest.mark.parametrize("content", [None, "not a certificate"])
+    async def test_a_ca_file_that_cannot_be_used_is_a_setting(self, tmp_path: Path, content: str | None) -> None:
+        """A missing or senseless file is told with its path before any call."""
+        file = tmp_path / "ca.pem"
+        if content is not None:
+            file.write_text(content)
+        broken = Connections(connect_timeout=2, read_timeout=2, max_connections=1, ca_file=str(file))
+        with pytest.raises(SettingsError, match=str(file)):
+            await exchange("https://localhost:1", connections=broken)

@@ -1,0 +1,205 @@
+"""An account learns from throttle answers, pauses just what they cover, and tells of each attempt."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from worker.cloud.account import MAX_PAUSE, Account, Tally, growing_pause
+from worker.cloud.refusals import Reply
+from worker.cloud.signing import SigningKeys
+from worker.cloud.throttle import Throttle
+from worker.cloud.transport import Call, Transport
+from worker.core.calls import CallCounts, CallGroup, CallRecord
+from worker.core.limits import Rate
+from worker.errors import CloudError, NotFound, Scope, TransientCloudError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.looptime
+
+KEYS = SigningKeys("AK", "SK")
+LIST = Call(CallGroup.IMAGES_LIST, "GET", "https://ims.example", "/v2/cloudimages", "p1")
+PUT = Call(CallGroup.MEMBERS_PUT, "PUT", "https://ims.example", "/v1/cloudimages/members", "p1")
+TAUGHT = "policy user over ratelimit,limit:7,time:1 minute"
+
+
+def throttled(message: str = "wait", retry_after: float | None = None) -> TransientCloudError:
+    """Return a throttle answer."""
+    return TransientCloudError(message, answered=True, retry_after=retry_after, status=429, scope=Scope.THROTTLE)
+
+
+class StubTransport:
+    """Answers each call after `seconds` with the next of `answers`, and with success when they are used up."""
+
+    def __init__(self, *answers: CloudError, seconds: float = 0.0) -> None:
+        self.free_connection = asyncio.Semaphore(2)
+        self.answers = list(answers)
+        self.seconds = seconds
+        self.sent: list[float] = []
+
+    async def exchange(self, _call: Call, _keys: SigningKeys) -> Reply:
+        """Answer one call."""
+        self.sent.append(asyncio.get_running_loop().time())
+        answer = self.answers.pop(0) if self.answers else None
+        await asyncio.sleep(self.seconds)
+        if answer is not None:
+            raise answer
+        return Reply(200, {}, b"body")
+
+
+def account(transport: StubTransport, observer: Callable[[CallRecord], None] = lambda _record: None) -> Account:
+    """Return an account with room for 100 calls in 80 seconds in each group."""
+    throttle = Throttle(dict.fromkeys(CallGroup, Rate(100, 80)), Rate(1000, 1))
+    return Account("main", throttle, cast("Transport", transport), observer)
+
+
+async def ready() -> SigningKeys:
+    """Give the keys of a call that may leave."""
+    return KEYS
+
+
+async def fails(one: Account, call: Call = LIST) -> None:
+    """Make a call that is to fail."""
+    with pytest.raises(CloudError):
+        await one.send(call, 1, ready)
+
+
+async def test_a_success_returns_the_body_and_is_recorded() -> None:
+    """The record says whose call it was, how long it took, and that nothing was wrong."""
+    records: list[CallRecord] = []
+    assert await account(StubTransport(seconds=0.25), records.append).send(LIST, 2, ready) == b"body"
+    assert records == [CallRecord("main", CallGroup.IMAGES_LIST, "p1", 200, 0.25, 2)]
+
+
+async def test_a_failure_is_raised_and_recorded() -> None:
+    """The record of a failed attempt has its status and its text."""
+    records: list[CallRecord] = []
+    await fails(account(StubTransport(NotFound("gone", status=404)), records.append))
+    assert records == [CallRecord("main", CallGroup.IMAGES_LIST, "p1", 404, 0.0, 1, error="HTTP 404: gone")]
+
+
+async def test_a_cancelled_call_is_recorded_as_sent() -> None:
+    """A call that left counts, whether or not somebody waited for its answer."""
+    records: list[CallRecord] = []
+    task = asyncio.create_task(account(StubTransport(seconds=9), records.append).send(LIST, 1, ready))
+    await asyncio.sleep(1)
+    task.cancel()
+    await asyncio.wait([task])
+    assert records == [CallRecord("main", CallGroup.IMAGES_LIST, "p1", 0, 1.0, 1, error="cancelled")]
+
+
+async def test_ready_comes_before_the_call_and_can_stop_it() -> None:
+    """What must be done before a call leaves is done then; if that fails, nothing is sent or recorded."""
+    transport, records = StubTransport(), list[CallRecord]()
+    one = account(transport, records.append)
+
+    async def note() -> SigningKeys:
+        assert transport.sent == []
+        return KEYS
+
+    async def fail() -> SigningKeys:
+        raise OSError("disk full")
+
+    await one.send(PUT, 1, note)
+    with pytest.raises(OSError, match="disk full"):
+        await one.send(PUT, 1, fail)
+    assert (len(transport.sent), len(records)) == (1, 1)
+
+
+async def test_no_more_calls_at_once_than_connections() -> None:
+    """A call that has no connection waits for one before it is `ready`, so that its signature is fresh."""
+    transport = StubTransport(seconds=1)
+    one = account(transport)
+    await asyncio.gather(*(one.send(LIST, 1, ready) for _ in range(6)))
+    assert transport.sent == [0, 0, 1, 1, 2, 2]
+
+
+async def test_a_throttle_pauses_its_group_and_no_other() -> None:
+    """The group waits between half an eighth and an eighth of its window, while others go on."""
+    transport = StubTransport(throttled())
+    one = account(transport)
+    await fails(one)
+    await one.send(PUT, 1, ready)
+    await one.send(LIST, 1, ready)
+    _, put, again = transport.sent
+    assert put == 0
+    assert 5 <= again <= 10
+
+
+async def test_pauses_grow_until_a_success() -> None:
+    """Each throttle in a row doubles the pause up to the window; a success lets it start small again."""
+    one = account(StubTransport(*(throttled() for _ in range(6))))
+    pauses = []
+    for _ in range(6):
+        await fails(one)
+        pauses.append(one.throttle.standing(CallGroup.IMAGES_LIST).paused_for)
+    for pause, span in zip(pauses, [10, 20, 40, 80, 80, 80], strict=True):
+        assert span / 2 <= pause <= span
+    transport = StubTransport(throttled(), throttled())
+    one = account(transport)
+    await fails(one)
+    await fails(one)
+    await one.send(LIST, 1, ready)
+    transport.answers.append(throttled())
+    await fails(one)
+    assert one.throttle.standing(CallGroup.IMAGES_LIST).paused_for <= 10
+
+
+async def test_calls_under_way_do_not_make_a_pause_grow() -> None:
+    """Several refusals of calls that left before the pause are one lesson."""
+    one = account(StubTransport(throttled(), throttled(), seconds=1))
+    await asyncio.gather(fails(one), fails(one))
+    assert one.throttle.standing(CallGroup.IMAGES_LIST).paused_for <= 10
+
+
+async def test_a_success_under_way_does_not_end_a_row() -> None:
+    """A call that left before the pause and came through says nothing about the limit now."""
+    transport = StubTransport(throttled(), seconds=1)
+    one = account(transport)
+    late = asyncio.create_task(fails(one))
+    await asyncio.sleep(0.5)
+    await one.send(LIST, 1, ready)
+    await late
+    transport.answers.append(throttled())
+    await fails(one)
+    assert 10 <= one.throttle.standing(CallGroup.IMAGES_LIST).paused_for <= 20
+
+
+@pytest.mark.parametrize(("asked", "paused"), [(33.0, 33.0), (10.0**9, MAX_PAUSE)])
+async def test_the_pause_that_the_cloud_asks_for_is_kept(asked: float, paused: float) -> None:
+    """`Retry-After` decides, up to one hour."""
+    one = account(StubTransport(throttled(retry_after=asked)))
+    await fails(one)
+    assert one.throttle.standing(CallGroup.IMAGES_LIST).paused_for == pytest.approx(paused)
+
+
+async def test_the_limit_in_a_message_is_learned() -> None:
+    """The gateway's own words set the rate of that group, and the pause goes by its window."""
+    one = account(StubTransport(throttled(TAUGHT)))
+    await fails(one)
+    standing = one.throttle.standing(CallGroup.IMAGES_LIST)
+    assert standing.rate == Rate(7, 60)
+    assert standing.paused_for <= 7.5
+    assert one.throttle.standing(CallGroup.MEMBERS_PUT).rate == Rate(100, 80)
+
+
+def test_the_tally_counts_by_records() -> None:
+    """Every attempt is counted in its group, throttled ones and repeats beside."""
+    tally = Tally()
+    tally.add(CallRecord("main", CallGroup.IMAGES_LIST, "p1", 429, 0.1, 1, throttled=True))
+    tally.add(CallRecord("main", CallGroup.IMAGES_LIST, "p1", 503, 0.1, 1))
+    tally.add(CallRecord("main", CallGroup.IMAGES_LIST, "p1", 200, 0.1, 2))
+    tally.add(CallRecord("main", CallGroup.MEMBERS_PUT, "p1", 200, 0.1, 1))
+    assert tally.counts() == CallCounts({CallGroup.IMAGES_LIST: 3, CallGroup.MEMBERS_PUT: 1}, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("strikes", "u", "pause"), [(1, 0.0, 5), (1, 1.0, 10), (2, 1.0, 20), (4, 1.0, 80), (5000, 0.0, 40)]
+)
+def test_a_pause_is_spread_over_the_upper_half_of_its_span(strikes: int, u: float, pause: float) -> None:
+    """Several processes that were throttled together do not come back together."""
+    assert growing_pause(80, strikes, u) == pause

@@ -1,0 +1,363 @@
+"""The first call of a credential goes alone, a refused key stops, and failed reads are repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from worker.cloud.credentials import MAX_THROTTLED, Credential
+from worker.cloud.signing import SigningKeys
+from worker.cloud.transport import Call
+from worker.core.calls import CallGroup
+from worker.core.timing import RetryPolicy
+from worker.errors import (
+    AuthFailed,
+    BadRequest,
+    CloudError,
+    Scope,
+    TerminalCloudError,
+    TransientCloudError,
+    UnexpectedReply,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from worker.cloud.account import Account
+
+pytestmark = pytest.mark.looptime
+
+OLD, NEW = SigningKeys("OLD", "x"), SigningKeys("NEW", "y")
+LIST = Call(CallGroup.IMAGES_LIST, "GET", "https://ims.example", "/v2/cloudimages", "p1")
+SECONDS = 1.0
+
+
+def denied() -> AuthFailed:
+    """Return the gateway's 401."""
+    return AuthFailed("the key is wrong", status=401, code="APIGW.0301")
+
+
+def failed(status: int = 503, retry_after: float | None = None) -> TransientCloudError:
+    """Return a failure that proves nothing about the keys."""
+    return TransientCloudError("busy", status=status, retry_after=retry_after)
+
+
+def throttled() -> TransientCloudError:
+    """Return a throttle answer."""
+    return TransientCloudError("wait", answered=True, status=429, scope=Scope.THROTTLE)
+
+
+class StubAccount:
+    """Answers each call after a second: with the next of `answers`, or as `judge` says, or with success."""
+
+    name = "main"
+
+    def __init__(
+        self, *answers: CloudError | None, judge: Callable[[SigningKeys], CloudError | None] | None = None
+    ) -> None:
+        self.answers = list(answers)
+        self.judge = judge
+        self.sent: list[tuple[float, int]] = []
+        self.at_once = 0
+        self.peak = 0
+        self.room = asyncio.Event()
+        self.room.set()
+
+    async def send(self, _call: Call, attempt: int, ready: Callable[[], Awaitable[SigningKeys]]) -> bytes:
+        """Answer one call as soon as there is room."""
+        await self.room.wait()
+        keys = await ready()
+        self.sent.append((asyncio.get_running_loop().time(), attempt))
+        answer = self.judge(keys) if self.judge else self.answers.pop(0) if self.answers else None
+        self.at_once += 1
+        self.peak = max(self.peak, self.at_once)
+        try:
+            await asyncio.sleep(SECONDS)
+        finally:
+            self.at_once -= 1
+        if answer is not None:
+            raise answer
+        return b"body"
+
+
+def credential(
+    account: StubAccount, attempts: int = 6, renew: Callable[[], Awaitable[SigningKeys]] | None = None
+) -> Credential:
+    """Return a credential with old keys that repeats failed reads without delay."""
+    return Credential("main", OLD, cast("Account", account), RetryPolicy(attempts, 0.0, 0.0), renew)
+
+
+async def outcomes(one: Credential, calls: int) -> list[bytes | BaseException]:
+    """Make many reads at once; return what became of each."""
+    return await asyncio.gather(*(one.fetch(LIST) for _ in range(calls)), return_exceptions=True)
+
+
+class TestTheFirstCall:
+    """Unproven keys."""
+
+    async def test_goes_alone_and_the_others_follow_together(self) -> None:
+        """One call proves the keys, then all others leave at the same moment."""
+        account = StubAccount()
+        assert await outcomes(credential(account), 50) == [b"body"] * 50
+        assert [at for at, _ in account.sent] == [0.0] + [SECONDS] * 49
+
+    async def test_a_bad_key_is_tried_exactly_once(self) -> None:
+        """A fleet of 500 projects on one bad key makes one request, and each of them is told why."""
+        account = StubAccount(judge=lambda _keys: denied())
+        one = credential(account)
+        results = await outcomes(one, 500)
+        assert len(account.sent) == 1
+        assert all(isinstance(result, AuthFailed) for result in results)
+        assert str(results[7]) == "HTTP 401 APIGW.0301: credential 'main' is stopped: the key is wrong"
+        with pytest.raises(AuthFailed):
+            await one.fetch(LIST)
+        assert len(account.sent) == 1
+
+    async def test_a_failure_that_proves_nothing_lets_the_next_go_alone(self) -> None:
+        """After a 503 one other call goes alone; after its success all go."""
+        account = StubAccount(failed())
+        assert await outcomes(credential(account), 5) == [b"body"] * 5
+        assert [at for at, _ in account.sent] == [0.0, SECONDS, *[2 * SECONDS] * 4]
+
+    async def test_a_refusal_of_something_else_proves_the_keys(self) -> None:
+        """A 400 comes from behind the check of the keys."""
+        account = StubAccount(BadRequest("no", status=400))
+        results = await outcomes(credential(account), 3)
+        assert isinstance(results[0], BadRequest)
+        assert [at for at, _ in account.sent] == [0.0, SECONDS, SECONDS]
+
+    @pytest.mark.parametrize("answer", [throttled(), failed(408), UnexpectedReply("x", status=302), failed(0)])
+    async def test_an_answer_from_before_the_check_proves_nothing(self, answer: CloudError) -> None:
+        """A throttle, a time-out, a redirect and a reset leave the keys unproven."""
+        account = StubAccount(answer)
+        await outcomes(credential(account), 3)
+        assert [at for at, _ in account.sent].count(SECONDS) == 1
+
+    async def test_an_outage_is_not_tried_once_for_every_project(self) -> None:
+        """When the first calls keep failing, those that wait share the failure, so that a dead host ends a pass."""
+        account = StubAccount(judge=lambda _keys: failed(0))
+        loop = asyncio.get_running_loop()
+        results = await outcomes(credential(account, attempts=3), 500)
+        assert all(isinstance(result, TransientCloudError) for result in results)
+        assert loop.time() < 20 * SECONDS
+
+    async def test_a_shared_failure_was_not_sent(self) -> None:
+        """Who shares a failure is told so, and that the call did nothing."""
+        account = StubAccount(judge=lambda _keys: failed(0))
+        results = await outcomes(credential(account, attempts=1), 9)
+        shared = results[-1]
+        assert isinstance(shared, TransientCloudError)
+        assert shared.answered
+        assert shared.message == "not sent, as the first call of credential 'main' failed: busy"
+
+    async def test_one_bad_project_does_not_stop_the_others(self) -> None:
+        """A failure of one project only is not shared, even where nothing is repeated."""
+        account = StubAccount(failed())
+        results = await outcomes(credential(account, attempts=1), 9)
+        assert isinstance(results[0], TransientCloudError)
+        assert results[1:] == [b"body"] * 8
+
+    async def test_cancelled_it_makes_room_for_the_next(self) -> None:
+        """A first call that is given up does not keep the others waiting."""
+        account = StubAccount()
+        one = credential(account)
+        first = asyncio.create_task(one.fetch(LIST))
+        second = asyncio.create_task(one.fetch(LIST))
+        await asyncio.sleep(SECONDS / 2)
+        first.cancel()
+        assert await second == b"body"
+        assert [at for at, _ in account.sent] == [0.0, SECONDS / 2]
+
+    async def test_a_waiter_that_is_cancelled_does_not_disturb_it(self) -> None:
+        """Giving up the wait for the first call leaves that call and the other waiters alone."""
+        account = StubAccount()
+        one = credential(account)
+        tasks = [asyncio.create_task(one.fetch(LIST)) for _ in range(3)]
+        await asyncio.sleep(SECONDS / 2)
+        tasks[1].cancel()
+        assert await tasks[0] == await tasks[2] == b"body"
+
+
+class TestStopping:
+    """A proven credential that is refused."""
+
+    async def test_a_later_401_stops_it(self) -> None:
+        """Keys that expire are not used any more, and no read is repeated because of it."""
+        account = StubAccount(None, denied())
+        one = credential(account)
+        await one.fetch(LIST)
+        for _ in range(2):
+            with pytest.raises(AuthFailed):
+                await one.fetch(LIST)
+        assert len(account.sent) == 2
+
+    async def test_those_who_wait_for_the_limits_are_told_at_once(self) -> None:
+        """Calls that wait for their turn do not wait on for a key that is refused meanwhile, and are not sent."""
+        account = StubAccount(None, denied())
+        one = credential(account)
+        await one.fetch(LIST)
+        refused = asyncio.create_task(one.fetch(LIST))
+        await asyncio.sleep(SECONDS / 2)
+        account.room.clear()
+        results = await outcomes(one, 9)
+        assert isinstance(refused.exception(), AuthFailed)
+        assert all(isinstance(result, AuthFailed) for result in results)
+        assert asyncio.get_running_loop().time() == 2 * SECONDS
+        assert len(account.sent) == 2
+
+    async def test_a_turn_that_comes_too_late_is_not_used(self) -> None:
+        """A call whose turn comes in the moment of the refusal is not sent either."""
+        account = StubAccount(None, denied())
+        one = credential(account)
+        await one.fetch(LIST)
+        refused = asyncio.create_task(one.fetch(LIST))
+        await asyncio.sleep(SECONDS / 2)
+        account.room.clear()
+        refused.add_done_callback(lambda _task: account.room.set())
+        results = await outcomes(one, 9)
+        assert all(isinstance(result, AuthFailed) for result in results)
+        assert len(account.sent) == 2
+
+    async def test_a_time_out_of_the_journal_is_not_taken_for_a_stop(self) -> None:
+        """What `on_slot` raises comes out as it is, and nothing is sent."""
+
+        async def fail() -> None:
+            raise TimeoutError("the disk hangs")
+
+        account = StubAccount()
+        with pytest.raises(TimeoutError, match="the disk hangs"):
+            await credential(account).send(LIST, on_slot=fail)
+        assert account.sent == []
+
+    async def test_it_may_be_tried_once_more(self) -> None:
+        """At the start of a pass the next call goes alone, and its success proves the keys again."""
+        account = StubAccount(denied())
+        one = credential(account)
+        await outcomes(one, 3)
+        one.retry_if_stopped()
+        assert await outcomes(one, 3) == [b"body"] * 3
+        assert [at for at, _ in account.sent] == [0.0, SECONDS, 2 * SECONDS, 2 * SECONDS]
+
+    async def test_a_credential_in_use_is_left_alone(self) -> None:
+        """Only a stopped credential has to prove its keys again."""
+        account = StubAccount()
+        one = credential(account)
+        await one.fetch(LIST)
+        one.retry_if_stopped()
+        await outcomes(one, 3)
+        assert account.peak == 3
+
+
+class TestRenewal:
+    """Keys that can be fetched anew."""
+
+    @staticmethod
+    def renewable(account: StubAccount) -> tuple[Credential, list[float]]:
+        """Return a credential whose keys take a second to renew, and the list of renewals."""
+        renewals: list[float] = []
+
+        async def renew() -> SigningKeys:
+            renewals.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(1)
+            return NEW
+
+        return credential(account, renew=renew), renewals
+
+    async def test_many_refusals_renew_once(self) -> None:
+        """Calls that were refused together share one renewal, and all succeed with the new keys."""
+        valid = {OLD}
+        account = StubAccount(judge=lambda keys: None if keys in valid else denied())
+        one, renewals = self.renewable(account)
+        await one.fetch(LIST)
+        valid.clear()
+        valid.add(NEW)
+        assert await outcomes(one, 9) == [b"body"] * 9
+        assert len(renewals) == 1
+
+    async def test_new_keys_that_are_refused_too_stop_it(self) -> None:
+        """There is one renewal for a refusal, and not a loop of them."""
+        account = StubAccount(judge=lambda _keys: denied())
+        one, renewals = self.renewable(account)
+        results = await outcomes(one, 9)
+        assert all(isinstance(result, AuthFailed) for result in results)
+        assert (len(renewals), len(account.sent)) == (1, 2)
+
+    async def test_a_write_says_that_it_did_nothing(self) -> None:
+        """A single attempt is not repeated here: its caller learns that it may be made again."""
+        one, _ = self.renewable(StubAccount(denied()))
+        with pytest.raises(TransientCloudError) as caught:
+            await one.send(LIST)
+        assert caught.value.answered
+
+    async def test_an_old_success_does_not_prove_new_keys(self) -> None:
+        """A call that left with the old keys says nothing about the new ones, so the next one goes alone."""
+        account = StubAccount(None, denied(), None)
+        one, _ = self.renewable(account)
+        await one.fetch(LIST)
+        await asyncio.gather(one.send(LIST), one.send(LIST), return_exceptions=True)
+        await outcomes(one, 2)
+        assert [at for at, _ in account.sent] == [0.0, 1.0, 1.0, 3.0, 4.0]
+
+    async def test_nobody_uses_refused_keys_while_they_are_renewed(self) -> None:
+        """A call that comes during the renewal waits for the new keys, and costs no refusal."""
+        account = StubAccount(judge=lambda keys: None if keys is NEW else denied())
+        one, _ = self.renewable(account)
+        first = asyncio.create_task(one.fetch(LIST))
+        await asyncio.sleep(1.5 * SECONDS)
+        assert await one.fetch(LIST) == await first == b"body"
+        assert len(account.sent) == 3
+
+    async def test_a_turn_that_comes_before_new_keys_are_proven_is_passed_on(self) -> None:
+        """Calls that waited for the limits during a renewal do not all try the new keys at once."""
+        account = StubAccount(None, denied(), None, failed())
+        one, _ = self.renewable(account)
+        await one.fetch(LIST)
+        refused = asyncio.create_task(one.send(LIST))
+        await asyncio.sleep(SECONDS / 2)
+        account.room.clear()
+        waiting = [asyncio.create_task(one.send(LIST)) for _ in range(3)]
+        await asyncio.wait([refused])
+        account.room.set()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(result, TransientCloudError) and result.answered for result in results)
+        assert len(account.sent) == 2
+
+
+class TestRepeating:
+    """Reads that fail."""
+
+    async def test_failures_are_repeated_up_to_the_policy(self) -> None:
+        """The last error is raised after as many attempts as the policy has, each with its number."""
+        account = StubAccount(judge=lambda _keys: failed())
+        with pytest.raises(TransientCloudError):
+            await credential(account, attempts=3).fetch(LIST)
+        assert [attempt for _, attempt in account.sent] == [1, 2, 3]
+
+    async def test_throttle_answers_are_not_attempts(self) -> None:
+        """A call that is throttled keeps the number of its attempt, and goes on."""
+        account = StubAccount(throttled(), throttled(), failed())
+        assert await credential(account, attempts=2).fetch(LIST) == b"body"
+        assert [attempt for _, attempt in account.sent] == [1, 1, 1, 2]
+
+    async def test_endless_throttling_ends(self) -> None:
+        """There is a bound to waiting for a limit that never lets go."""
+        account = StubAccount(judge=lambda _keys: throttled())
+        with pytest.raises(TransientCloudError):
+            await credential(account, attempts=1).fetch(LIST)
+        assert len(account.sent) == MAX_THROTTLED + 1
+
+    async def test_what_the_cloud_asks_for_is_waited(self) -> None:
+        """`Retry-After` of a 503 is the least delay before the repeat."""
+        account = StubAccount(failed(retry_after=30.0))
+        await credential(account).fetch(LIST)
+        assert [at for at, _ in account.sent] == [0.0, SECONDS + 30.0]
+
+    @pytest.mark.parametrize("answer", [TerminalCloudError("x"), failed(501), UnexpectedReply("x", status=200)])
+    async def test_what_cannot_pass_is_not_repeated(self, answer: CloudError) -> None:
+        """A definite answer, a 501 among them, is raised at once."""
+        account = StubAccount(answer)
+        with pytest.raises(type(answer)):
+            await credential(account).fetch(LIST)
+        assert len(account.sent) == 1

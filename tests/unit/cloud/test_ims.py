@@ -1,0 +1,392 @@
+"""The image service as the worker sees it: complete lists or an error, one PUT, and the right job query."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from worker.cloud.ims import CloudConfig, Ims, Keys
+from worker.cloud.refusals import Reply, refusal
+from worker.cloud.signing import SigningKeys
+from worker.cloud.transport import Call, Connections, Transport
+from worker.core.calls import CallCounts, CallGroup, CallRecord
+from worker.core.job import JobApi, JobReply, JobState
+from worker.core.limits import Rate
+from worker.core.state import Batch, MemberStatus, Project
+from worker.core.timing import RetryPolicy
+from worker.errors import (
+    BadRequest,
+    CloudError,
+    Forbidden,
+    NotFound,
+    TerminalCloudError,
+    TransientCloudError,
+    UnexpectedReply,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.looptime
+
+PROJECT = Project("edc89b490d7d4392898e19b2deb34797", "payments")
+IMAGES = tuple(f"{n:08x}-1bc3-4c3f-893e-3e471fd16e64" for n in range(5))
+BATCH = Batch(PROJECT.id, MemberStatus.ACCEPTED, None, IMAGES[:2])
+JOB = "9a175ac692fa12540193005c340f321c"
+LEGACY, PROGRESS = f"/v1/{PROJECT.id}/jobs/{JOB}", f"/v1/cloudimages/job/{JOB}"
+DONE = {"status": "SUCCESS"}
+GONE_PATH = {"error_msg": "The API does not exist.", "error_code": "APIGW.0101"}
+
+Answer = tuple[int, Any]
+
+
+class StubTransport:
+    """Answers each call with a status and a JSON document, and keeps the calls."""
+
+    def __init__(self, answer: Callable[[Call], Answer]) -> None:
+        self.free_connection = asyncio.Semaphore(8)
+        self.answer = answer
+        self.calls: list[Call] = []
+
+    async def exchange(self, call: Call, _keys: SigningKeys) -> Reply:
+        """Answer one call, as the real transport does."""
+        self.calls.append(call)
+        status, document = self.answer(call)
+        reply = Reply(status, {}, json.dumps(document).encode())
+        if status < 300:
+            return reply
+        raise refusal(reply, 0.0)
+
+
+CONFIG = CloudConfig(
+    credentials={"default": Keys("main", SigningKeys("AK", "SK"))},
+    limits=dict.fromkeys(CallGroup, Rate(1000, 60)),
+    burst=Rate(1000, 1),
+    retry=RetryPolicy(2, 0.0, 0.0),
+    region="eu-west-101",
+    endpoint="",
+    page_size=2,
+    job_api=JobApi.AUTO,
+    connections=Connections(1, 1, 1, ""),
+    clock=lambda: 0.0,
+    observer=lambda _record: None,
+)
+
+
+def opened(answer: Callable[[Call], Answer], **changes: Any) -> tuple[Ims, StubTransport]:
+    """Return a client whose calls are answered by `answer`, and the transport that saw them."""
+    transport = StubTransport(answer)
+    return Ims(replace(CONFIG, **changes), cast("Transport", transport)), transport
+
+
+def pages(*documents: Any) -> Callable[[Call], Answer]:
+    """Answer with one document after the other; the last one again and again."""
+    left = list(documents)
+    return lambda _call: (200, left.pop(0) if len(left) > 1 else left[0])
+
+
+def images(*numbers: int, owner: str = "a" * 32, **more: Any) -> dict[str, Any]:
+    """Return a page of the image list."""
+    return {"images": [{"id": IMAGES[n], "name": f"image {n}", "owner": owner} for n in numbers], **more}
+
+
+async def listed(ims: Ims, *, whole: bool = False) -> list[list[int]]:
+    """Return the numbers of the images that are listed, page by page."""
+    return [
+        [IMAGES.index(image.id) for image in page]
+        async for page in ims.list_shared(PROJECT, MemberStatus.PENDING, whole=whole)
+    ]
+
+
+async def slot() -> None:
+    """Do nothing when a call may leave."""
+
+
+class TestListing:
+    """The image list."""
+
+    async def test_the_query_is_the_documented_one(self) -> None:
+        """Kind, visibility, status and page size are asked for, under the region's host and the project's name."""
+        ims, transport = opened(pages(images()))
+        await listed(ims)
+        (call,) = transport.calls
+        assert (call.method, call.origin, call.path) == (
+            "GET",
+            "https://ims.eu-west-101.myhuaweicloud.eu",
+            "/v2/cloudimages",
+        )
+        assert call.project_id == PROJECT.id
+        assert dict(call.query) == {
+            "__imagetype": "shared",
+            "visibility": "shared",
+            "member_status": "pending",
+            "limit": 2,
+        }
+
+    async def test_full_ecs_images_are_asked_for_by_a_filter(self) -> None:
+        """`whole` adds the filter and changes nothing else."""
+        ims, transport = opened(pages(images()))
+        await listed(ims, whole=True)
+        assert dict(transport.calls[0].query)["__whole_image"] == "true"
+
+    async def test_without_page_info_only_an_empty_page_ends_it(self) -> None:
+        """A server may cap the page below what was asked for, so a short page is not the end."""
+        ims, transport = opened(pages(images(0), images(1, 2), images()))
+        assert await listed(ims) == [[0], [1, 2]]
+        assert [dict(call.query).get("marker") for call in transport.calls] == [None, IMAGES[0], IMAGES[2]]
+
+    async def test_page_info_names_the_next_page_and_the_end(self) -> None:
+        """Its marker is followed, and its absence ends the list without another call."""
+        first = images(0, 1, page_info={"next_marker": "over there"})
+        ims, transport = opened(pages(first, images(2, page_info={"current_count": 1})))
+        assert await listed(ims) == [[0, 1], [2]]
+        assert [dict(call.query).get("marker") for call in transport.calls] == [None, "over there"]
+
+    async def test_an_ignored_marker_is_noticed(self) -> None:
+        """A page that brings nothing new and is not said to be the last means that the list is only a part."""
+        ims, _ = opened(pages(images(0, 1)))
+        with pytest.raises(UnexpectedReply, match="nothing new"):
+            await listed(ims)
+
+    async def test_a_last_page_may_bring_nothing_new(self) -> None:
+        """The server's word that it was the last is enough."""
+        ims, _ = opened(pages(images(0, 1), images(1, page_info={})))
+        assert await listed(ims) == [[0, 1]]
+
+    async def test_an_image_comes_once(self) -> None:
+        """Shares that move while the pages are read, or a page that repeats itself, give no image twice."""
+        ims, _ = opened(pages(images(0, 1, 0), images(1, 2), images()))
+        assert await listed(ims) == [[0, 1], [2]]
+
+    async def test_what_the_project_shares_itself_is_left_out(self) -> None:
+        """The list has shares in both directions; a page of own images still counts as progress."""
+        ims, _ = opened(pages(images(0, 1, owner=PROJECT.id.upper()), images(2), images()))
+        assert await listed(ims) == [[2]]
+
+    async def test_an_endless_list_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that always has another page does not keep a pass forever."""
+        monkeypatch.setattr("worker.cloud.ims.MAX_PAGES", 3)
+        ims, transport = opened(pages(images(0), images(1), images(2), images(3)))
+        with pytest.raises(UnexpectedReply, match="does not end within 3 pages"):
+            await listed(ims)
+        assert len(transport.calls) == 3
+
+    async def test_a_failed_page_is_repeated(self) -> None:
+        """A failure in the middle costs a repeat of that page and nothing else."""
+        script: list[Answer] = [(200, images(0)), (503, None), (200, images(1)), (200, images())]
+        ims, transport = opened(lambda _call: script.pop(0))
+        assert await listed(ims) == [[0], [1]]
+        assert transport.calls[1] == transport.calls[2]
+
+    async def test_a_failed_list_raises(self) -> None:
+        """What was yielded before the failure is not followed by an end that looks regular."""
+        script: list[Answer] = [(200, images(0)), (400, None)]
+        ims, _ = opened(lambda _call: script.pop(0))
+        listing = ims.list_shared(PROJECT, MemberStatus.ACCEPTED)
+        assert len(await anext(listing)) == 1
+        with pytest.raises(BadRequest):
+            await anext(listing)
+
+
+class TestUpdating:
+    """The members update."""
+
+    async def test_one_put_returns_the_job(self) -> None:
+        """`on_slot` is awaited, then the batch is sent, and the answer's job id comes back."""
+        order: list[str] = []
+
+        async def note() -> None:
+            order.append("slot")
+
+        def accept(_call: Call) -> Answer:
+            order.append("put")
+            return 200, {"job_id": JOB}
+
+        ims, transport = opened(accept)
+        assert await ims.update_members(PROJECT, BATCH, note) == JOB
+        assert order == ["slot", "put"]
+        (call,) = transport.calls
+        assert (call.method, call.path, call.query) == ("PUT", "/v1/cloudimages/members", ())
+        assert json.loads(call.body)["images"] == list(BATCH.images)
+
+    @pytest.mark.parametrize("status", [500, 501, 503, 429, 400, 403])
+    async def test_a_failure_is_never_repeated(self, status: int) -> None:
+        """Whatever comes back, one PUT is sent."""
+        ims, transport = opened(lambda _call: (status, None))
+        with pytest.raises(CloudError):
+            await ims.update_members(PROJECT, BATCH, slot)
+        assert len(transport.calls) == 1
+
+    @pytest.mark.parametrize(
+        ("answer", "kind", "answered"),
+        [
+            ((429, None), TransientCloudError, True),
+            ((400, {"error": {"code": "IMG.0060", "message": ""}}), TransientCloudError, True),
+            ((400, {"error": {"code": "IMG.0018", "message": ""}}), TransientCloudError, True),
+            ((500, None), TransientCloudError, False),
+            ((501, None), TransientCloudError, False),
+            ((400, {"error": {"code": "IMG.0144", "message": ""}}), BadRequest, None),
+            ((404, GONE_PATH), BadRequest, None),
+            ((403, None), Forbidden, None),
+            ((302, None), UnexpectedReply, None),
+            ((200, {}), UnexpectedReply, None),
+            ((200, {"job_id": "../x"}), UnexpectedReply, None),
+        ],
+    )
+    async def test_the_error_tells_whether_the_work_may_have_begun(
+        self,
+        answer: Answer,
+        kind: type[CloudError],
+        answered: bool | None,  # noqa: FBT001 - a parameter of the table
+    ) -> None:
+        """A definite refusal, a plain "not now" and an answer that leaves it open are told apart."""
+        ims, _ = opened(lambda _call: answer)
+        with pytest.raises(CloudError) as caught:
+            await ims.update_members(PROJECT, BATCH, slot)
+        assert type(caught.value) is kind
+        assert getattr(caught.value, "answered", None) is answered
+
+
+class TestJobs:
+    """The two job queries."""
+
+    async def test_the_older_query_is_preferred(self) -> None:
+        """Where it works it is used, since it tells about each image."""
+        document = {**DONE, "entities": {"results": [{"image_id": IMAGES[0], "status": "success"}]}}
+        ims, transport = opened(lambda _call: (200, document))
+        assert await ims.get_job(PROJECT, JOB) == JobReply(JobState.SUCCEEDED, {IMAGES[0]: True})
+        assert [(call.group, call.path) for call in transport.calls] == [(CallGroup.JOB_GET, LEGACY)]
+
+    @pytest.mark.parametrize(
+        "gone",
+        [
+            (404, GONE_PATH),
+            (404, {"message": "Not Found", "code": "404 Not Found"}),
+            (403, {"error_code": "APIGW.0302", "error_msg": "no"}),
+            (405, None),
+            (410, None),
+            (501, None),
+        ],
+    )
+    async def test_where_it_is_gone_the_newer_one_is_used_from_then_on(self, gone: Answer) -> None:
+        """One detour is enough for an account in a region, for all its projects."""
+        ims, transport = opened(lambda call: (200, DONE) if call.path == PROGRESS else gone)
+        for project in (PROJECT, PROJECT, replace(PROJECT, id="b" * 32)):
+            assert (await ims.get_job(project, JOB)).state is JobState.SUCCEEDED
+        assert [call.path for call in transport.calls] == [LEGACY, PROGRESS, PROGRESS, PROGRESS]
+        assert transport.calls[-1].group is CallGroup.JOB_PROGRESS
+
+    async def test_another_region_is_another_matter(self) -> None:
+        """That the older query is gone in one region says nothing about the next."""
+        ims, transport = opened(lambda call: (200, DONE) if call.path == PROGRESS else (404, GONE_PATH))
+        await ims.get_job(PROJECT, JOB)
+        await ims.get_job(replace(PROJECT, region="eu-de"), JOB)
+        assert [call.path for call in transport.calls] == [LEGACY, PROGRESS] * 2
+
+    async def test_a_detour_that_fails_is_not_remembered(self) -> None:
+        """As long as the newer query has not worked either, the older one is asked first."""
+        ims, transport = opened(lambda _call: (404, None))
+        for _ in range(2):
+            with pytest.raises(NotFound):
+                await ims.get_job(PROJECT, JOB)
+        assert [call.path for call in transport.calls] == [LEGACY, PROGRESS] * 2
+
+    @pytest.mark.parametrize("answer", [(400, "IMG.0023"), (404, "IMG.0023"), (404, "IMG.0144")])
+    async def test_an_unknown_job_is_not_found(self, answer: tuple[int, str]) -> None:
+        """The service's own word that it does not know the job is believed without a detour."""
+        status, code = answer
+        ims, transport = opened(lambda _call: (status, {"error": {"code": code, "message": "unknown"}}))
+        with pytest.raises(NotFound) as caught:
+            await ims.get_job(PROJECT, JOB)
+        assert caught.value.code == code
+        assert len(transport.calls) == 1
+
+    @pytest.mark.parametrize("job_api", [JobApi.LEGACY, JobApi.PROGRESS])
+    async def test_a_wrong_path_is_not_an_unknown_job(self, job_api: JobApi) -> None:
+        """A host that does not know the query says nothing about the job, which may be alive."""
+        ims, transport = opened(lambda _call: (404, GONE_PATH), job_api=job_api)
+        with pytest.raises(BadRequest):
+            await ims.get_job(PROJECT, JOB)
+        assert [call.path for call in transport.calls] == [LEGACY if job_api is JobApi.LEGACY else PROGRESS]
+
+    async def test_another_failure_makes_no_detour(self) -> None:
+        """A server that is busy is asked again for the same, and not for something else."""
+        ims, transport = opened(lambda _call: (503, None))
+        with pytest.raises(TransientCloudError):
+            await ims.get_job(PROJECT, JOB)
+        assert [call.path for call in transport.calls] == [LEGACY, LEGACY]
+
+    async def test_a_hostile_id_reaches_no_url(self) -> None:
+        """What the journal or the cloud holds for an id is checked before it is used."""
+        ims, transport = opened(lambda _call: (200, DONE))
+        with pytest.raises(UnexpectedReply):
+            await ims.get_job(PROJECT, "../../v2/cloudimages")
+        assert transport.calls == []
+
+
+class TestRouting:
+    """Whose keys, which host, whose limits."""
+
+    async def test_a_project_goes_to_its_region(self) -> None:
+        """A project's own region wins over the config's."""
+        ims, transport = opened(pages(images()))
+        async for _ in ims.list_shared(replace(PROJECT, region="eu-de"), MemberStatus.PENDING):
+            pass
+        assert transport.calls[0].origin == "https://ims.eu-de.otc.t-systems.com"
+
+    async def test_an_endpoint_wins_over_every_region(self) -> None:
+        """With an endpoint in the config no project reaches another host, as a rehearsal must not."""
+        ims, transport = opened(pages(images()), endpoint="http://127.0.0.1:8080")
+        async for _ in ims.list_shared(replace(PROJECT, region="eu-de"), MemberStatus.PENDING):
+            pass
+        assert transport.calls[0].origin == "http://127.0.0.1:8080"
+
+    @pytest.mark.parametrize("project", [replace(PROJECT, region="no where"), replace(PROJECT, credential="other")])
+    async def test_a_project_that_cannot_be_routed_fails_alone(self, project: Project) -> None:
+        """An unknown credential or region is an error of that project's calls."""
+        ims, transport = opened(pages(images()))
+        with pytest.raises(TerminalCloudError):
+            await ims.get_job(project, JOB)
+        assert transport.calls == []
+
+    async def test_credentials_of_one_account_share_its_limits(self) -> None:
+        """Two keys of an account draw on one window; another account has its own."""
+        keys = {name: Keys(account, SigningKeys(name, "SK")) for name, account in ("aa", "ba", "cc")}
+        ims, _ = opened(lambda _call: (200, DONE), credentials=keys)
+        for name in keys:
+            await ims.get_job(replace(PROJECT, credential=name), JOB)
+        assert {name: groups[CallGroup.JOB_GET].left for name, groups in ims.standing().items()} == {"a": 998, "c": 999}
+
+    async def test_calls_of_an_earlier_process_count(self) -> None:
+        """What the journal remembers takes up room; an account that is configured no more is passed over."""
+        ims, _ = opened(lambda _call: (200, DONE))
+        ims.remember("main", CallGroup.JOB_GET, [1.0, 2.0])
+        ims.remember("gone", CallGroup.JOB_GET, [1.0])
+        assert ims.standing()["main"][CallGroup.JOB_GET].left == 998
+
+    async def test_calls_are_counted_and_told(self) -> None:
+        """The counts and the observer see the same attempts."""
+        records: list[CallRecord] = []
+        script: list[Answer] = [(503, None), (200, DONE)]
+        ims, _ = opened(lambda _call: script.pop(0), observer=records.append)
+        await ims.get_job(PROJECT, JOB)
+        assert ims.counts() == CallCounts({CallGroup.JOB_GET: 2}, throttled=0, retried=1)
+        assert [(record.account, record.status, record.attempt) for record in records] == [
+            ("main", 503, 1),
+            ("main", 200, 2),
+        ]
+
+    async def test_stopped_credentials_get_one_more_try(self) -> None:
+        """A pass may start with keys that were refused in the one before."""
+        script: list[Answer] = [(401, None), (200, DONE)]
+        ims, transport = opened(lambda _call: script.pop(0))
+        for _ in range(2):
+            with pytest.raises(CloudError):
+                await ims.get_job(PROJECT, JOB)
+        assert len(transport.calls) == 1
+        ims.retry_stopped()
+        assert (await ims.get_job(PROJECT, JOB)).state is JobState.SUCCEEDED

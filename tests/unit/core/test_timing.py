@@ -1,0 +1,90 @@
+"""Durations read as people write them, and delays stay within their bounds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.core.timing import (
+    POLL_JITTER,
+    PollPolicy,
+    RetryPolicy,
+    format_duration,
+    parse_duration,
+    poll_delay,
+    retry_delay,
+)
+
+POLL = PollPolicy(first=0.7, factor=1.6, max=30.0)
+RETRY = RetryPolicy(attempts=6, base=0.5, max=15.0)
+CHANCE = st.floats(0, 1, exclude_max=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("700ms", 0.7), ("10s", 10.0), ("5m", 300.0), ("24h", 86400.0), ("30d", 2592000.0), (" 1.5 s ", 1.5)],
+)
+def test_a_duration_is_read(text: str, seconds: float) -> None:
+    """Each unit has its length, and fractions and blanks are fine."""
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "10", "s", "-1s", "1w", "1e3s", "1s2", "1 m s", ".5s", "inf s", "nan s"])
+def test_what_is_not_a_duration_is_refused(text: str) -> None:
+    """A number without a unit, or a unit without a number, is an error that says how to write one."""
+    with pytest.raises(ValueError, match="write a number with ms, s, m, h or d"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0ms"),
+        (0.8504, "850ms"),
+        (1, "1s"),
+        (12.4, "12s"),
+        (60, "1m"),
+        (250, "4m 10s"),
+        (3900, "1h 5m"),
+        (3605, "1h"),
+        (183600, "2d 3h"),
+        (86400, "1d"),
+    ],
+)
+def test_seconds_are_written_in_two_units_at_most(seconds: float, text: str) -> None:
+    """People get the largest unit and the one beside it, without zeros."""
+    assert format_duration(seconds) == text
+
+
+@given(st.integers(0, 40), CHANCE)
+def test_a_poll_delay_grows_within_its_jitter(polls: int, u: float) -> None:
+    """The delay is the policy's, at most its maximum, give or take a tenth."""
+    grown = min(0.7 * 1.6**polls, 30.0)
+    assert grown * (1 - POLL_JITTER) <= poll_delay(POLL, polls, u) <= grown * (1 + POLL_JITTER)
+
+
+@pytest.mark.parametrize(("u", "delay"), [(0.0, 0.63), (0.5, 0.7), (0.75, 0.735)])
+def test_chance_spreads_poll_delays_evenly_around_the_policy(u: float, delay: float) -> None:
+    """No chance is the shortest delay, even chance the policy's own."""
+    assert poll_delay(POLL, 0, u) == pytest.approx(delay)
+
+
+@pytest.mark.parametrize("polls", [1000, 10**6])
+def test_a_poll_delay_survives_any_number_of_polls(polls: int) -> None:
+    """A job that is asked after for days is still asked after at the longest delay."""
+    assert poll_delay(POLL, polls, 0.5) == 30.0
+
+
+@given(st.integers(1, 10**6), CHANCE)
+def test_a_retry_delay_is_drawn_from_the_whole_growing_span(failures: int, u: float) -> None:
+    """Full jitter: anything from nothing to the span, which doubles up to its maximum."""
+    span = min(15.0, 0.5 * 2.0 ** min(failures - 1, 10))
+    assert retry_delay(RETRY, failures, u) == pytest.approx(u * span)
+
+
+@given(st.integers(1, 50), CHANCE, st.floats(0, 10**6))
+def test_the_cloud_gets_the_wait_it_asks_for(failures: int, u: float, asked: float) -> None:
+    """A retry-after is the least delay, though no more than an hour, and never shortens the policy's."""
+    delay = retry_delay(RETRY, failures, u, asked)
+    assert delay == max(retry_delay(RETRY, failures, u), min(asked, 3600.0))

@@ -1,0 +1,461 @@
+"""One pass against a cloud in memory, in virtual time: what is sent, what is not, and what the report says."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from doubles import FakeCloud, FakeJournal, Fate
+from passes import ACCEPT, REJECT, TEMPO, a_pass, assert_adds_up, images, order, run
+
+from worker.core.allowance import Allowance
+from worker.core.calls import CallGroup
+from worker.core.guard import GuardPolicy
+from worker.core.job import JobState
+from worker.core.outcome import OutcomeKind
+from worker.core.plan import Patience
+from worker.core.report import Exit, Result, exit_of_report
+from worker.core.state import Batch, MemberStatus, Share, Wish
+from worker.core.target import Target
+from worker.errors import AuthFailed, BadRequest, Forbidden, Scope, TransientCloudError, UnexpectedReply
+from worker.reconcile.ports import Halt
+from worker.reconcile.run import prepare, run_once
+
+pytestmark = pytest.mark.looptime
+ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
+
+
+def refuse(*bad: str, code: str = "IMG.0144", scope: Scope = Scope.IMAGE) -> FakeCloud:
+    """Return a cloud that refuses any batch with a bad image in it as a whole."""
+    error = BadRequest("no", status=400, code=code, scope=scope)
+    return FakeCloud(lambda batch: Fate(error, begun=False) if set(bad) & set(batch.images) else Fate())
+
+
+async def test_a_pass_changes_what_differs_and_nothing_else() -> None:
+    """Pending and rejected become accepted, accepted stays, and a second pass sends nothing."""
+    cloud, journal = FakeCloud(), FakeJournal()
+    cloud.offer("p", images(250))
+    cloud.offer("p", images(50), ACCEPTED)
+    cloud.offer("p", ["unmanaged"])
+    wishes = {"p": dict.fromkeys(images(250), ACCEPT)}
+    report = await run(wishes, cloud, journal)
+    assert (report.result, report.converged, report.count(OutcomeKind.CHANGED)) == (Result.CONVERGED, 50, 200)
+    assert report.unmanaged == 1
+    assert cloud.offers["p"]["unmanaged"] is PENDING
+    assert [len(batch.images) for batch in cloud.puts] == [100, 100]
+    again = await run(wishes, cloud, journal)
+    assert (again.converged, again.outcomes, len(cloud.puts)) == (250, (), 2)
+
+
+async def test_the_life_of_a_batch_is_journalled_in_order() -> None:
+    """A batch that goes well is an intent, then a job, then settled."""
+    cloud, journal = FakeCloud(), FakeJournal()
+    cloud.offer("p", images(1))
+    await run({"p": dict.fromkeys(images(1), ACCEPT)}, cloud, journal)
+    assert journal.lives == {1: ["intent", "job", "settled"]}
+
+
+async def test_a_project_that_cannot_be_read_is_unknown_and_the_others_go_on() -> None:
+    """Nothing is sent for the unreadable project; the readable one converges; the exit status is 1."""
+    cloud = FakeCloud()
+    cloud.offer("good", images(3))
+    cloud.offer("bad", images(3))
+    cloud.unreadable["bad"] = Forbidden("not yours", status=403)
+    report = await run({name: dict.fromkeys(images(3), ACCEPT) for name in ("good", "bad")}, cloud, FakeJournal())
+    assert {batch.project_id for batch in cloud.puts} == {"good"}
+    assert report.count(OutcomeKind.UNKNOWN) == 3
+    assert exit_of_report(report) is Exit.INCOMPLETE
+
+
+async def test_no_readable_project_is_a_cloud_out_of_reach() -> None:
+    """When every project fails, whatever the reason, the exit status is 4."""
+    cloud = FakeCloud()
+    cloud.unreadable = {"a": AuthFailed("no", status=401), "b": TransientCloudError("reset")}
+    report = await run({name: {"image": ACCEPT} for name in ("a", "b")}, cloud, FakeJournal())
+    assert exit_of_report(report) is Exit.CLOUD
+
+
+async def test_one_bad_image_is_found_by_halving_and_the_others_get_through() -> None:
+    """Of a hundred images with one poisoned, 99 change in the same pass, for at most 15 PUT."""
+    cloud = refuse("image-0037")
+    cloud.offer("p", images(100))
+    report = await run({"p": dict.fromkeys(images(100), ACCEPT)}, cloud, FakeJournal())
+    assert report.count(OutcomeKind.CHANGED) == 99
+    assert [each.share.image_id for each in report.outcomes if each.kind is OutcomeKind.FAILED] == ["image-0037"]
+    assert len(cloud.puts) <= 15
+
+
+async def test_one_bad_image_that_fails_its_job_is_found_by_halving_too() -> None:
+    """A job that fails as a whole for the sake of one image is split like a refused request."""
+    fail = Fate(state=JobState.FAILED, done=frozenset(), code="IMG.0046", scope=Scope.IMAGE)
+    cloud = FakeCloud(lambda batch: fail if "image-0003" in batch.images else Fate())
+    cloud.offer("p", images(16))
+    report = await run({"p": dict.fromkeys(images(16), ACCEPT)}, cloud, FakeJournal())
+    assert report.count(OutcomeKind.CHANGED) == 15
+    assert report.count(OutcomeKind.FAILED) == 1
+    assert cloud.sent_while_alive == []
+
+
+@pytest.mark.parametrize("scope", [Scope.REQUEST, Scope.PROJECT, Scope.VAULT, Scope.PERMISSION])
+async def test_a_refusal_that_is_not_about_an_image_is_not_split(scope: Scope) -> None:
+    """Smaller batches cannot help there, so one PUT is all that is sent."""
+    cloud = refuse("image-0000", code="IMG.x", scope=scope)
+    cloud.offer("p", images(10))
+    report = await run({"p": dict.fromkeys(images(10), ACCEPT)}, cloud, FakeJournal())
+    assert len(cloud.puts) == 1
+    assert report.count(OutcomeKind.FAILED) == 10
+
+
+async def test_when_both_halves_fail_alike_splitting_stops() -> None:
+    """A refusal of everything costs three PUT, not two hundred."""
+    cloud = refuse(*images(100), code="", scope=Scope.UNSAID)
+    cloud.offer("p", images(100))
+    report = await run({"p": dict.fromkeys(images(100), ACCEPT)}, cloud, FakeJournal())
+    assert len(cloud.puts) == 3
+    assert report.result is Result.FAILED
+
+
+async def test_a_lost_answer_whose_work_was_done_is_settled_by_reading() -> None:
+    """A reset after the cloud began leads to no second PUT, and to a change."""
+    cloud, journal = FakeCloud(lambda batch: Fate(TransientCloudError("reset"), begun=True, seconds=5)), FakeJournal()
+    cloud.offer("p", images(3))
+    report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, journal)
+    assert report.count(OutcomeKind.CHANGED) == 3
+    assert len(cloud.puts) == 1
+    assert journal.lives == {1: ["intent", "settled"]}
+
+
+@pytest.mark.parametrize("error", [TransientCloudError("reset"), UnexpectedReply("a 200 without a job id")])
+async def test_a_lost_answer_is_sent_again_only_when_it_can_no_longer_be_alive(error: Exception) -> None:
+    """Where nothing was done, the second PUT comes after polling.unknown, in the same pass."""
+    fates = iter([Fate(error, begun=False)])
+    cloud, journal = FakeCloud(lambda batch: next(fates, Fate())), FakeJournal()
+    cloud.offer("p", images(3))
+    report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, journal)
+    assert report.result is Result.CONVERGED
+    assert cloud.put_times[1] - cloud.put_times[0] >= TEMPO.patience.unknown
+    assert journal.lives == {1: ["intent", "abandoned"], 2: ["intent", "job", "settled"]}
+
+
+async def test_a_plain_try_later_is_tried_later() -> None:
+    """A 4xx that says that nothing was done is repeated after a backoff, each time with an intent of its own."""
+    fates = iter([Fate(TransientCloudError("busy", answered=True), begun=False)] * 2)
+    cloud, journal = FakeCloud(lambda batch: next(fates, Fate())), FakeJournal()
+    cloud.offer("p", images(3))
+    report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, journal)
+    assert report.result is Result.CONVERGED
+    assert journal.lives == {1: ["intent", "refused"], 2: ["intent", "refused"], 3: ["intent", "job", "settled"]}
+
+
+async def test_a_success_that_did_nothing_is_not_believed() -> None:
+    """The state is read again for polling.verify, then the share has failed; nothing is sent twice."""
+    cloud = FakeCloud(lambda batch: Fate(done=frozenset()))
+    cloud.offer("p", images(3))
+    started = asyncio.get_running_loop().time()
+    report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
+    assert report.count(OutcomeKind.FAILED) == 3
+    assert "SUCCESS" in report.outcomes[0].reason
+    assert len(cloud.puts) == 1
+    assert TEMPO.verify <= asyncio.get_running_loop().time() - started < TEMPO.verify + 10
+
+
+async def test_a_list_that_lags_behind_the_job_is_waited_for() -> None:
+    """A SUCCESS that the lists show only five seconds later is a change."""
+    cloud = FakeCloud(lambda batch: Fate(lag=5.0))
+    cloud.offer("p", images(3))
+    report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
+    assert report.count(OutcomeKind.CHANGED) == 3
+
+
+async def test_a_partial_job_is_told_image_by_image() -> None:
+    """The images that the job did are changed, the others failed, without another PUT."""
+    done = frozenset(images(2))
+    results = {image: image in done for image in images(3)}
+    cloud = FakeCloud(lambda batch: Fate(state=JobState.FAILED, done=done, results=results, code="IMG.0061"))
+    cloud.offer("p", images(3))
+    report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
+    assert [each.kind for each in report.outcomes] == [OutcomeKind.CHANGED, OutcomeKind.CHANGED, OutcomeKind.FAILED]
+    assert [job.state for job in report.jobs] == [JobState.PARTIAL]
+    assert len(cloud.puts) == 1
+
+
+async def test_a_stuck_job_is_left_at_its_deadline_and_never_sent_again_while_it_may_live() -> None:
+    """The pass ends unsettled; later passes ask about the job and send nothing, until abandon has passed."""
+    fates = iter([Fate(stuck=True)])
+    cloud, journal = FakeCloud(lambda batch: next(fates, Fate())), FakeJournal()
+    cloud.offer("p", images(3))
+    wishes = {"p": dict.fromkeys(images(3), ACCEPT)}
+    report = await run(wishes, cloud, journal)
+    assert report.count(OutcomeKind.UNSETTLED) == 3
+    asked = cloud.made[CallGroup.JOB_GET]
+    again = await run(wishes, cloud, journal)
+    assert again.count(OutcomeKind.UNSETTLED) == 3
+    assert (cloud.made[CallGroup.JOB_GET], len(cloud.puts)) == (asked + 1, 1)
+    await asyncio.sleep(TEMPO.patience.abandon)
+    last = await run(wishes, cloud, journal)
+    assert last.result is Result.CONVERGED
+    assert len(cloud.puts) == 2
+
+
+async def test_a_stuck_job_does_not_hold_up_the_others_of_its_project() -> None:
+    """The other batch of the project is judged within seconds, not at the stuck one's deadline."""
+    judged: list[float] = []
+    loop = asyncio.get_running_loop()
+    cloud = FakeCloud(lambda batch: Fate(stuck="image-0000" in batch.images))
+    cloud.offer("p", images(200))
+    started = loop.time()
+    the_pass = a_pass(cloud, FakeJournal(), emit=lambda event: judged.append(loop.time() - started))
+    await run_once(order({"p": dict.fromkeys(images(200), ACCEPT)}), the_pass)
+    assert sum(moment < 10 for moment in judged) >= 100
+
+
+async def test_a_job_that_vanished_with_its_work_done_is_settled_by_reading() -> None:
+    """Nobody knows the job, the images read as desired: changed, and the job is lost."""
+    cloud = FakeCloud(lambda batch: Fate(forgotten=True))
+    cloud.offer("p", images(3))
+    report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
+    assert report.count(OutcomeKind.CHANGED) == 3
+    assert [job.state for job in report.jobs] == [JobState.LOST]
+
+
+async def test_a_job_that_vanished_without_a_trace_is_sent_again_in_the_same_pass() -> None:
+    """What still differs after a lost job is due again; a few times, not for ever."""
+    fates = iter([Fate(forgotten=True, done=frozenset())])
+    cloud = FakeCloud(lambda batch: next(fates, Fate()))
+    cloud.offer("p", images(3))
+    wishes = {"p": dict.fromkeys(images(3), ACCEPT)}
+    assert (await run(wishes, cloud, FakeJournal())).result is Result.CONVERGED
+    hopeless = FakeCloud(lambda batch: Fate(forgotten=True, done=frozenset()))
+    hopeless.offer("p", images(3))
+    report = await run(wishes, hopeless, FakeJournal())
+    assert report.count(OutcomeKind.FAILED) == 3
+    assert len(hopeless.puts) == 3
+
+
+async def test_a_share_revoked_during_the_pass_is_absent() -> None:
+    """The owner stops sharing while the job runs: absent, and the exit status is 1."""
+
+    def revoke(batch: Batch) -> Fate:
+        del cloud.offers["p"]["image-0001"]
+        return Fate()
+
+    cloud = FakeCloud(revoke)
+    cloud.offer("p", images(3))
+    report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
+    assert [each.kind for each in report.outcomes] == [OutcomeKind.CHANGED, OutcomeKind.ABSENT, OutcomeKind.CHANGED]
+    assert exit_of_report(report) is Exit.INCOMPLETE
+
+
+async def test_an_absent_share_is_not_sent_and_may_be_allowed() -> None:
+    """What is not offered spoils no batch; with `when_absent = "wait"` it is no failure either."""
+    cloud = FakeCloud()
+    cloud.offer("p", images(2))
+    waiting = await run(
+        {"p": {**dict.fromkeys(images(2), ACCEPT), "later": Wish(ACCEPTED, None, True)}}, cloud, FakeJournal()
+    )
+    assert (waiting.result, waiting.count(OutcomeKind.ABSENT)) == (Result.CONVERGED, 1)
+    failing = await run({"p": {"later": ACCEPT}}, cloud, FakeJournal())
+    assert (failing.result, exit_of_report(failing)) == (Result.FAILED, Exit.INCOMPLETE)
+
+
+async def test_a_full_ecs_image_goes_into_its_vault_in_a_batch_of_its_own_kind() -> None:
+    """With a vault it is sent with it, without one it is blocked, and a plain image never carries a vault."""
+    cloud = FakeCloud()
+    cloud.offer("p", ["plain", "whole", "whole-without"])
+    cloud.whole = {"whole", "whole-without"}
+    wishes = {"p": {"plain": Wish(ACCEPTED, "vault"), "whole": Wish(ACCEPTED, "vault"), "whole-without": ACCEPT}}
+    report = await run(wishes, cloud, FakeJournal())
+    assert {(batch.vault_id, batch.images) for batch in cloud.puts} == {(None, ("plain",)), ("vault", ("whole",))}
+    assert report.count(OutcomeKind.BLOCKED) == 1
+
+
+async def test_a_guard_refuses_before_the_first_put_and_an_approval_lets_the_plan_pass_once() -> None:
+    """Refused: nothing sent, every due share not_sent, exit status 3. Approved: sent; and only once."""
+    cloud, journal = FakeCloud(), FakeJournal()
+    cloud.offer("p", images(20), ACCEPTED)
+    guard = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
+    wishes = {"p": {**dict.fromkeys(images(20), ACCEPT), **dict.fromkeys(images(3), REJECT)}}
+    refused = await run_once(order(wishes, guard=guard), a_pass(cloud, journal))
+    assert_adds_up(refused)
+    assert (refused.result, exit_of_report(refused), cloud.puts) == (Result.REFUSED, Exit.REFUSED, [])
+    assert refused.count(OutcomeKind.NOT_SENT) == 3
+    journal.approved.add(refused.digest)
+    approved = await run_once(order(wishes, guard=guard), a_pass(cloud, journal))
+    assert approved.result is Result.CONVERGED
+    assert journal.approved == set()
+
+
+async def test_a_guard_counts_against_the_whole_manifest_when_a_part_is_meant() -> None:
+    """Two rejections of twenty shares pass a limit of 10 %, also when the pass is aimed at these two alone."""
+    cloud = FakeCloud()
+    cloud.offer("p", images(20), ACCEPTED)
+    wishes = {"p": {**dict.fromkeys(images(20), ACCEPT), **dict.fromkeys(images(2), REJECT)}}
+    guard = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
+    part = order(wishes, guard=guard, target=Target(images=frozenset(images(2))))
+    report = await run_once(part, a_pass(cloud, FakeJournal()))
+    assert (report.desired, report.result) == (2, Result.CONVERGED)
+
+
+async def test_a_share_that_failed_is_left_alone_until_its_time_and_freed_by_success() -> None:
+    """The next pass sends nothing for it; after the wait it is tried alone, and success frees it."""
+    bad = {"image-0001"}
+    error = BadRequest("no", status=400, code="IMG.0144", scope=Scope.IMAGE)
+    cloud = FakeCloud(lambda batch: Fate(error, begun=False) if bad & set(batch.images) else Fate())
+    journal = FakeJournal()
+    cloud.offer("p", images(3))
+    wishes = {"p": dict.fromkeys(images(3), ACCEPT)}
+    await run(wishes, cloud, journal)
+    sent = len(cloud.puts)
+    second = await run(wishes, cloud, journal)
+    assert (second.count(OutcomeKind.QUARANTINED), len(cloud.puts)) == (1, sent)
+    await asyncio.sleep(TEMPO.quarantine.first)
+    cloud.offer("p", images(2, "fresh"))
+    bad.clear()
+    third = await run({"p": wishes["p"] | dict.fromkeys(images(2, "fresh"), ACCEPT)}, cloud, journal)
+    assert third.result is Result.CONVERGED
+    assert [batch.images for batch in cloud.puts[sent:]] == [("fresh-0000", "fresh-0001"), ("image-0001",)]
+    assert journal.wards == {}
+
+
+async def test_a_changed_wish_waits_for_what_is_in_flight() -> None:
+    """While an accept may be alive no reject is sent; the share is not_sent now and rejected by the next pass."""
+    cloud, journal = FakeCloud(lambda batch: Fate(seconds=400.0)), FakeJournal()
+    cloud.offer("p", images(1))
+    hasty = a_pass(cloud, journal, tempo=replace(TEMPO, deadline=5.0))
+    await run_once(order({"p": {"image-0000": ACCEPT}}), hasty)
+    report = await run({"p": {"image-0000": REJECT}}, cloud, journal)
+    assert [batch.status for batch in cloud.puts] == [ACCEPTED]
+    assert [each.kind for each in report.outcomes] == [OutcomeKind.NOT_SENT]
+    await run({"p": {"image-0000": REJECT}}, cloud, journal)
+    assert cloud.status("p", "image-0000") is PENDING or len(cloud.puts) == 2
+
+
+async def test_told_to_stop_a_pass_sends_nothing_more_and_follows_what_it_sent() -> None:
+    """What was submitted is settled within the grace; the report says what was not sent."""
+    cloud, halt = FakeCloud(lambda batch: Fate(seconds=3.0)), Halt()
+    cloud.offer("p", images(10))
+    cloud.offer("q", images(10))
+
+    async def slow_slot(batch: Batch) -> None:
+        if batch.project_id == "q":
+            await asyncio.sleep(3600)
+
+    send = cloud.update_members
+
+    async def update(project, batch, on_slot):  # noqa: ANN001, ANN202 - the double's own signature
+        await slow_slot(batch)
+        return await send(project, batch, on_slot)
+
+    cloud.update_members = update  # type: ignore[method-assign]
+    asyncio.get_running_loop().call_later(1.0, halt.stop, 25.0)
+    report = await run_once(
+        order({name: dict.fromkeys(images(10), ACCEPT) for name in "pq"}), a_pass(cloud, FakeJournal(), halt=halt)
+    )
+    assert_adds_up(report)
+    assert report.count(OutcomeKind.CHANGED) == 10
+    assert report.count(OutcomeKind.NOT_SENT) == 10
+    assert asyncio.get_running_loop().time() < 40
+
+
+async def test_told_to_stop_a_pass_ends_with_the_grace_whatever_still_runs() -> None:
+    """A job that outlives the grace is unsettled, and in flight for the next pass."""
+    cloud, journal, halt = FakeCloud(lambda batch: Fate(stuck=True)), FakeJournal(), Halt()
+    cloud.offer("p", images(2))
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    loop.call_later(1.0, halt.stop, 25.0)
+    report = await run_once(order({"p": dict.fromkeys(images(2), ACCEPT)}), a_pass(cloud, journal, halt=halt))
+    assert report.count(OutcomeKind.UNSETTLED) == 2
+    assert loop.time() - started < 27
+    assert len(await journal.in_flight()) == 1
+
+
+async def test_a_pass_with_a_deadline_stops_submitting_in_time() -> None:
+    """Past its deadline less the reserve nothing is sent, and the pass ends by the deadline."""
+    cloud, halt = FakeCloud(), Halt()
+    cloud.offer("p", images(2))
+    halt.finish_within(5.0, 30.0)
+    report = await run_once(order({"p": dict.fromkeys(images(2), ACCEPT)}), a_pass(cloud, FakeJournal(), halt=halt))
+    assert report.count(OutcomeKind.NOT_SENT) == 2
+    assert cloud.puts == []
+
+
+async def test_preparing_a_plan_writes_nothing() -> None:
+    """`plan` observes and diffs: no PUT, and no line in the journal."""
+    cloud, journal = FakeCloud(), FakeJournal()
+    cloud.offer("p", images(2))
+    prepared = await prepare(order({"p": dict.fromkeys(images(2), ACCEPT)}), a_pass(cloud, journal))
+    assert len(prepared.plan.changes) == 2
+    assert (cloud.puts, journal.lives) == ([], {})
+
+
+async def test_an_intent_left_by_a_crash_is_in_flight_until_it_cannot_be_alive() -> None:
+    """The next pass reads until the shares are as desired, or sends again once polling.unknown has passed."""
+    cloud, journal = FakeCloud(), FakeJournal()
+    cloud.offer("p", images(2))
+    await journal.intend(Batch("p", ACCEPTED, None, tuple(images(2))), "crashed", a_pass(cloud, journal).now(), 0)
+    started = asyncio.get_running_loop().time()
+    report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, journal)
+    assert report.result is Result.CONVERGED
+    assert len(cloud.puts) == 1
+    assert cloud.put_times[0] - started >= TEMPO.patience.unknown
+    assert journal.lives[1] == ["intent", "abandoned"]
+
+
+async def test_a_job_left_by_a_crash_is_followed_to_its_end() -> None:
+    """A job in the journal is polled and not sent again."""
+    cloud, journal = FakeCloud(lambda batch: Fate(seconds=20.0)), FakeJournal()
+    cloud.offer("p", images(2))
+    interrupted = Halt()
+    asyncio.get_running_loop().call_later(2.0, interrupted.stop, 0.0)
+    wishes = {"p": dict.fromkeys(images(2), ACCEPT)}
+    await run_once(order(wishes), a_pass(cloud, journal, halt=interrupted))
+    report = await run(wishes, cloud, journal)
+    assert report.count(OutcomeKind.CHANGED) == 2
+    assert len(cloud.puts) == 1
+
+
+async def test_a_job_whose_shares_already_read_as_desired_needs_no_poll() -> None:
+    """Its batch is closed in the journal from the reading alone."""
+    cloud, journal = FakeCloud(), FakeJournal()
+    cloud.offer("p", images(2), ACCEPTED)
+    key = await journal.intend(Batch("p", ACCEPTED, None, tuple(images(2))), "crashed", a_pass(cloud, journal).now(), 0)
+    await journal.accept(key, "job-of-old", 0.0)
+    report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, journal)
+    assert (report.converged, cloud.made[CallGroup.JOB_GET]) == (2, 0)
+    assert journal.lives[key] == ["intent", "job", "settled"]
+
+
+async def test_shares_that_cannot_be_read_again_are_unknown() -> None:
+    """A project that fails after the PUT leaves its shares unknown, not failed and not changed."""
+
+    def break_down(batch: Batch) -> Fate:
+        cloud.unreadable["p"] = TransientCloudError("gone", status=503)
+        return Fate()
+
+    cloud = FakeCloud(break_down)
+    cloud.offer("p", images(2))
+    report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, FakeJournal())
+    assert report.count(OutcomeKind.UNKNOWN) == 2
+
+
+async def test_reads_are_shared_by_batches_that_end_together() -> None:
+    """Ten batches of one project that end together are verified by one reading of one list."""
+    cloud = FakeCloud()
+    cloud.offer("p", images(1000))
+    await run({"p": dict.fromkeys(images(1000), ACCEPT)}, cloud, FakeJournal())
+    before, plain_check, after = 1000 // 50 + 3, 1, 1000 // 50
+    assert cloud.made[CallGroup.IMAGES_LIST] == before + plain_check + after
+    assert TEMPO.patience == Patience(120.0, 86400.0)
+
+
+async def test_an_unmanaged_leftover_of_the_journal_stays_out_of_the_report() -> None:
+    """A batch in flight whose shares nobody wishes for any more is followed, and not reported."""
+    cloud, journal = FakeCloud(), FakeJournal()
+    cloud.offer("p", ["old", "new"])
+    key = await journal.intend(Batch("p", REJECTED, None, ("old",)), "earlier", a_pass(cloud, journal).now(), 0)
+    await journal.accept(key, "job-0", 0.0)
+    report = await run({"p": {"new": ACCEPT}}, cloud, journal)
+    assert [each.share for each in report.outcomes] == [Share("p", "new")]
+    assert journal.lives[key] == ["intent", "job", "settled"]

@@ -1,0 +1,116 @@
+"""Verbs, options and exit codes. What a verb needs is imported when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+DISTRIBUTION = "ims-share-worker"
+_EXITS = """\
+exit status:
+  0   converged, or nothing to do
+  1   some shares failed, are absent, unknown, quarantined or not settled
+  2   usage, settings or manifest error
+  3   a guard refused the plan
+  4   the cloud could not be reached or refused the credentials
+  5   another worker holds the journal
+  6   plan --fail-on-drift found changes
+  70  a bug
+"""
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status; whatever goes wrong is said on standard error."""
+    try:
+        options = build_parser().parse_args(arguments)
+    except SystemExit as stop:  # argparse has said why; 0 after --help and --version
+        return int(stop.code or 0)
+    try:
+        return _run_verb(options)
+    except BrokenPipeError:
+        # The reader has gone, and so has the reason to write; keep Python from failing once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception:  # noqa: BLE001 - the last resort: whatever it is, it is a bug, and has its own exit status
+        traceback.print_exc()
+        print("This is a bug in ims-share-worker; please report it with the lines above.", file=sys.stderr)
+        return 70
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser: argparse.ArgumentParser = _Parser(
+        prog=DISTRIBUTION,
+        description="Accept and reject shared images across a fleet of projects, in batches, and prove the result.",
+        epilog=_EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    every, aimed = _common_options(), _targeting_options()
+
+    verbs.add_parser("check", parents=[every], help="read config and manifest offline, and print every problem at once")
+    plan = verbs.add_parser("plan", parents=[every, aimed], help="observe, and print what a run would do")
+    plan.add_argument("--fail-on-drift", action="store_true", help="exit with 6 when there are changes")
+    run = verbs.add_parser("run", parents=[every, aimed], help="make one pass: observe, change, prove, report")
+    run.add_argument("--deadline", metavar="TIME", help="stop submitting in time to end by then, such as 10m")
+    verbs.add_parser("status", parents=[every], help="show jobs in flight, quarantined shares and the last passes")
+    release = verbs.add_parser(
+        "release", parents=[every], help="free a share from quarantine, or from a job that never ends"
+    )
+    release.add_argument("image", metavar="IMAGE", help="name or id")
+    release.add_argument("project", metavar="PROJECT", help="name or id")
+    approve = verbs.add_parser(
+        "approve", parents=[every], help="let exactly the refused plan with this digest pass once"
+    )
+    approve.add_argument("digest", metavar="DIGEST", help="as the refusal printed it: sha256:...")
+    verbs.add_parser("demo", parents=[every], help="reconcile a small simulated fleet: plan, run, and run again")
+    simulate = verbs.add_parser("simulate", parents=[every], help="serve a simulated cloud on loopback, for rehearsal")
+    simulate.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="default: any free port")
+    simulate.add_argument(
+        "--seed", action="append", default=[], type=Path, metavar="FILE", help="a seed, or a manifest"
+    )
+    simulate.add_argument("--faults", type=Path, metavar="FILE", help="what goes wrong, and when")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose usage errors end with exit status 2, as the contract's other input errors do."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\nTry: {self.prog} --help\n")
+
+
+def _common_options() -> _Parser:
+    options = _Parser(add_help=False)
+    options.add_argument("--config", type=Path, metavar="PATH", help="default: $IMS_WORKER_CONFIG, or ./config.toml")
+    options.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+    options.add_argument("--log-format", choices=("auto", "console", "json"), default="auto", help="default: auto")
+    options.add_argument("-v", "--verbose", action="store_true", help="log every step")
+    options.add_argument("--version", action="version", version=f"{DISTRIBUTION} {_version()}")
+    return options
+
+
+def _targeting_options() -> _Parser:
+    options = _Parser(add_help=False)
+    options.add_argument("--project", action="append", default=[], metavar="NAME_OR_ID", help="only this; repeatable")
+    options.add_argument("--image", action="append", default=[], metavar="NAME_OR_ID", help="only this; repeatable")
+    options.add_argument("--shard", metavar="I/N", help="only the I-th (from 0) of N parts of the fleet")
+    return options
+
+
+def _version() -> str:
+    return version(DISTRIBUTION)
+
+
+def _run_verb(options: argparse.Namespace) -> int:
+    from worker import verbs  # noqa: PLC0415 - `--help` and `--version` must not pay for it
+
+    return asyncio.run(verbs.perform(options, os.environ))

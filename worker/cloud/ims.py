@@ -1,0 +1,216 @@
+"""List shared images, update members, get job: the image service, for every project of the fleet.
+
+The query of the image list does not name an enterprise project. The reference leaves open what is listed without
+one; shares are made to a project, so an answer that is narrower than the project shows as absent shares, and nothing
+is planned on those. Source: API reference of IMS, "Querying Images".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+from worker.cloud.account import Account, Tally
+from worker.cloud.credentials import Credential
+from worker.cloud.regions import endpoint_origin, region_origin
+from worker.cloud.signing import SigningKeys, quoted
+from worker.cloud.throttle import Standing, Throttle
+from worker.cloud.transport import MEGABYTE, Call, Connections, Transport
+from worker.cloud.wire import checked_job_id, members_body, read_job, read_page, read_submitted
+from worker.core.calls import CallCounts, CallGroup, CallRecord
+from worker.core.job import JobApi, JobReply
+from worker.core.limits import Rate
+from worker.core.state import Batch, MemberStatus, ObservedImage, Project
+from worker.core.timing import RetryPolicy
+from worker.errors import BadRequest, CloudError, Forbidden, NotFound, TerminalCloudError, UnexpectedReply
+
+MAX_PAGES: Final = 10_000
+"""Pages after which a list that never ends is given up."""
+
+_PAGE_BYTES: Final = 64 * MEGABYTE
+_MEMBERS: Final = "/v1/cloudimages/members"
+_IMAGES: Final = "/v2/cloudimages"
+_JOB_UNKNOWN: Final = "IMG.0023"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Fixed keys, and the name of the account whose limits they share."""
+
+    account: str
+    keys: SigningKeys
+
+
+@dataclass(frozen=True, slots=True)
+class CloudConfig:
+    """All that the client needs to know, in plain values.
+
+    `endpoint` holds for every project, whatever its region; where it is empty, the project's region decides, and
+    else `region`. `limits` and `burst` hold per account. `clock` is the wall clock in seconds since the epoch.
+    `observer` gets a record of each attempt at a call.
+    """
+
+    credentials: Mapping[str, Keys]
+    limits: Mapping[CallGroup, Rate]
+    burst: Rate
+    retry: RetryPolicy
+    region: str
+    endpoint: str
+    page_size: int
+    job_api: JobApi
+    connections: Connections
+    clock: Callable[[], float]
+    observer: Callable[[CallRecord], None]
+
+
+class Ims:
+    """The image service as the worker sees it. Make one with `open`; it belongs to one event loop."""
+
+    def __init__(self, config: CloudConfig, transport: Transport) -> None:
+        self._config = config
+        self._tally = Tally()
+        names = {entry.account for entry in config.credentials.values()}
+        self._accounts = {
+            name: Account(name, Throttle(config.limits, config.burst), transport, self._observe)
+            for name in sorted(names)
+        }
+        self._credentials = {
+            name: Credential(name, entry.keys, self._accounts[entry.account], config.retry)
+            for name, entry in config.credentials.items()
+        }
+        self._progress_only: set[tuple[str, str]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: CloudConfig) -> AsyncIterator[Self]:
+        """Open the connections, and close them at the end. Raises SettingsError for an unusable CA file."""
+        async with Transport.open(config.connections, config.clock) as transport:
+            yield cls(config, transport)
+
+    async def list_shared(
+        self, project: Project, status: MemberStatus, *, whole: bool = False
+    ) -> AsyncIterator[tuple[ObservedImage, ...]]:
+        """Yield, page after page, the images that others share with `project` and that it has given `status`.
+
+        With `whole`, only full-ECS images are asked for; a region may ignore that. No image comes twice. Failed
+        calls are repeated. Raises CloudError, and UnexpectedReply where the list does not go on as promised: what
+        was yielded before is then only a part. Stopping or cancelling leaves nothing behind.
+        """
+        credential, origin = self._route(project)
+        query: tuple[tuple[str, str | int], ...] = (
+            ("__imagetype", "shared"),
+            ("visibility", "shared"),
+            ("member_status", status.value),
+            ("limit", self._config.page_size),
+            *((("__whole_image", "true"),) if whole else ()),
+        )
+        call = Call(CallGroup.IMAGES_LIST, "GET", origin, _IMAGES, project.id, query, max_bytes=_PAGE_BYTES)
+        seen: set[str] = set()
+        for _ in range(MAX_PAGES):
+            page = read_page(await credential.fetch(call))
+            fresh = {image.id: image for image in page.images if image.id not in seen}
+            seen.update(fresh)
+            # The list also has what the project itself shares with others.
+            theirs = tuple(image for image in fresh.values() if image.owner != project.id.lower())
+            if theirs:
+                yield theirs
+            if page.marker is None:
+                return
+            if not fresh:
+                raise UnexpectedReply("the image list brings nothing new and does not end: the marker is ignored")
+            call = replace(call, query=(*query, ("marker", page.marker)))
+        raise UnexpectedReply(f"the image list does not end within {MAX_PAGES} pages")
+
+    async def update_members(self, project: Project, batch: Batch, on_slot: Callable[[], Awaitable[None]]) -> str:
+        """Send a batch once, and return the id of the job that does it.
+
+        `on_slot` is awaited when the limits let the call leave: what must be durable before is written there, and
+        if it raises, nothing is sent. An error may also come before it, and then nothing is sent either. What the
+        errors say of the work: TransientCloudError with `answered` and TerminalCloudError that it was not begun;
+        TransientCloudError without, and UnexpectedReply, that it may be. Cancellation after `on_slot` leaves it
+        unknown as well.
+        """
+        credential, origin = self._route(project)
+        body = members_body(batch)
+        call = Call(CallGroup.MEMBERS_PUT, "PUT", origin, _MEMBERS, project.id, body=body)
+        return read_submitted(await credential.send(call, on_slot=on_slot))
+
+    async def get_job(self, project: Project, job_id: str) -> JobReply:
+        """Ask what became of a job; failed calls are repeated.
+
+        Raises NotFound when the cloud does not know the job, and else CloudError. With `auto`, the older query is
+        preferred, since it has per-image results and a far higher limit; where it is gone, the newer one is asked,
+        and from then on at once.
+        """
+        credential, origin = self._route(project)
+        place = (credential.account.name, origin)
+        job_api = self._config.job_api
+        if job_api is JobApi.PROGRESS or place in self._progress_only:
+            return await self._ask_job(JobApi.PROGRESS, project, job_id)
+        try:
+            return await self._ask_job(JobApi.LEGACY, project, job_id)
+        except CloudError as error:
+            if job_api is JobApi.LEGACY or not _query_is_gone(error):
+                raise
+        reply = await self._ask_job(JobApi.PROGRESS, project, job_id)
+        self._progress_only.add(place)
+        return reply
+
+    def counts(self) -> CallCounts:
+        """Return how many calls were made since the opening."""
+        return self._tally.counts()
+
+    def standing(self) -> Mapping[str, Mapping[CallGroup, Standing]]:
+        """Return how each call group of each account stands against its limits now."""
+        return {
+            name: {group: account.throttle.standing(group) for group in CallGroup}
+            for name, account in self._accounts.items()
+        }
+
+    def remember(self, account: str, group: CallGroup, ages: Iterable[float]) -> None:
+        """Count calls that an earlier process made, answered `ages` seconds ago. Unknown accounts are passed over."""
+        if account in self._accounts:
+            self._accounts[account].throttle.remember(group, ages)
+
+    def retry_stopped(self) -> None:
+        """Let every credential that was refused be tried once more, as at the start of a pass."""
+        for credential in self._credentials.values():
+            credential.retry_if_stopped()
+
+    def _route(self, project: Project) -> tuple[Credential, str]:
+        credential = self._credentials.get(project.credential)
+        if credential is None:
+            raise TerminalCloudError(f"there is no credential {project.credential!r}")
+        try:
+            if self._config.endpoint:
+                return credential, endpoint_origin(self._config.endpoint)
+            return credential, region_origin("ims", project.region or self._config.region)
+        except ValueError as error:
+            raise TerminalCloudError(str(error)) from error
+
+    async def _ask_job(self, job_api: JobApi, project: Project, job_id: str) -> JobReply:
+        credential, origin = self._route(project)
+        name = checked_job_id(job_id)
+        if job_api is JobApi.LEGACY:
+            group, path = CallGroup.JOB_GET, f"/v1/{quoted(project.id)}/jobs/{name}"
+        else:
+            group, path = CallGroup.JOB_PROGRESS, f"/v1/cloudimages/job/{name}"
+        try:
+            return read_job(await credential.fetch(Call(group, "GET", origin, path, project.id)))
+        except BadRequest as error:
+            if error.code != _JOB_UNKNOWN:
+                raise
+            raise NotFound(error.message, status=error.status, code=error.code, request_id=error.request_id) from error
+
+    def _observe(self, record: CallRecord) -> None:
+        self._tally.add(record)
+        self._config.observer(record)
+
+
+def _query_is_gone(error: CloudError) -> bool:
+    """Tell whether an answer speaks of the job query itself, or may do so, and not of one job."""
+    if isinstance(error, NotFound):
+        return not error.code
+    return isinstance(error, Forbidden) or error.status in {404, 405, 410, 501}

@@ -1,0 +1,223 @@
+"""Answers that say no, as errors: whether to ask again, what the refusal is about, and no secret in it.
+
+The surprises of the API that are handled here, once:
+
+- Errors have at least four shapes: the image service's own, the gateway's, upstream Glance's, and HTML or plain text.
+  The keys may stand one level down, and `code` may be a number or an HTTP status in words.
+- A throttle may come as 400 with IMG.0060, not only as 429.
+- A 404 with APIGW.0101 or .0103 means a wrong host or path; it says nothing about the thing that was asked for.
+- IMG.0026 is a 403 in one edition of the reference and a 400 in another.
+
+Source: API reference of IMS, error codes; API Request Signing Guide, error codes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from worker.errors import (
+    AuthFailed,
+    BadRequest,
+    CloudError,
+    Forbidden,
+    NotFound,
+    Scope,
+    TerminalCloudError,
+    TransientCloudError,
+    UnexpectedReply,
+)
+
+MAX_MESSAGE: Final = 300
+"""Characters of a message that an error keeps."""
+
+MAX_SKEW: Final = 300.0
+"""Seconds of clock difference beyond which a 401 names the clock. The cloud tolerates 900."""
+
+_READ: Final = 8192
+_PATH_UNKNOWN: Final = frozenset({"APIGW.0101", "APIGW.0103", "APIG.0101", "APIG.0103"})
+_NOTHING_DONE: Final = frozenset({"IMG.0018", "IMG.0061", "IMG.0064", "IMG.0065", "IMG.0112", "IMG.0113", "IMG.0114"})
+_CODES: Final = {
+    Scope.THROTTLE: "IMG.0060 APIGW.0308 APIG.0308",
+    Scope.REQUEST: "IMG.0001 IMG.0007 IMG.0017 APIGW.0101 APIGW.0103 APIG.0101 APIG.0103 APIGW.0602 APIGW.0607",
+    Scope.IMAGE: "IMG.0027 IMG.0046 IMG.0047 IMG.0066 IMG.0076 IMG.0086 IMG.0089 IMG.0098 IMG.0106 IMG.0135 IMG.0144"
+    " IMG.0178 IMG.0197",
+    Scope.PROJECT: "IMG.0030 IMG.0067 IMG.0087 IMG.0104 IMG.0108 APIGW.0310",
+    Scope.VAULT: "IMG.0182 IMG.0183 IMG.0184 IMG.0185 IMG.0188 IMG.0189 IMG.0193 BackupService.6112"
+    " BackupService.6113 BackupService.6114 BackupService.6129 BackupService.6142 BackupService.6713",
+    Scope.PERMISSION: "IMG.0026 IMG.0105 IMG.0161",
+}
+_SCOPES: Final = {code: scope for scope, codes in _CODES.items() for code in codes.split()}
+_STATUS_SCOPES: Final = {
+    401: Scope.PERMISSION,
+    403: Scope.PERMISSION,
+    405: Scope.REQUEST,
+    413: Scope.SIZE,
+    414: Scope.REQUEST,
+    494: Scope.REQUEST,
+}
+
+_CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_TAGS: Final = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_CHARSET: Final = re.compile(r"charset=\"?(utf-8|gbk|gb2312|gb18030|big5|iso-8859-1|windows-125\d)\b", re.IGNORECASE)
+_SECRETS: Final = (
+    re.compile(r"(SDK-HMAC-SHA256)\s+Access=[^\s,]*(?:\s*,\s*\w+=[^\s,]*)*"),
+    re.compile(
+        r"(\b(?:[a-z]{1,20}[-_]){0,4}(?:authorization|token|signature|secret|password|access[-_]?key|secret[-_]?key|ak|sk)"
+        r"['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",;&<>]+",
+        re.IGNORECASE,
+    ),
+    re.compile(r"()[A-Za-z0-9+/_=-]{60,}"),
+)
+_MASK: Final = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it came: `headers` finds its names in any case, `body` is decompressed and complete."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def refusal(reply: Reply, now: float, secrets: Sequence[str] = ()) -> CloudError:
+    """Return the error that an answer outside 2xx stands for.
+
+    `now` is the wall clock in seconds since the epoch, to read an HTTP date and to judge a 401 by. The `secrets` of
+    the call are cut out of whatever the cloud echoes.
+    """
+    said = _said(reply)
+    status, code, scope = reply.status, said.code, scope_of(said.code, reply.status)
+    message = tidy(said.message, secrets) or "the cloud gave no reason"
+    answered = scope is Scope.THROTTLE or (status < 500 and code in _NOTHING_DONE)
+    if answered or status >= 500 or status == 408:
+        return TransientCloudError(
+            message,
+            answered=answered,
+            retry_after=_retry_after(reply, now),
+            status=status,
+            code=code,
+            scope=scope,
+            request_id=said.request_id,
+        )
+    kind = _kind(status, code)
+    if kind is UnexpectedReply:
+        message = f"the answer redirects to {tidy(_location_host(reply), secrets)}"
+    elif kind is AuthFailed:
+        message += _clock_hint(reply, now)
+    elif code in _PATH_UNKNOWN:
+        message = f"no such path on this host, so the endpoint or region is wrong: {message}"
+    return kind(message, status=status, code=code, scope=scope, request_id=said.request_id)
+
+
+def scope_of(code: str, status: int = 0) -> Scope:
+    """Tell what a refusal is about, by the cloud's code and else by the HTTP status."""
+    if status == 429:
+        return Scope.THROTTLE
+    return _SCOPES.get(code) or _STATUS_SCOPES.get(status, Scope.UNSAID)
+
+
+def tidy(text: str, secrets: Sequence[str] = (), limit: int = MAX_MESSAGE) -> str:
+    """Return foreign text as one short printable line in which no secret stands.
+
+    The given secrets are masked wherever they appear, and so is what looks like one: a value named as a token, key,
+    signature or password, and any run of 60 or more characters that no word, id or host name has.
+    """
+    printable = "".join(char if char.isprintable() else " " for char in text[:_READ])
+    line = " ".join(printable.split())
+    for secret in secrets:
+        if secret:
+            line = line.replace(secret, _MASK)
+    for pattern in _SECRETS:
+        line = pattern.sub(rf"\1{_MASK}", line)
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    message: str
+    code: str
+    request_id: str
+
+
+def _kind(status: int, code: str) -> type[TerminalCloudError]:
+    if status < 400:
+        return UnexpectedReply
+    if status == 401:
+        return AuthFailed
+    if status == 403 or code == "IMG.0026":
+        return Forbidden
+    if status == 404 and code not in _PATH_UNKNOWN:
+        return NotFound
+    return BadRequest
+
+
+def _location_host(reply: Reply) -> str:
+    try:
+        host = urlsplit(reply.headers.get("Location", "")).hostname
+    except ValueError:
+        host = None
+    return host or "a place without a name"
+
+
+def _said(reply: Reply) -> _Said:
+    text = _text(reply)
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    levels = [document, *document.values()] if isinstance(document, dict) else []
+    levels = [level for level in levels if isinstance(level, dict)]
+    message = _first(levels, ("error_msg", "errorMsg", "message", "title"))
+    request_id = _first(levels, ("request_id", "requestId")) or reply.headers.get("X-Request-Id", "")
+    code = _first(levels, ("error_code", "errorCode", "code"))
+    return _Said(
+        message=message or ("" if levels else _TAGS.sub(" ", text[:_READ])),
+        code=code if _CODE.fullmatch(code) else "",
+        request_id=request_id if _REQUEST_ID.fullmatch(request_id) else "",
+    )
+
+
+def _first(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str:
+    found = (level.get(name) for level in levels for name in names)
+    return next((value for value in found if isinstance(value, str) and value.strip()), "").strip()
+
+
+def _text(reply: Reply) -> str:
+    charset = _CHARSET.search(reply.headers.get("Content-Type", ""))
+    return reply.body.decode(charset[1] if charset else "utf-8", "replace").removeprefix("\ufeff")
+
+
+def _retry_after(reply: Reply, now: float) -> float | None:
+    """Read Retry-After: seconds, or a date that is compared with the cloud's own clock where it shows it."""
+    value = reply.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    until = _date(value)
+    if until is None:
+        return None
+    return max(until - (_date(reply.headers.get("Date", "")) or now), 0.0)
+
+
+def _clock_hint(reply: Reply, now: float) -> str:
+    theirs = _date(reply.headers.get("Date", ""))
+    if theirs is None or abs(now - theirs) <= MAX_SKEW:
+        return ""
+    minutes = round(abs(now - theirs) / 60)
+    return f" (this machine's clock is {minutes} minutes {'ahead of' if now > theirs else 'behind'} the cloud's)"
+
+
+def _date(text: str) -> float | None:
+    try:
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,203 @@
+"""Bodies that the image service takes and gives, as values of the core.
+
+The surprises of the API that are handled here, once:
+
+- Types are noise: booleans come as strings, numbers as strings, empty strings stand for what is absent. Only the
+  fields that are needed are looked at, and only an image without a usable id spoils its page.
+- Older answers end without `page_info`, newer ones have it as an object, and one example shows an array of one.
+- `__whole_image` may be a boolean, a string, or missing; then `__data_origin` and `__backup_id` are hints.
+- Job words come in either case. A word that nobody documented counts as running.
+- A failed job may give its reason at the top or in `entities`, and per-image results in one of the two job queries.
+
+Source: API reference of IMS, "Querying Images", "Updating the Image Sharing Status of a Recipient" and the two job
+queries; recorded answers of the service.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from worker.cloud.refusals import scope_of, tidy
+from worker.core.job import JobReply, JobState
+from worker.core.state import ObservedImage
+from worker.errors import UnexpectedReply
+
+if TYPE_CHECKING:
+    from worker.core.state import Batch
+
+MAX_NAME: Final = 4096
+"""Characters of an image's name that are kept. They may be any: whoever shows a name escapes it."""
+
+_MAX_MARKER: Final = 512
+_MAX_SHOWN: Final = 80
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_CODE: Final = re.compile(r"\b[A-Za-z]{2,32}\.\d{4,8}\b")
+_BOOLEANS: Final = {"true": True, "false": False}
+_STATES: Final = {"success": JobState.SUCCEEDED, "fail": JobState.FAILED, "failed": JobState.FAILED}
+_VERDICTS: Final = {"success": True, "fail": False, "failed": False}
+_REASONS: Final = ("error_code", "fail_reason", "error", "addition_error_code", "addition_error_msg")
+
+
+class _Image(msgspec.Struct, gc=False):
+    id: Any = None
+    name: Any = None
+    owner: Any = None
+    whole: Any = msgspec.field(name="__whole_image", default=None)
+    origin: Any = msgspec.field(name="__data_origin", default=None)
+    backup: Any = msgspec.field(name="__backup_id", default=None)
+
+
+class _Page(msgspec.Struct):
+    images: list[_Image]
+    page_info: Any = None
+
+
+class _Submitted(msgspec.Struct):
+    job_id: Any
+
+
+class _Job(msgspec.Struct):
+    status: str
+    error_code: Any = None
+    fail_reason: Any = None
+    entities: Any = None
+
+
+_T = TypeVar("_T")
+_PAGE: Final = msgspec.json.Decoder(_Page)
+_SUBMITTED: Final = msgspec.json.Decoder(_Submitted)
+_JOB: Final = msgspec.json.Decoder(_Job)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the image list. `marker` is where the next page starts, or None where this one is the last."""
+
+    images: tuple[ObservedImage, ...]
+    marker: str | None
+
+
+def read_page(body: bytes) -> Page:
+    """Return a page of the image list, in the order of the answer; raise UnexpectedReply."""
+    page = _decoded(_PAGE, body, "image list")
+    return Page(tuple(_image(image) for image in page.images), _marker(page))
+
+
+def members_body(batch: Batch) -> bytes:
+    """Return the body that updates the members of a batch's images.
+
+    A vault that is not wanted is left out, since the API knows neither null nor an empty one.
+    """
+    body = {"images": batch.images, "project_id": batch.project_id, "status": batch.status.value}
+    return msgspec.json.encode(body | ({"vault_id": batch.vault_id} if batch.vault_id else {}))
+
+
+def read_submitted(body: bytes) -> str:
+    """Return the id of the job that a members update started; raise UnexpectedReply."""
+    return checked_job_id(_decoded(_SUBMITTED, body, "answer to the members update").job_id)
+
+
+def checked_job_id(job_id: object) -> str:
+    """Return a job id that is safe within a URL; raise UnexpectedReply for another one."""
+    if isinstance(job_id, str) and _JOB_ID.fullmatch(job_id):
+        return job_id
+    raise UnexpectedReply(f"unusable job id: {_shown(job_id)}")
+
+
+def read_job(body: bytes) -> JobReply:
+    """Return what either job query says; raise UnexpectedReply."""
+    job = _decoded(_JOB, body, "job")
+    state = _STATES.get(job.status.strip().lower(), JobState.RUNNING)
+    entities = job.entities if isinstance(job.entities, dict) else {}
+    top = {"error_code": job.error_code, "fail_reason": job.fail_reason}
+    said = (source.get(name) for source in (top, entities) for name in _REASONS)
+    texts = dict.fromkeys(text.strip() for text in said if isinstance(text, str) and text.strip())
+    named = _CODE.search(" ".join(texts))
+    code = named[0] if named else ""
+    return JobReply(
+        state=state,
+        results=_results(entities.get("results")),
+        reason=tidy(": ".join(texts)),
+        code=code,
+        scope=scope_of(code),
+    )
+
+
+def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes, what: str) -> _T:
+    """Decode fast, and again with patience where bad encoding or an absurd number in a field is all that is wrong."""
+    try:
+        return decoder.decode(body)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        document = json.loads(body.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise UnexpectedReply(f"the {what} is not JSON: {_shown(body[:400].decode('utf-8', 'replace'))}") from error
+    try:
+        return msgspec.convert(document, decoder.type)
+    except (ValueError, RecursionError) as error:
+        raise UnexpectedReply(f"the {what} is not what the API promises: {tidy(str(error))}") from error
+
+
+def _image(image: _Image) -> ObservedImage:
+    id_ = image.id.lower() if isinstance(image.id, str) else ""
+    if not _UUID.fullmatch(id_):
+        raise UnexpectedReply(f"the image list has an image with an unusable id: {_shown(image.id)}")
+    return ObservedImage(
+        id=id_,
+        name=_text(image.name)[:MAX_NAME],
+        owner=_text(image.owner).lower(),
+        whole=_whole(image),
+    )
+
+
+def _whole(image: _Image) -> bool | None:
+    if isinstance(image.whole, bool):
+        return image.whole
+    flag = _BOOLEANS.get(_text(image.whole).strip().lower())
+    if flag is not None:
+        return flag
+    origin, backup = _text(image.origin).strip(), _text(image.backup).strip()
+    return True if origin.startswith("server_backup") or (backup and not origin) else None
+
+
+def _marker(page: _Page) -> str | None:
+    info = page.page_info
+    if isinstance(info, list) and len(info) == 1:
+        info = info[0]
+    if not isinstance(info, dict):
+        return page.images[-1].id if page.images else None
+    marker = info.get("next_marker")
+    if marker is None or marker == "":
+        return None
+    if isinstance(marker, str) and len(marker) <= _MAX_MARKER:
+        return marker
+    raise UnexpectedReply(f"the image list goes on at an unusable marker: {_shown(marker)}")
+
+
+def _results(results: object) -> dict[str, bool]:
+    verdicts: dict[str, bool] = {}
+    for result in results if isinstance(results, list) else ():
+        if isinstance(result, dict):
+            image_id = _text(result.get("image_id")).lower()
+            verdict = _VERDICTS.get(_text(result.get("status")).strip().lower())
+            if image_id and verdict is not None:
+                verdicts[image_id] = verdict and verdicts.get(image_id, True)
+    return verdicts
+
+
+def _text(value: object) -> str:
+    """Return a string as it is, save that half characters, which nobody can print or store, become question marks."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return tidy(ascii(value[:_MAX_SHOWN]))
+    return f"of type {type(value).__name__}" if isinstance(value, dict | list) else str(value)

@@ -1,0 +1,75 @@
+"""Plan → batches by project, status and vault; interleaved so that no project starves another; splitting.
+
+A batch is one PUT, so their number is the least there can be: for each key, its changes over the batch size, rounded
+up. A batch that is refused for the sake of one image is halved until that image stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from worker.core.state import Batch, Change, MemberStatus, Share
+from worker.errors import Scope
+
+_WORTH_SPLITTING = frozenset({Scope.IMAGE, Scope.SIZE, Scope.UNSAID})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a batch failed as a whole: what the refusal is about, the cloud's code, and the text for people."""
+
+    scope: Scope
+    code: str
+    reason: str
+
+
+def make_batches(
+    changes: Iterable[Change], max_images: int, alone: Collection[Share] = frozenset()
+) -> tuple[Batch, ...]:
+    """Group changes into batches of at most `max_images`, in round-robin order of their projects.
+
+    Shares in `alone` travel one to a batch, so that they cannot spoil others. Same changes in any order, same result.
+    """
+    keyed: dict[tuple[str, MemberStatus, str], list[str]] = {}
+    single: list[Batch] = []
+    for change in changes:
+        project_id, image_id = change.share
+        if change.share in alone:
+            single.append(Batch(project_id, change.after, change.vault_id, (image_id,)))
+        else:
+            keyed.setdefault((project_id, change.after, change.vault_id or ""), []).append(image_id)
+    by_project: dict[str, list[Batch]] = {}
+    for (project_id, status, vault), images in sorted(keyed.items()):
+        images.sort()
+        by_project.setdefault(project_id, []).extend(
+            Batch(project_id, status, vault or None, tuple(images[start : start + max_images]))
+            for start in range(0, len(images), max_images)
+        )
+    for batch in sorted(single, key=lambda batch: (batch.project_id, batch.images)):
+        by_project.setdefault(batch.project_id, []).append(batch)
+    rounds = zip_longest(*(by_project[project_id] for project_id in sorted(by_project)))
+    return tuple(batch for one_round in rounds for batch in one_round if batch is not None)
+
+
+def halve(batch: Batch) -> tuple[Batch, Batch]:
+    """Split a batch of two images or more into two, in order."""
+    middle = len(batch.images) // 2
+    left, right = batch.images[:middle], batch.images[middle:]
+    return (
+        Batch(batch.project_id, batch.status, batch.vault_id, left),
+        Batch(batch.project_id, batch.status, batch.vault_id, right),
+    )
+
+
+def worth_splitting(batch: Batch, failure: Failure) -> bool:
+    """Tell whether a smaller batch may fare better: the failure is about an image, the size, or says nothing."""
+    return len(batch.images) > 1 and failure.scope in _WORTH_SPLITTING
+
+
+def alike(one: Failure | None, other: Failure | None) -> bool:
+    """Tell whether both halves failed for the same reason, so that no single image is to blame."""
+    if one is None or other is None:
+        return False
+    return (one.scope, one.code) == (other.scope, other.code)

@@ -1,0 +1,49 @@
+"""The calls that share one published limit, and how many of each were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class CallGroup(StrEnum):
+    """Calls that share one published limit. Source: flow control in the vendor's OpenAPI files of IMS."""
+
+    MEMBERS_PUT = "members_put"
+    JOB_GET = "job_get"
+    JOB_PROGRESS = "job_progress"
+    IMAGES_LIST = "images_list"
+    TOKEN = "token"  # noqa: S105 - the name of a call group
+
+
+@dataclass(frozen=True, slots=True)
+class CallCounts:
+    """How many calls of each group left the process, how many were throttled, how many were repeats."""
+
+    made: Mapping[CallGroup, int] = field(default_factory=dict)
+    throttled: int = 0
+    retried: int = 0
+
+    def since(self, earlier: CallCounts) -> CallCounts:
+        """Return what was counted after `earlier`, an older value of the same counters."""
+        made = {group: self.made.get(group, 0) - earlier.made.get(group, 0) for group in CallGroup}
+        return CallCounts(made, self.throttled - earlier.throttled, self.retried - earlier.retried)
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One attempt at a call, when it is over.
+
+    `status` is 0 where no answer came. `seconds` passed from its sending to the end of the answer. `attempt` counts
+    from 1; a repeat after a throttle is the same attempt. `error` is empty for a success.
+    """
+
+    account: str
+    group: CallGroup
+    project_id: str
+    status: int
+    seconds: float
+    attempt: int
+    throttled: bool = False
+    error: str = ""

@@ -1,0 +1,81 @@
+"""A job's life: a reply of the job query, and what it says about the job.
+
+The cloud's words and both shapes of the answer are read in `worker.cloud.wire`; here are only values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from worker.core.state import Batch
+from worker.errors import Scope
+
+
+class JobState(StrEnum):
+    """What is known of a job. All but `RUNNING` and `UNSETTLED` are final."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    LOST = "lost"
+    UNSETTLED = "unsettled"
+
+
+class JobApi(StrEnum):
+    """Which job query to use: `legacy` has per-image results, `progress` is the one the vendor recommends."""
+
+    AUTO = "auto"
+    LEGACY = "legacy"
+    PROGRESS = "progress"
+
+
+@dataclass(frozen=True, slots=True)
+class JobReply:
+    """One answer to a job query.
+
+    `state` is RUNNING, SUCCEEDED or FAILED: a word that nobody documented counts as running. `results` has, by image
+    id, True for an image that was done and False for one that failed; what is missing was not said.
+    """
+
+    state: JobState
+    results: Mapping[str, bool] = field(default_factory=dict)
+    reason: str = ""
+    code: str = ""
+    scope: Scope = Scope.UNSAID
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The cloud's work for a batch. `key` is the journal's; `submitted_at` in seconds since the epoch."""
+
+    key: int
+    job_id: str
+    batch: Batch
+    submitted_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a job ended, or that it has not: `state` is never RUNNING. `settled_at` in seconds since the epoch."""
+
+    job: Job
+    state: JobState
+    polls: int
+    settled_at: float
+    reason: str = ""
+    code: str = ""
+    scope: Scope = Scope.UNSAID
+    results: Mapping[str, bool] = field(default_factory=dict)
+
+
+def final_state(reply: JobReply) -> JobState:
+    """Tell how a job that has ended ended: PARTIAL when its images fared differently."""
+    verdicts = set(reply.results.values())
+    if verdicts == {True, False}:
+        return JobState.PARTIAL
+    if reply.state is JobState.SUCCEEDED and verdicts == {False}:
+        return JobState.FAILED
+    return reply.state

@@ -1,0 +1,138 @@
+"""How many calls may leave in how long: rates, the calls that still count, and what a refusal teaches."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from worker.core.timing import parse_duration
+
+MARGIN = 0.02
+"""Seconds that a call counts beyond its window. The cloud's clock is not ours: over five minutes, the
+longest published window, clocks 50 parts in a million apart drift by 15 ms, and timers are a little coarse.
+"""
+
+_RATE = re.compile(r"([0-9]{1,9})\s*/\s*([0-9].*|[a-z]+)")
+_LESSON = re.compile(
+    r"\blimit\s*[:=]\s*([0-9]{1,9})\s*,\s*time\s*[:=]\s*([0-9]{0,9})\s*(second|minute|hour|day)",
+    re.IGNORECASE,
+)
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` calls in any `window` seconds. Raises ValueError unless both are positive."""
+
+    count: int
+    window: float
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError("a rate allows at least one call")
+        if not 0 < self.window < math.inf:
+            raise ValueError("the window of a rate is longer than nothing, and ends")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a rate such as `200/5m`, or `100/s` where a bare unit means one of it; raise ValueError."""
+        match = _RATE.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is not a rate: write COUNT/WINDOW, such as 200/5m or 100/s")
+        count, window = match.groups()
+        return cls(int(count), parse_duration(window if window[0].isdigit() else f"1{window}"))
+
+    def __str__(self) -> str:
+        if self.window == 1:
+            return f"{self.count}/s"
+        for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+            if self.window % size == 0:
+                return f"{self.count}/{self.window / size:.0f}{unit}"
+        return f"{self.count}/{self.window * 1000:.10g}ms"
+
+    def implies(self, other: Rate) -> bool:
+        """Tell whether calls that keep this rate keep the other one as well, whatever their pattern."""
+        return self.count <= other.count and self.window >= other.window
+
+
+def learned_rate(message: str) -> Rate | None:
+    """Return the rate that a gateway's throttle message names, or None when it names none, or nonsense.
+
+    The gateway counts in seconds, minutes, hours or days. A window beyond one day is nonsense: to believe it
+    would stop the worker for good. Source: gateway error APIGW.0308, whose message reads "policy user over
+    ratelimit,limit:200,time:5 minute".
+    """
+    match = _LESSON.search(message)
+    if match is None:
+        return None
+    count, window = int(match[1]), int(match[2] or 1) * _SECONDS[match[3].lower()]
+    return Rate(count, window) if count and 0 < window <= _SECONDS["day"] else None
+
+
+class Window:
+    """The calls that still count against one rate. Times come in, in seconds of a clock that never goes back.
+
+    The cloud counts a call when it arrives, and all we know is that this happens between its grant and its
+    answer. So a call counts from its grant on, without end while its answer is outstanding, and then for
+    `rate.window` + MARGIN seconds. That keeps every sliding window of the cloud, however long calls travel:
+
+        Take the calls that arrive within [x, x + window], and of these the one granted last, at g. It arrives
+        at g or later, so g <= x + window. Any other of them was granted before g and answered at its arrival
+        or later, so not before x: it counts at least until x + window + MARGIN, which is later than g. So all
+        the others counted at g, when there was room: they were fewer than `rate.count`, and with the last one
+        they are at most `rate.count`.
+
+    A call that is given up without an answer is taken to have arrived by then. Calls are interchangeable, so
+    two tallies do: how many are outstanding, and when the newest `rate.count` of the others were answered.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self._outstanding = 0
+        self._answered: deque[float] = deque(maxlen=rate.count)
+
+    def take(self) -> None:
+        """Count a call from now on. There must be room for it, as `free_at` tells."""
+        self._outstanding += 1
+
+    def done(self, now: float) -> None:
+        """Note that one of the outstanding calls has its answer, or was given up."""
+        self._outstanding -= 1
+        self._answered.append(now)
+
+    def free_at(self, now: float) -> float:
+        """Return when there is room: `now`, a later time, or infinity while only an answer can make some."""
+        self._forget(now)
+        excess = self._outstanding + len(self._answered) - self.rate.count
+        if excess < 0:
+            return now
+        return self._answered[excess] + self._span if excess < len(self._answered) else math.inf
+
+    def left(self, now: float) -> int:
+        """Return how many calls there is room for."""
+        self._forget(now)
+        return max(self.rate.count - self._outstanding - len(self._answered), 0)
+
+    def remember(self, now: float, ages: Iterable[float]) -> None:
+        """Count calls of an earlier process too, which were answered `ages` seconds ago."""
+        answered = sorted([*self._answered, *(now - age for age in ages)])
+        self._answered = deque(answered, maxlen=self.rate.count)
+
+    def under(self, rate: Rate) -> Window:
+        """Return a window of another rate that counts the same calls, as far as this one still knows them."""
+        other = Window(rate)
+        other._outstanding = self._outstanding
+        other._answered.extend(self._answered)
+        return other
+
+    @property
+    def _span(self) -> float:
+        return self.rate.window + MARGIN
+
+    def _forget(self, now: float) -> None:
+        while self._answered and self._answered[0] + self._span <= now:
+            self._answered.popleft()

@@ -1,0 +1,170 @@
+"""The final word for one share in one pass, and how it is reached once its batch has ended.
+
+| how the batch ended | the share now reads as desired | it does not                                              |
+|---------------------|--------------------------------|----------------------------------------------------------|
+| succeeded           | changed                        | read again for a while, then failed: SUCCESS was untrue  |
+| partial, failed     | changed                        | failed                                                   |
+| refused             | changed                        | failed                                                   |
+| lost                | changed                        | due: planned again in this pass, a few times             |
+| unanswered          | changed                        | read again until it can no longer be alive, then due     |
+| unsettled           | changed                        | unsettled                                                |
+| not sent            | changed                        | not_sent                                                 |
+
+Whatever the batch said, a share that is in no list is absent, and one that could not be read again is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from worker.core.batch import Failure
+from worker.core.job import JobState, Settlement
+from worker.core.state import Batch, MemberStatus, Share
+
+
+class OutcomeKind(StrEnum):
+    """The final word for a share that was due or did not converge."""
+
+    CHANGED = "changed"
+    FAILED = "failed"
+    UNSETTLED = "unsettled"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+    BLOCKED = "blocked"
+    QUARANTINED = "quarantined"
+    NOT_SENT = "not_sent"
+
+
+class End(StrEnum):
+    """How one PUT ended, as far as the cloud's own words go."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REFUSED = "refused"
+    LOST = "lost"
+    UNANSWERED = "unanswered"
+    UNSETTLED = "unsettled"
+    NOT_SENT = "not_sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A batch whose PUT has ended one way or another.
+
+    `until` is the moment (seconds since the epoch) up to which it is worth reading again. `key` is the journal's,
+    None where nothing was sent. `failure` is set where the batch failed as a whole.
+    """
+
+    batch: Batch
+    how: End
+    reason: str = ""
+    until: float = 0.0
+    key: int | None = None
+    job_id: str | None = None
+    failure: Failure | None = None
+    results: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A project that could not be read again, and why."""
+
+    reason: str
+
+
+Seen = MemberStatus | Unreadable | None  # None: in none of the project's lists
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The final word for one share: what was wished, what it read before and after, and why it is not as wished."""
+
+    share: Share
+    desired: MemberStatus
+    before: MemberStatus | None
+    after: MemberStatus | None
+    kind: OutcomeKind
+    reason: str = ""
+    job_id: str | None = None
+    waits: bool = False
+
+
+def settled(settlement: Settlement, verify: float) -> Ended:
+    """Turn a job's settlement into the end of its batch; a success is read again for `verify` seconds."""
+    job, state = settlement.job, settlement.state
+    how = {
+        JobState.SUCCEEDED: End.SUCCEEDED,
+        JobState.PARTIAL: End.FAILED,
+        JobState.FAILED: End.FAILED,
+        JobState.LOST: End.LOST,
+    }.get(state, End.UNSETTLED)
+    reason = settlement.reason or (f"job {job.job_id} ended as {state}" if how is End.FAILED else "")
+    as_a_whole = state is JobState.FAILED
+    return Ended(
+        batch=job.batch,
+        how=how,
+        reason=reason,
+        until=settlement.settled_at + verify if how is End.SUCCEEDED else 0.0,
+        key=job.key,
+        job_id=job.job_id,
+        failure=Failure(settlement.scope, settlement.code, reason) if as_a_whole else None,
+        results=settlement.results,
+    )
+
+
+def reads_as_desired(ended: Ended, seen: Mapping[str, Seen]) -> bool:
+    """Tell whether every image of the batch now reads as the batch was to make it."""
+    return all(seen.get(image) is ended.batch.status for image in ended.batch.images)
+
+
+def worth_reading_again(ended: Ended, seen: Mapping[str, Seen], now: float) -> bool:
+    """Tell whether time may still bring an image of the batch to read as desired."""
+    return now < ended.until and any(
+        seen.get(image) is not ended.batch.status and ended.results.get(image) is not False
+        for image in ended.batch.images
+    )
+
+
+def is_due_again(ended: Ended, now: float) -> bool:
+    """Tell whether what still differs may be sent again in this pass: what was sent cannot be alive any more."""
+    return ended.how is End.LOST or (ended.how is End.UNANSWERED and now >= ended.until)
+
+
+def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen) -> Outcome:
+    """Give the final word for one image of a batch, from how the batch ended and how the image reads now."""
+    desired = ended.batch.status
+    share = Share(ended.batch.project_id, image_id)
+    if isinstance(seen, Unreadable):
+        reason = f"sent, and could not be read again: {seen.reason}"
+        return Outcome(share, desired, before, None, OutcomeKind.UNKNOWN, reason, ended.job_id)
+    if seen is desired:
+        return Outcome(share, desired, before, seen, OutcomeKind.CHANGED, "", ended.job_id)
+    if seen is None:
+        reason = "no longer offered: the owner stopped sharing it, or deleted it, during the pass"
+        return Outcome(share, desired, before, None, OutcomeKind.ABSENT, reason, ended.job_id)
+    kind = {
+        End.UNSETTLED: OutcomeKind.UNSETTLED,
+        End.UNANSWERED: OutcomeKind.UNSETTLED,
+        End.NOT_SENT: OutcomeKind.NOT_SENT,
+    }
+    return Outcome(
+        share,
+        desired,
+        before,
+        seen,
+        kind.get(ended.how, OutcomeKind.FAILED),
+        _why(ended, image_id, seen),
+        ended.job_id,
+    )
+
+
+def _why(ended: Ended, image_id: str, seen: MemberStatus) -> str:
+    if ended.how is End.SUCCEEDED:
+        if ended.results.get(image_id) is False:
+            return f"job {ended.job_id} says that this image failed"
+        return f"job {ended.job_id} says SUCCESS, yet the image still reads {seen}"
+    if ended.how is End.LOST:
+        return f"the cloud no longer knows job {ended.job_id}, and the image still reads {seen}"
+    return ended.reason or f"ended as {ended.how}"

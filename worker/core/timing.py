@@ -1,0 +1,76 @@
+"""When to ask again: durations as people write them, poll delays, retry delays.
+
+A poll asks again because work is not done; a retry because a call failed. They are two policies, never one.
+Chance comes in as an argument `u`, uniform in [0, 1), so that each delay is a plain function.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+POLL_JITTER = 0.1
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration such as `700ms`, `10s`, `5m`, `24h` or `30d`; return seconds, raise ValueError."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write a number with ms, s, m, h or d, such as 10s")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds for people, in at most two units: `850ms`, `12s`, `4m 10s`, `1h 5m`, `2d 3h`."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    left = round(seconds)
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class PollPolicy:
+    """How the wait between two polls grows: `first` seconds, times `factor` each time, at most `max` seconds."""
+
+    first: float
+    factor: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a failed call is made, and the growing span its delay is drawn from: `base` to `max` seconds."""
+
+    attempts: int
+    base: float
+    max: float
+
+
+def poll_delay(policy: PollPolicy, polls: int, u: float) -> float:
+    """Return the seconds to wait before the next poll, after `polls` of them, spread by ±10 %."""
+    try:
+        grown = policy.first * math.pow(policy.factor, polls)
+    except OverflowError:
+        grown = policy.max
+    return min(policy.max, grown) * (1 + POLL_JITTER * (2 * u - 1))
+
+
+def retry_delay(policy: RetryPolicy, failures: int, u: float, retry_after: float | None = None) -> float:
+    """Return the seconds to wait after the `failures`-th failure in a row, with full jitter.
+
+    What the cloud asks for in `retry_after` is the least it gets, up to one hour.
+    """
+    span = min(policy.max, policy.base * 2 ** min(failures - 1, 32))
+    return max(u * span, min(retry_after or 0.0, 3600.0))

@@ -1,0 +1,156 @@
+"""What can go wrong, as one tree.
+
+```
+WorkerError
+├── SettingsError             the config, the environment or an option; all problems at once
+├── ManifestError             the manifest; all problems at once
+├── JournalError              the journal cannot be read or written
+│   └── JournalLocked         another worker holds it
+└── CloudError                a call failed
+    ├── TransientCloudError   connect, time-out, throttle, 5xx: it may be asked again
+    └── TerminalCloudError    asking again changes nothing
+        ├── AuthFailed        401: the credential is wrong, expired or blocked
+        ├── Forbidden         403: it may not do this
+        ├── NotFound          404
+        ├── BadRequest        another 4xx
+        └── UnexpectedReply   an answer that is not what the API promises
+```
+
+A failed *call* is one of these; the result of a *share* is a value (`worker.core.outcome`), and so is a guard's
+refusal (`worker.core.guard`): the pass that is refused still has a report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong in a document a person wrote, and the way out of it.
+
+    `line` and `column` count from 1, and are 0 where the place is not known (the environment, a missing file).
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+    value: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = self.file + (f":{self.line}:{self.column}" if self.line else "")
+        path = f" {self.path}:" if self.path else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place}:{path} {self.message}{hint}"
+
+
+class Scope(StrEnum):
+    """What a refusal of the cloud is about; it decides whether a smaller batch could fare better."""
+
+    IMAGE = "image"
+    SIZE = "size"
+    UNSAID = "unsaid"
+    REQUEST = "request"
+    PROJECT = "project"
+    VAULT = "vault"
+    PERMISSION = "permission"
+    THROTTLE = "throttle"
+
+
+class WorkerError(Exception):
+    """The root of everything this package raises on purpose."""
+
+
+class _DocumentError(WorkerError):
+    """One or more problems in documents that people wrote."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class SettingsError(_DocumentError):
+    """The config, the environment or a command-line option is wrong."""
+
+
+class ManifestError(_DocumentError):
+    """The manifest is wrong."""
+
+
+class JournalError(WorkerError):
+    """The journal cannot be opened, read or written."""
+
+
+class JournalLocked(JournalError):  # noqa: N818 - the word operators know
+    """Another worker holds the journal."""
+
+
+class CloudError(WorkerError):
+    """A call to the cloud failed. `status` is 0 where no answer came; `code` is the cloud's own, if any."""
+
+    def __init__(
+        self, message: str, *, status: int = 0, code: str = "", scope: Scope = Scope.UNSAID, request_id: str = ""
+    ) -> None:
+        self.message = message
+        self.status = status
+        self.code = code
+        self.scope = scope
+        self.request_id = request_id
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        parts = [f"HTTP {self.status}" if self.status else "", self.code]
+        what = " ".join(part for part in parts if part)
+        tail = f" [request {self.request_id}]" if self.request_id else ""
+        return f"{what}: {self.message}{tail}" if what else f"{self.message}{tail}"
+
+
+class TransientCloudError(CloudError):
+    """The call may succeed when it is made again.
+
+    `answered` is true when the cloud said plainly that it did nothing (a throttle): only then may a write be
+    sent again at once. `retry_after` is in seconds, or None where the cloud did not say.
+    """
+
+    def __init__(  # noqa: PLR0913 - its parent's arguments and two of its own, all by name
+        self,
+        message: str,
+        *,
+        answered: bool = False,
+        retry_after: float | None = None,
+        status: int = 0,
+        code: str = "",
+        scope: Scope = Scope.UNSAID,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message, status=status, code=code, scope=scope, request_id=request_id)
+        self.answered = answered
+        self.retry_after = retry_after
+
+
+class TerminalCloudError(CloudError):
+    """The call fails however often it is made."""
+
+
+class AuthFailed(TerminalCloudError):  # noqa: N818 - named as the design does
+    """The cloud does not accept the credential."""
+
+
+class Forbidden(TerminalCloudError):  # noqa: N818 - as above
+    """The credential is known, and may not do this."""
+
+
+class NotFound(TerminalCloudError):  # noqa: N818 - as above
+    """There is no such thing, or no such path on this host."""
+
+
+class BadRequest(TerminalCloudError):  # noqa: N818 - as above
+    """The cloud refused the request itself."""
+
+
+class UnexpectedReply(TerminalCloudError):  # noqa: N818 - as above
+    """The answer is not what the API promises: not JSON, wrongly typed, cut off, too large, a redirect."""

@@ -1,0 +1,342 @@
+"""Read and write the journal, off the event loop, in durable transactions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from worker.core.job import JobState
+from worker.core.quarantine import QuarantineUpdate
+from worker.core.report import RunReport
+from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
+from worker.errors import JournalError
+from worker.journal.schema import IN_FLIGHT, VERSION, Life, about, approvals, batches, metadata, passes, quarantine
+
+T = TypeVar("T")
+MEMORY = "memory:"
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """One pass of the history. Times in seconds since the epoch; `counts` as in the report."""
+
+    run_id: str
+    started_at: float
+    finished_at: float
+    result: str
+    counts: Mapping[str, int]
+
+
+def path_of(url: str) -> Path | None:
+    """Return the file of an SQLite journal; None for one that has no file."""
+    return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
+
+
+class Journal:
+    """The memory of one worker. Methods return once what they wrote would survive a crash; they raise JournalError.
+
+    Cancelled, a write may or may not have been made; the next reader sees one or the other, whole.
+    """
+
+    def __init__(self, engine: Engine, where: str) -> None:
+        self._engine = engine
+        self._where = where
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._writes: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
+        """Record that a batch, which rejects `rejects` accepted images, is about to be sent; return its key."""
+        row = {
+            "run_id": run_id,
+            "project_id": batch.project_id,
+            "status": batch.status.value,
+            "vault_id": batch.vault_id,
+            "images": list(batch.images),
+            "rejects": rejects,
+            "state": Life.INTENT.value,
+            "intent_at": at,
+        }
+
+        def write(connection: Connection) -> int:
+            key = connection.execute(insert(batches).values(row)).inserted_primary_key
+            return int(key[0]) if key else 0
+
+        return await self._write(write)
+
+    async def refuse(self, key: int, reason: str, at: float) -> None:
+        """Record that the cloud did nothing about a batch."""
+        await self._end(key, Life.REFUSED, None, reason, at)
+
+    async def accept(self, key: int, job_id: str, at: float) -> None:
+        """Record the job that a batch became."""
+        values = {"state": Life.JOB.value, "job_id": job_id, "submitted_at": at}
+        await self._write(lambda connection: connection.execute(_of(key).values(values)))
+
+    async def settle(self, key: int, state: JobState, reason: str, at: float) -> None:
+        """Record how a batch ended."""
+        await self._end(key, Life.SETTLED, state, reason, at)
+
+    async def abandon(self, key: int, reason: str, at: float) -> None:
+        """Record that a batch is given up."""
+        await self._end(key, Life.ABANDONED, None, reason, at)
+
+    async def in_flight(self) -> tuple[InFlight, ...]:
+        """Return the batches that were, or may have been, sent and are not settled; oldest first."""
+        query = select(batches).where(batches.c.state.in_(IN_FLIGHT)).order_by(batches.c.intent_at, batches.c.key)
+        rows = await self._read(lambda connection: connection.execute(query).all())
+        return tuple(
+            InFlight(
+                key=row.key,
+                batch=Batch(row.project_id, MemberStatus(row.status), row.vault_id, tuple(row.images)),
+                intent_at=row.intent_at,
+                job_id=row.job_id,
+            )
+            for row in rows
+        )
+
+    async def quarantined(self) -> Mapping[Share, Quarantined]:
+        """Return the shares that kept failing."""
+        query = select(quarantine).order_by(quarantine.c.project_id, quarantine.c.image_id)
+        rows = await self._read(lambda connection: connection.execute(query).all())
+        wards = (
+            Quarantined(
+                share=Share(row.project_id, row.image_id),
+                status=MemberStatus(row.status),
+                attempts=row.attempts,
+                first_reason=row.first_reason,
+                last_reason=row.last_reason,
+                next_try=row.next_try,
+            )
+            for row in rows
+        )
+        return {ward.share: ward for ward in wards}
+
+    async def rejected_since(self, moment: float) -> Mapping[str, int]:
+        """Return, by project id, how many accepted images were sent to be rejected since then."""
+        query = (
+            select(batches.c.project_id, func.sum(batches.c.rejects))
+            .where(batches.c.intent_at >= moment, batches.c.rejects > 0, batches.c.state != Life.REFUSED.value)
+            .group_by(batches.c.project_id)
+        )
+        rows = await self._read(lambda connection: connection.execute(query).all())
+        return {project_id: int(count) for project_id, count in rows}
+
+    async def approve(self, digest: str, who: str, at: float) -> None:
+        """Let the plan of this digest pass the guards once; who said so, and when, is kept."""
+        row = {"digest": digest, "approved_by": who, "approved_at": at}
+        await self._write(lambda connection: connection.execute(insert(approvals).values(row)))
+
+    async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
+        """Use up one approval of this digest; tell whether there was one."""
+
+        def write(connection: Connection) -> bool:
+            unused = (approvals.c.digest == digest) & approvals.c.used_at.is_(None)
+            key = connection.execute(select(func.min(approvals.c.key)).where(unused)).scalar_one()
+            if key is None:
+                return False
+            used = update(approvals).where(approvals.c.key == key).values(used_by_run=run_id, used_at=at)
+            connection.execute(used)
+            return True
+
+        return await self._write(write)
+
+    async def release(self, share: Share, who: str, at: float) -> tuple[str, ...]:
+        """Free a share: out of quarantine, and out of every batch in flight, which may well be alive still.
+
+        Return what it was freed from, in words.
+        """
+
+        def write(connection: Connection) -> tuple[str, ...]:
+            freed = []
+            if connection.execute(delete(quarantine).where(_is(share))).rowcount:
+                freed.append("quarantine")
+            in_project = (batches.c.project_id == share.project_id) & batches.c.state.in_(IN_FLIGHT)
+            for row in connection.execute(select(batches).where(in_project)).all():
+                if share.image_id not in row.images:
+                    continue
+                images = [image for image in row.images if image != share.image_id]
+                left: dict[str, Any] = {"images": images}
+                if not images:
+                    left |= {"state": Life.ABANDONED.value, "reason": f"released by {who}", "ended_at": at}
+                connection.execute(_of(row.key).values(left))
+                freed.append(f"job {row.job_id}" if row.job_id else "a PUT whose answer is not known")
+            return tuple(freed)
+
+        return await self._write(write)
+
+    async def record(self, report: RunReport, update_of_quarantine: QuarantineUpdate) -> None:
+        """Record a pass that has ended, and what it changes about the quarantine, in one go."""
+        row = {
+            "run_id": report.run_id,
+            "started_at": report.started_at,
+            "finished_at": report.finished_at,
+            "result": report.result.value,
+            "counts": {
+                "desired": report.desired,
+                "converged": report.converged,
+                **{kind.value: count for kind, count in report.counts().items()},
+            },
+        }
+
+        def write(connection: Connection) -> None:
+            connection.execute(insert(passes).values(row))
+            for share in (*update_of_quarantine.freed, *(ward.share for ward in update_of_quarantine.held)):
+                connection.execute(delete(quarantine).where(_is(share)))
+            if update_of_quarantine.held:
+                connection.execute(insert(quarantine), [_ward_row(ward) for ward in update_of_quarantine.held])
+
+        await self._write(write)
+
+    async def prune(self, before: float) -> None:
+        """Forget the passes and the ended batches older than `before` (seconds since the epoch)."""
+
+        def write(connection: Connection) -> None:
+            connection.execute(delete(passes).where(passes.c.finished_at < before))
+            connection.execute(delete(batches).where(batches.c.ended_at < before))
+
+        await self._write(write)
+
+    async def last_passes(self, count: int) -> tuple[PassRecord, ...]:
+        """Return the last passes, newest first."""
+        query = select(passes).order_by(passes.c.finished_at.desc(), passes.c.run_id).limit(count)
+        rows = await self._read(lambda connection: connection.execute(query).all())
+        return tuple(PassRecord(row.run_id, row.started_at, row.finished_at, row.result, row.counts) for row in rows)
+
+    async def close(self) -> None:
+        """Wait for what is being written, then let go of the database."""
+        while self._flushing is not None:
+            await asyncio.wait({self._flushing})
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        self._thread.shutdown()
+
+    async def prepare(self) -> None:
+        """Create the tables where there are none; raise JournalError for a schema of a newer worker."""
+
+        def write(connection: Connection) -> None:
+            metadata.create_all(connection)
+            found = connection.execute(select(about.c.schema_version)).scalar_one_or_none()
+            if found is None:
+                connection.execute(insert(about).values(schema_version=VERSION))
+            elif found > VERSION:
+                raise JournalError(
+                    f"the journal {self._where} was written by a newer worker (schema {found}, this one knows "
+                    f"{VERSION}): update this worker, or give it a journal of its own"
+                )
+
+        await self._write(write)
+
+    async def _end(self, key: int, life: Life, state: JobState | None, reason: str, at: float) -> None:
+        values = {
+            "state": life.value,
+            "outcome": state.value if state is not None else None,
+            "reason": reason,
+            "ended_at": at,
+        }
+        await self._write(lambda connection: connection.execute(_of(key).values(values)))
+
+    async def _read(self, query: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with self._engine.connect() as connection:
+                return query(connection)
+
+        return await self._in_thread(run)
+
+    async def _write(self, write: Callable[[Connection], T]) -> T:
+        """Make a write durable. Writes that wait together are committed together."""
+        written: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._writes.append((write, written))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        return await written
+
+    async def _flush(self) -> None:
+        try:
+            while self._writes:
+                writes, self._writes = self._writes, []
+                await self._commit(writes)
+        finally:
+            self._flushing = None
+
+    async def _commit(self, writes: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]) -> None:
+        def run() -> list[Any]:
+            with self._engine.begin() as connection:
+                return [write(connection) for write, _ in writes]
+
+        try:
+            results = await self._in_thread(run)
+        except JournalError as error:
+            for _, written in writes:
+                if not written.done():
+                    written.set_exception(JournalError(str(error)))
+            return
+        for (_, written), result in zip(writes, results, strict=True):
+            if not written.done():
+                written.set_result(result)
+
+    async def _in_thread(self, run: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        except SQLAlchemyError as error:
+            raise JournalError(f"the journal {self._where} failed: {_short(error)}") from error
+
+
+@asynccontextmanager
+async def open_journal(url: str) -> AsyncIterator[Journal]:
+    """Open the journal at `sqlite:///PATH` or `memory:`, making it if there is none; raise JournalError."""
+    path = path_of(url)
+    where = str(path) if path else "in memory"
+    if path is not None and not path.parent.is_dir():
+        raise JournalError(f"the journal {path} cannot be made: there is no folder {path.parent}")
+    journal = Journal(_engine(path), where)
+    try:
+        await journal.prepare()
+        yield journal
+    finally:
+        await journal.close()
+
+
+def _engine(path: Path | None) -> Engine:
+    url = f"sqlite:///{path}" if path else "sqlite://"
+    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 10})
+
+    @event.listens_for(engine, "connect")
+    def _durable(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+
+    return engine
+
+
+def _of(key: int) -> Any:
+    return update(batches).where(batches.c.key == key)
+
+
+def _is(share: Share) -> Any:
+    return (quarantine.c.project_id == share.project_id) & (quarantine.c.image_id == share.image_id)
+
+
+def _ward_row(ward: Quarantined) -> dict[str, Any]:
+    return {
+        "project_id": ward.share.project_id,
+        "image_id": ward.share.image_id,
+        "status": ward.status.value,
+        "attempts": ward.attempts,
+        "first_reason": ward.first_reason,
+        "last_reason": ward.last_reason,
+        "next_try": ward.next_try,
+    }
+
+
+def _short(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]

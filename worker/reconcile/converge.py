@@ -1,0 +1,223 @@
+"""Bring one project to what the plan says: every batch on a road of its own, sharing only the readings.
+
+send ─► follow ─► read again ─┬─► outcomes
+  ▲                           ├─► what is due again is sent again (a lost answer, a lost job)
+  │                           └─► a batch that failed as a whole is halved
+  └───────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from worker.core.batch import Failure, alike, halve, worth_splitting
+from worker.core.events import ShareJudged
+from worker.core.job import Job, JobState, Settlement
+from worker.core.outcome import (
+    End,
+    Ended,
+    Outcome,
+    OutcomeKind,
+    Seen,
+    Unreadable,
+    is_due_again,
+    judge,
+    reads_as_desired,
+    settled,
+    worth_reading_again,
+)
+from worker.core.state import Batch, InFlight, MemberStatus, Project
+from worker.core.timing import poll_delay
+from worker.reconcile.ports import Pass
+from worker.reconcile.reread import Rereader
+from worker.reconcile.submit import submit
+from worker.reconcile.track import track
+
+_SENDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What there is to do for one project.
+
+    `before` has the status that each image of `batches` and `resumed` read at first; `wishes` what each managed image
+    should be, which may have changed since a resumed batch was sent.
+    """
+
+    project: Project
+    batches: tuple[Batch, ...]
+    resumed: tuple[InFlight, ...]
+    before: Mapping[str, MemberStatus | None]
+    wishes: Mapping[str, MemberStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """What one PUT came to: final outcomes, and what failed together with it and might fare better in halves.
+
+    `seen` is how the images of `failed` read, or None where nothing was done and so nothing was read.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    failed: Ended | None = None
+    seen: Mapping[str, Seen] | None = None
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the rest failed as a whole, if it did."""
+        return self.failed.failure if self.failed else None
+
+
+async def converge(the_pass: Pass, work: Work) -> tuple[tuple[Outcome, ...], tuple[Settlement, ...]]:
+    """Send and follow a project's batches, and those still in flight from before; return how each share ended.
+
+    Shares whose wish is met after all by what was in flight, with no change, have no outcome. Cancelled, the journal
+    holds all that may be alive.
+    """
+    road = _Road(the_pass, work)
+    async with asyncio.TaskGroup() as tasks:
+        legs = [
+            *(tasks.create_task(road.resume(flight)) for flight in work.resumed),
+            *(tasks.create_task(road.deliver(batch)) for batch in work.batches),
+        ]
+    return tuple(outcome for leg in legs for outcome in leg.result()), tuple(road.settlements)
+
+
+class _Road:
+    """The road of one project's batches, with what they share: the readings, and the list of jobs."""
+
+    def __init__(self, the_pass: Pass, work: Work) -> None:
+        self._pass = the_pass
+        self._work = work
+        self._reader = Rereader(the_pass, work.project)
+        self.settlements: list[Settlement] = []
+
+    async def deliver(self, batch: Batch) -> tuple[Outcome, ...]:
+        """See a batch through, halving what fails as a whole until the images to blame stand alone."""
+        return self._announced(await self._divide(await self._send(batch)))
+
+    async def resume(self, flight: InFlight) -> tuple[Outcome, ...]:
+        """Follow a batch of an earlier pass to its end; what is due again then is sent if it is still wished."""
+        if flight.job_id is None:
+            until = flight.intent_at + self._pass.tempo.patience.unknown
+            ended = Ended(flight.batch, End.UNANSWERED, "the answer to its PUT was lost", until, flight.key)
+        else:
+            ended = await self._follow(Job(flight.key, flight.job_id, flight.batch, flight.intent_at), resumed=True)
+        wished = frozenset(
+            image for image in flight.batch.images if self._work.wishes.get(image) is flight.batch.status
+        )
+        leg = await self._conclude(ended, wished)
+        outcomes = leg.outcomes + await self._give_up(leg)
+        return self._announced(tuple(final for outcome in outcomes if (final := self._as_wished(outcome))))
+
+    async def _send(self, batch: Batch, sends: int = 1) -> _Leg:
+        with self._reader.expecting():
+            sent = await submit(self._pass, self._work.project, batch, self._rejects(batch))
+            ended = await self._follow(sent) if isinstance(sent, Job) else sent
+        return await self._conclude(ended, frozenset(batch.images), sends)
+
+    def _rejects(self, batch: Batch) -> int:
+        if batch.status is not MemberStatus.REJECTED:
+            return 0
+        return sum(self._work.before.get(image) is MemberStatus.ACCEPTED for image in batch.images)
+
+    async def _follow(self, job: Job, *, resumed: bool = False) -> Ended:
+        with self._reader.expecting():
+            settlement = await track(self._pass, self._work.project, job, resumed=resumed)
+        self.settlements.append(settlement)
+        return settled(settlement, self._pass.tempo.verify)
+
+    async def _conclude(self, ended: Ended, may_send: frozenset[str], sends: int = 1) -> _Leg:
+        """Read what a PUT was about again, and tell what is final, what is sent again, and what failed together."""
+        if ended.how is End.REFUSED:
+            return _Leg((), ended)
+        if ended.how is End.NOT_SENT:
+            return _Leg(self._judged(ended, self._work.before))
+        seen, read_at = await self._read(ended)
+        await self._close(ended, seen, read_at)
+        differs = tuple(image for image in ended.batch.images if _differs(seen.get(image), ended.batch.status))
+        if is_due_again(ended, read_at) and sends < _SENDS and self._pass.halt.submitting:
+            again = tuple(image for image in differs if image in may_send)
+            kept = self._judged(_without(ended, again), seen)
+            if not again:
+                return _Leg(kept)
+            leg = await self._send(replace(ended.batch, images=again), sends + 1)
+            return replace(leg, outcomes=kept + leg.outcomes)
+        if ended.failure is not None and differs and not any(ended.results.values()):
+            kept = self._judged(_without(ended, differs), seen)
+            return _Leg(kept, replace(ended, batch=replace(ended.batch, images=differs)), seen)
+        return _Leg(self._judged(ended, seen))
+
+    async def _divide(self, leg: _Leg) -> tuple[Outcome, ...]:
+        if leg.failed is None or leg.failure is None or not worth_splitting(leg.failed.batch, leg.failure):
+            return leg.outcomes + await self._give_up(leg)
+        halves = await asyncio.gather(*(self._send(half) for half in halve(leg.failed.batch)))
+        if alike(halves[0].failure, halves[1].failure):
+            rest = [half.outcomes + await self._give_up(half) for half in halves]
+        else:
+            rest = await asyncio.gather(*(self._divide(half) for half in halves))
+        return leg.outcomes + rest[0] + rest[1]
+
+    async def _give_up(self, leg: _Leg) -> tuple[Outcome, ...]:
+        """Give the final word for what failed together, from a reading."""
+        if leg.failed is None:
+            return ()
+        seen = leg.seen if leg.seen is not None else (await self._read(leg.failed))[0]
+        return self._judged(leg.failed, seen)
+
+    async def _read(self, ended: Ended) -> tuple[Mapping[str, Seen], float]:
+        """Read a batch's images until they read as desired or no more can be hoped for; tell when reading began."""
+        expected = dict.fromkeys(ended.batch.images, ended.batch.status)
+        reads = 0
+        while True:
+            read_at = self._pass.now()
+            seen = await self._reader.read(expected)
+            if not worth_reading_again(ended, seen, read_at):
+                return seen, read_at
+            delay = poll_delay(self._pass.tempo.polling, reads, self._pass.chance())
+            reads += 1
+            if not await self._pass.halt.sleep(min(delay, max(0.0, ended.until - self._pass.now()))):
+                return seen, read_at
+
+    async def _close(self, ended: Ended, seen: Mapping[str, Seen], read_at: float) -> None:
+        """Journal what the reading says of a batch that the cloud's own words left open."""
+        if ended.key is None or ended.how not in {End.UNANSWERED, End.UNSETTLED}:
+            return
+        now = self._pass.now()
+        if reads_as_desired(ended, seen):
+            await self._pass.journal.settle(ended.key, JobState.SUCCEEDED, "its shares read as desired", now)
+        elif is_due_again(ended, read_at) and not any(isinstance(status, Unreadable) for status in seen.values()):
+            await self._pass.journal.abandon(ended.key, f"no trace of it: {ended.reason}", now)
+
+    def _judged(self, ended: Ended, seen: Mapping[str, Seen]) -> tuple[Outcome, ...]:
+        before = self._work.before
+        return tuple(judge(ended, image, before.get(image), seen.get(image)) for image in ended.batch.images)
+
+    def _as_wished(self, outcome: Outcome) -> Outcome | None:
+        """Turn the outcome of an earlier pass's batch into one of today's wish; None where there is nothing to say."""
+        wish = self._work.wishes.get(outcome.share.image_id)
+        if wish is None or outcome.after is wish is outcome.before:
+            return None
+        if wish is outcome.desired or outcome.kind in {OutcomeKind.ABSENT, OutcomeKind.UNKNOWN}:
+            return replace(outcome, desired=wish)
+        if outcome.after is wish:
+            return replace(outcome, desired=wish, kind=OutcomeKind.CHANGED, reason="")
+        reason = f"an earlier change to {outcome.desired} was still in flight; the next pass sends {wish}"
+        return replace(outcome, desired=wish, kind=OutcomeKind.NOT_SENT, reason=reason)
+
+    def _announced(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+        for outcome in outcomes:
+            self._pass.emit(ShareJudged(outcome))
+        return outcomes
+
+
+def _differs(seen: Seen, status: MemberStatus) -> bool:
+    return isinstance(seen, MemberStatus) and seen is not status
+
+
+def _without(ended: Ended, images: Iterable[str]) -> Ended:
+    dropped = frozenset(images)
+    kept = tuple(image for image in ended.batch.images if image not in dropped)
+    return replace(ended, batch=replace(ended.batch, images=kept))

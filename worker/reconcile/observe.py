@@ -1,0 +1,106 @@
+"""Ask every project what it is offered, and what it has said to it.
+
+A project's state is three lists, one per member status: an image carries no status of its own. A list that fails, or
+that is partial, makes the whole project unreadable, and nothing is planned for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+
+from worker.core.events import Listener, ProjectObserved
+from worker.core.state import MemberStatus, ObservedState, Offer, Project
+from worker.errors import CloudError, TerminalCloudError, UnexpectedReply
+from worker.reconcile.ports import Cloud
+
+_ORDER = (MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED)
+_READS_OF_A_MOVING_PROJECT = 3
+
+
+async def observe(
+    cloud: Cloud, projects: Iterable[Project], may_accept: Mapping[str, Collection[str]], emit: Listener
+) -> ObservedState:
+    """Read all projects at once; one that cannot be read is told by its reason and does not disturb the others.
+
+    `may_accept` has, by project id, the images whose kind (full-ECS or not) must be known should they be accepted.
+    """
+    offers: dict[str, Mapping[str, Offer]] = {}
+    unreadable: dict[str, str] = {}
+
+    async def read(project: Project) -> None:
+        try:
+            offers[project.id] = await _read_project(cloud, project, may_accept.get(project.id, ()))
+        except CloudError as error:
+            unreadable[project.id] = str(error)
+        found = len(offers.get(project.id, ()))
+        emit(ProjectObserved(project.id, found, unreadable.get(project.id, "")))
+
+    async with asyncio.TaskGroup() as tasks:
+        for project in projects:
+            tasks.create_task(read(project))
+    return ObservedState(offers, unreadable)
+
+
+async def read_offers(
+    cloud: Cloud, project: Project, expected: Mapping[str, MemberStatus] | None = None
+) -> dict[str, Offer]:
+    """Read a project's three lists; raise CloudError when any of them could not be read in full.
+
+    With `expected` (status by image id), the lists where these images should be are read first, and reading ends as
+    soon as all of them were seen there. An image that moves from one list to another meanwhile is read again.
+    """
+    for _ in range(_READS_OF_A_MOVING_PROJECT):
+        offers = await _read_once(cloud, project, expected or {})
+        if offers is not None:
+            return offers
+    raise UnexpectedReply("images kept moving between the member lists while they were read")
+
+
+async def _read_once(cloud: Cloud, project: Project, expected: Mapping[str, MemberStatus]) -> dict[str, Offer] | None:
+    wanted = set(expected.values())
+    missing = set(expected.items())
+    offers: dict[str, Offer] = {}
+    for status in sorted(_ORDER, key=lambda status: status not in wanted):
+        async for page in cloud.list_shared(project, status):
+            for image in page:
+                known = offers.setdefault(image.id, Offer(image, status))
+                if known.status is not status:
+                    return None
+                missing.discard((image.id, status))
+            if expected and not missing:
+                return offers
+    return offers
+
+
+async def _read_project(cloud: Cloud, project: Project, may_accept: Collection[str]) -> Mapping[str, Offer]:
+    offers = await read_offers(cloud, project)
+    unclear = {
+        offer.status
+        for image_id in may_accept
+        if (offer := offers.get(image_id)) is not None
+        and offer.status is not MemberStatus.ACCEPTED
+        and offer.image.whole is None
+    }
+    for status in sorted(unclear):
+        whole = await _whole_images(cloud, project, status, offers)
+        for image_id in whole:
+            offer = offers[image_id]
+            offers[image_id] = Offer(replace(offer.image, whole=True), offer.status)
+    return offers
+
+
+async def _whole_images(cloud: Cloud, project: Project, status: MemberStatus, offers: Mapping[str, Offer]) -> set[str]:
+    """Ask which of a list are full-ECS images, where the list itself did not say.
+
+    Not every region knows the filter. One that refuses it, or answers with the unfiltered list, has not answered.
+    """
+    everything = {image_id for image_id, offer in offers.items() if offer.status is status}
+    whole: set[str] = set()
+    try:
+        async for page in cloud.list_shared(project, status, whole=True):
+            whole.update(image.id for image in page)
+    except TerminalCloudError:
+        return set()
+    return set() if whole >= everything else whole & everything

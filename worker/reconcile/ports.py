@@ -1,0 +1,178 @@
+"""What a pass needs of the world outside: the cloud, the journal, the clock, chance, and when to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.core.calls import CallCounts
+from worker.core.events import Listener
+from worker.core.job import JobReply, JobState
+from worker.core.plan import Patience
+from worker.core.quarantine import QuarantinePolicy, QuarantineUpdate
+from worker.core.report import RunReport
+from worker.core.state import Batch, InFlight, MemberStatus, ObservedImage, Project, Quarantined, Share
+from worker.core.timing import PollPolicy, RetryPolicy
+
+
+class Cloud(Protocol):
+    """The calls of IMS that a pass makes. Each raises CloudError."""
+
+    def list_shared(
+        self, project: Project, status: MemberStatus, *, whole: bool = False
+    ) -> AsyncIterator[tuple[ObservedImage, ...]]:
+        """Yield, page by page, the images offered to the project that it has answered with `status`."""
+        ...
+
+    async def update_members(self, project: Project, batch: Batch, on_slot: Callable[[], Awaitable[None]]) -> str:
+        """Send one PUT, once; await `on_slot` when its turn has come, just before; return the job id."""
+        ...
+
+    async def get_job(self, project: Project, job_id: str) -> JobReply:
+        """Ask how a job is; raise NotFound when the cloud does not know it."""
+        ...
+
+    def counts(self) -> CallCounts:
+        """Return how many calls were made so far."""
+        ...
+
+
+class Journal(Protocol):
+    """The life of batches, durable: each call has returned only when it would survive a crash. Raises JournalError."""
+
+    async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
+        """Record that a batch, which rejects `rejects` accepted images, is about to be sent; return its key."""
+        ...
+
+    async def refuse(self, key: int, reason: str, at: float) -> None:
+        """Record that the cloud did nothing about a batch."""
+        ...
+
+    async def accept(self, key: int, job_id: str, at: float) -> None:
+        """Record the job that a batch became."""
+        ...
+
+    async def settle(self, key: int, state: JobState, reason: str, at: float) -> None:
+        """Record how a batch ended: it is no longer in flight."""
+        ...
+
+    async def abandon(self, key: int, reason: str, at: float) -> None:
+        """Record that a batch is given up: it is no longer in flight."""
+        ...
+
+    async def in_flight(self) -> tuple[InFlight, ...]:
+        """Return the batches that were, or may have been, sent and are not settled; oldest first."""
+        ...
+
+    async def quarantined(self) -> Mapping[Share, Quarantined]:
+        """Return the shares that kept failing."""
+        ...
+
+    async def rejected_since(self, moment: float) -> Mapping[str, int]:
+        """Return, by project id, how many accepted images were sent to be rejected since then."""
+        ...
+
+    async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
+        """Use up one approval of the plan with this digest; tell whether there was one."""
+        ...
+
+    async def record(self, report: RunReport, quarantine: QuarantineUpdate) -> None:
+        """Record a pass that has ended, and what it changes about the quarantine, in one go."""
+        ...
+
+
+class Halt:
+    """When a pass must stop: submitting first, following what was submitted a little later.
+
+    Times are the event loop's. `submissions_over` is set as soon as nothing more may be submitted.
+    """
+
+    def __init__(self) -> None:
+        self._submit_until = math.inf
+        self._follow_until = math.inf
+        self._sleepers: set[asyncio.Future[bool]] = set()
+        self.submissions_over = asyncio.Event()
+
+    def stop(self, grace: float) -> None:
+        """Submit nothing more from now on, and follow what was submitted for `grace` seconds at most."""
+        now = asyncio.get_running_loop().time()
+        self._limit(now, now + grace)
+
+    def finish_within(self, seconds: float, reserve: float) -> None:
+        """Have the pass end `seconds` from now, and its submissions `reserve` seconds before that."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        self._limit(max(loop.time(), end - reserve), end)
+
+    @property
+    def submitting(self) -> bool:
+        """Whether a batch may still be submitted."""
+        over = asyncio.get_running_loop().time() >= self._submit_until
+        if over:
+            self.submissions_over.set()
+        return not over
+
+    async def sleep(self, seconds: float) -> bool:
+        """Sleep, at most until following must end; tell whether there is still time to follow."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        slept = False
+        while not slept and loop.time() < (wake_at := min(end, self._follow_until)):
+            wake: asyncio.Future[bool] = loop.create_future()
+            timer = loop.call_at(wake_at, _wake, wake, True)
+            self._sleepers.add(wake)
+            try:
+                slept = await wake
+            finally:
+                timer.cancel()
+                self._sleepers.discard(wake)
+        return end < self._follow_until
+
+    def _limit(self, submit_until: float, follow_until: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._submit_until = min(self._submit_until, submit_until)
+        self._follow_until = min(self._follow_until, follow_until)
+        loop.call_at(self._submit_until, self.submissions_over.set)
+        for sleeper in self._sleepers:
+            _wake(sleeper, False)
+
+
+def _wake(sleeper: asyncio.Future[bool], slept: bool) -> None:  # noqa: FBT001 - the future's value, handed on
+    if not sleeper.done():
+        sleeper.set_result(slept)
+
+
+@dataclass(frozen=True, slots=True)
+class Tempo:
+    """How patient a pass is, in seconds.
+
+    `deadline` is how long it waits for one job, from its submission; `verify` how long it goes on reading again before
+    it calls a SUCCESS untrue; `patience` how long what was sent may still be alive.
+    """
+
+    polling: PollPolicy
+    retry: RetryPolicy
+    deadline: float
+    verify: float
+    patience: Patience
+    quarantine: QuarantinePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What the verbs of one pass work with.
+
+    `now` is the wall clock in seconds since the epoch, `chance` draws uniformly from [0, 1).
+    """
+
+    run_id: str
+    cloud: Cloud
+    journal: Journal
+    now: Callable[[], float]
+    chance: Callable[[], float]
+    emit: Listener
+    halt: Halt
+    tempo: Tempo

@@ -1,0 +1,105 @@
+"""Read a project again for several batches at once.
+
+Batches of one project tend to end together. Each asks for a reading made after its end; the reading waits a moment
+for the others that are about to end, so that one reading serves them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from worker.core.outcome import Seen, Unreadable
+from worker.core.state import MemberStatus, Project
+from worker.errors import CloudError
+from worker.reconcile.observe import read_offers
+from worker.reconcile.ports import Pass
+
+LINGER = 2.0
+
+
+@dataclass(slots=True)
+class _Request:
+    expected: Mapping[str, MemberStatus]
+    answer: asyncio.Future[dict[str, Seen]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Rereader:
+    """The readings of one project after its batches began to end."""
+
+    def __init__(self, the_pass: Pass, project: Project) -> None:
+        self._pass = the_pass
+        self._project = project
+        self._requests: list[_Request] = []
+        self._all_here = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._busy = 0
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Have readings wait a moment for a batch that is on its way, since it will soon ask for one too."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                self._all_here.set()
+
+    async def read(self, expected: Mapping[str, MemberStatus]) -> dict[str, Seen]:
+        """Return what each image of `expected` reads as, in a reading that began after this call.
+
+        Where the project cannot be read, each is Unreadable. Cancelled, other callers' readings go on.
+        """
+        request = _Request(expected)
+        self._requests.append(request)
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_until_idle())
+        return await asyncio.shield(request.answer)
+
+    async def _read_until_idle(self) -> None:
+        try:
+            while self._requests:
+                await self._gather()
+                requests, self._requests = self._requests, []
+                await self._answer(requests)
+        finally:
+            self._reading = None
+            for request in self._requests:
+                request.answer.cancel()
+
+    async def _gather(self) -> None:
+        if self._busy:
+            self._all_here.clear()
+            try:
+                async with asyncio.timeout(LINGER):
+                    await self._all_here.wait()
+            except TimeoutError:
+                return
+
+    async def _answer(self, requests: list[_Request]) -> None:
+        expected = {image: status for request in requests for image, status in request.expected.items()}
+        try:
+            offers = await read_offers(self._pass.cloud, self._project, expected)
+        except CloudError as error:
+            unreadable = Unreadable(str(error))
+            for request in requests:
+                _resolve(request, dict.fromkeys(request.expected, unreadable))
+            return
+        except BaseException as error:
+            for request in requests:
+                if not request.answer.done():
+                    request.answer.set_exception(error)
+            raise
+        for request in requests:
+            seen: dict[str, Seen] = {
+                image: offer.status if (offer := offers.get(image)) else None for image in request.expected
+            }
+            _resolve(request, seen)
+
+
+def _resolve(request: _Request, seen: dict[str, Seen]) -> None:
+    if not request.answer.done():
+        request.answer.set_result(seen)

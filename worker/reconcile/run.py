@@ -1,0 +1,194 @@
+"""One pass: observe, plan, guard, submit, track, verify, report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from worker.core.batch import make_batches
+from worker.core.drift import VaultPolicy, find_drift
+from worker.core.events import PassFinished, PassStarted, Planned
+from worker.core.guard import GuardPolicy, refusals
+from worker.core.job import JobState, Settlement
+from worker.core.manifest import Manifest
+from worker.core.outcome import Outcome
+from worker.core.plan import Flights, Plan, is_done, make_plan, sort_flights
+from worker.core.quarantine import QuarantineUpdate, update_quarantine
+from worker.core.report import Result, RunReport, left_out, not_sent, result_of
+from worker.core.resolve import resolve
+from worker.core.state import Batch, DesiredState, InFlight, MemberStatus, ObservedState, Quarantined, Share
+from worker.core.target import Target, aim, narrow
+from worker.reconcile.converge import Work, converge
+from worker.reconcile.observe import observe
+from worker.reconcile.ports import Pass
+
+_A_DAY = 86400.0
+_REFUSED = "a guard refused the plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a pass is asked to bring about: the manifest, the part of it that is meant, and the policies."""
+
+    manifest: Manifest
+    target: Target
+    vaults: VaultPolicy
+    guard: GuardPolicy
+    max_images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a pass knows before it writes anything: the states, the plan, its batches, and what the guards say.
+
+    `everything` is the desired state of the whole manifest, `desired` the part of it that is meant.
+    """
+
+    everything: DesiredState
+    desired: DesiredState
+    observed: ObservedState
+    flights: Flights
+    wards: Mapping[Share, Quarantined]
+    plan: Plan
+    batches: tuple[Batch, ...]
+    refusals: tuple[str, ...]
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether not a single project could be read."""
+        return bool(self.observed.unreadable) and not self.observed.offers
+
+
+async def run_once(order: Order, the_pass: Pass) -> RunReport:
+    """Make one pass and return its report; a project, image or credential in trouble does not stop the others.
+
+    Raises JournalError. Cancelled, the journal holds all that may be alive, and the next pass takes it up.
+    """
+    started_at, counted = the_pass.now(), the_pass.cloud.counts()
+    prepared = await prepare(order, the_pass)
+    await _close_what_has_ended(the_pass, prepared)
+    refused = bool(prepared.refusals) and not await _is_approved(the_pass, prepared.plan)
+    outcomes, jobs = (not_sent(prepared.plan, _REFUSED), ()) if refused else await _carry_out(the_pass, prepared)
+    outcomes = tuple(sorted((*left_out(prepared.plan), *outcomes), key=lambda outcome: outcome.share))
+    report = RunReport(
+        run_id=the_pass.run_id,
+        started_at=started_at,
+        finished_at=the_pass.now(),
+        result=Result.REFUSED if refused else result_of(outcomes),
+        desired=prepared.plan.desired,
+        converged=prepared.plan.desired - len(outcomes),
+        unmanaged=prepared.plan.unmanaged,
+        outcomes=outcomes,
+        jobs=jobs,
+        calls=the_pass.cloud.counts().since(counted),
+        digest=prepared.plan.digest,
+        refusals=prepared.refusals if refused else (),
+        unreachable=prepared.unreachable,
+    )
+    await the_pass.journal.record(report, _quarantine_after(the_pass, prepared, report))
+    the_pass.emit(PassFinished(report))
+    return report
+
+
+async def prepare(order: Order, the_pass: Pass) -> Prepared:
+    """Observe, diff, plan and ask the guards; write nothing.
+
+    Raises JournalError. What is in flight is told by its age before the reading, so that a plan never rests on a
+    reading older than the end of what was in flight.
+    """
+    now = the_pass.now()
+    flights = sort_flights(await the_pass.journal.in_flight(), now, the_pass.tempo.patience)
+    wards = await the_pass.journal.quarantined()
+    projects = [order.manifest.projects[project_id] for project_id in _aimed(order)]
+    the_pass.emit(PassStarted(the_pass.run_id, len(projects)))
+    observed = await observe(the_pass.cloud, projects, _may_accept(order.manifest), the_pass.emit)
+    everything = resolve(order.manifest, observed)
+    desired = narrow(everything, order.target)
+    drift = find_drift(desired, observed, order.vaults)
+    plan = make_plan(desired, observed, drift, flights.alive, wards, now)
+    refused = refusals(
+        plan.changes,
+        {project_id: len(wishes) for project_id, wishes in everything.wishes.items()},
+        await the_pass.journal.rejected_since(now - _A_DAY),
+        order.guard,
+        {project.id: project.name for project in everything.projects.values()},
+    )
+    batches = make_batches(plan.changes, order.max_images, plan.probes)
+    the_pass.emit(Planned(plan, len(batches), len(flights.alive), refused))
+    return Prepared(everything, desired, observed, flights, wards, plan, batches, refused)
+
+
+async def _close_what_has_ended(the_pass: Pass, prepared: Prepared) -> None:
+    """Journal the end of what was in flight and is seen to be done, or is too old to be alive."""
+    now = the_pass.now()
+    for flight in prepared.flights.expired:
+        await the_pass.journal.abandon(flight.key, "too old to be alive", now)
+    for flight in prepared.flights.alive:
+        if is_done(flight, prepared.observed):
+            await the_pass.journal.settle(flight.key, JobState.SUCCEEDED, "its shares read as desired", now)
+
+
+async def _is_approved(the_pass: Pass, plan: Plan) -> bool:
+    return await the_pass.journal.use_approval(plan.digest, the_pass.run_id, the_pass.now())
+
+
+async def _carry_out(the_pass: Pass, prepared: Prepared) -> tuple[tuple[Outcome, ...], tuple[Settlement, ...]]:
+    async with asyncio.TaskGroup() as tasks:
+        roads = [tasks.create_task(converge(the_pass, work)) for work in _share_out(prepared)]
+    ended = [road.result() for road in roads]
+    jobs = sorted(
+        (job for _, settlements in ended for job in settlements),
+        key=lambda settlement: (settlement.job.submitted_at, settlement.job.key),
+    )
+    return tuple(outcome for outcomes, _ in ended for outcome in outcomes), tuple(jobs)
+
+
+def _share_out(prepared: Prepared) -> tuple[Work, ...]:
+    """Give each readable project its batches, and what is still in flight from earlier passes."""
+    batches: dict[str, list[Batch]] = {}
+    resumed: dict[str, list[InFlight]] = {}
+    wishes: dict[str, dict[str, MemberStatus]] = {}
+    for batch in prepared.batches:
+        batches.setdefault(batch.project_id, []).append(batch)
+    for left in prepared.plan.in_flight:
+        wishes.setdefault(left.share.project_id, {})[left.share.image_id] = left.desired
+    for flight in prepared.flights.alive:
+        project_id = flight.batch.project_id
+        if project_id in prepared.observed.offers and not is_done(flight, prepared.observed):
+            resumed.setdefault(project_id, []).append(flight)
+    return tuple(
+        Work(
+            prepared.desired.projects[project_id],
+            tuple(batches.get(project_id, ())),
+            tuple(resumed.get(project_id, ())),
+            {image_id: offer.status for image_id, offer in prepared.observed.offers[project_id].items()},
+            wishes.get(project_id, {}),
+        )
+        for project_id in sorted(batches.keys() | resumed.keys())
+    )
+
+
+def _quarantine_after(the_pass: Pass, prepared: Prepared, report: RunReport) -> QuarantineUpdate:
+    return update_quarantine(
+        prepared.wards,
+        prepared.everything,
+        prepared.desired,
+        report.outcomes,
+        the_pass.tempo.quarantine,
+        the_pass.now(),
+    )
+
+
+def _aimed(order: Order) -> tuple[str, ...]:
+    images = order.target.images
+    wishes = order.manifest.wishes
+    return aim(order.target, (project for project in wishes if not images or not images.isdisjoint(wishes[project])))
+
+
+def _may_accept(manifest: Manifest) -> Mapping[str, Collection[str]]:
+    """Return, by project, the images that may be accepted: it must be known which of them are full-ECS images."""
+    return {
+        project_id: [image_id for image_id, wish in wishes.items() if wish.status is MemberStatus.ACCEPTED]
+        for project_id, wishes in manifest.wishes.items()
+    }

@@ -1,0 +1,124 @@
+"""Batch → job, journalled: the intent before the PUT, the job id before anything else.
+
+A PUT is sent once. It is sent again only when the cloud said plainly that it did nothing; when its answer was lost,
+only a reading of the state may tell, and that is for others to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from worker.core.batch import Failure
+from worker.core.events import BatchNotAccepted, BatchSubmitted
+from worker.core.job import Job
+from worker.core.outcome import End, Ended
+from worker.core.state import Batch, Project
+from worker.core.timing import retry_delay
+from worker.errors import CloudError, Scope, TerminalCloudError, TransientCloudError, UnexpectedReply
+from worker.reconcile.ports import Pass
+
+
+class _HaltedError(Exception):
+    """The batch's turn came after the pass was told to stop."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One PUT: the journal's key and time of its intent, once its turn has come."""
+
+    rejects: int
+    turn_came: bool = False
+    key: int | None = None
+    intent_at: float = 0.0
+
+
+async def submit(the_pass: Pass, project: Project, batch: Batch, rejects: int) -> Job | Ended:
+    """Send a batch, of which `rejects` images are accepted now and to be rejected; return its job, or how it ended.
+
+    Cancelled before its turn, nothing was sent; cancelled later, the journal holds the intent or the job.
+    """
+    ended = await _submit(the_pass, project, batch, rejects)
+    if isinstance(ended, Job):
+        the_pass.emit(BatchSubmitted(ended))
+    else:
+        the_pass.emit(BatchNotAccepted(batch, ended.how, ended.reason))
+    return ended
+
+
+async def _submit(the_pass: Pass, project: Project, batch: Batch, rejects: int) -> Job | Ended:
+    failures = 0
+    while True:
+        attempt = _Attempt(rejects)
+        try:
+            job_id = await _put(the_pass, project, batch, attempt)
+        except _HaltedError:
+            return Ended(batch, End.NOT_SENT, "the pass was told to stop before this batch was sent")
+        except CloudError as error:
+            if attempt.key is not None and not _nothing_was_done(error):
+                until = attempt.intent_at + the_pass.tempo.patience.unknown
+                return Ended(batch, End.UNANSWERED, f"the answer was lost: {error}", until, attempt.key)
+            if attempt.key is not None:
+                await the_pass.journal.refuse(attempt.key, str(error), the_pass.now())
+            failures += not _is_throttle(error)
+            if isinstance(error, TerminalCloudError) or failures >= the_pass.tempo.retry.attempts:
+                return _refused(batch, error)
+            if not _is_throttle(error):
+                await _wait_to_retry(the_pass, failures, error)
+        else:
+            return await _accepted(the_pass, batch, attempt, job_id)
+
+
+async def _put(the_pass: Pass, project: Project, batch: Batch, attempt: _Attempt) -> str:
+    """Make one PUT. A halt ends the wait for its turn, but never the wait for its answer."""
+
+    async def intend() -> None:
+        if not the_pass.halt.submitting:
+            raise _HaltedError
+        attempt.turn_came = True
+        attempt.intent_at = the_pass.now()
+        attempt.key = await the_pass.journal.intend(batch, the_pass.run_id, attempt.intent_at, attempt.rejects)
+
+    if not the_pass.halt.submitting:
+        raise _HaltedError
+    put = asyncio.ensure_future(the_pass.cloud.update_members(project, batch, intend))
+    halted = asyncio.ensure_future(the_pass.halt.submissions_over.wait())
+    try:
+        await asyncio.wait({put, halted}, return_when=asyncio.FIRST_COMPLETED)
+        if not put.done() and not attempt.turn_came:
+            put.cancel()
+            with suppress(asyncio.CancelledError):
+                await put
+            raise _HaltedError
+        return await put
+    finally:
+        halted.cancel()
+        put.cancel()
+
+
+async def _accepted(the_pass: Pass, batch: Batch, attempt: _Attempt, job_id: str) -> Job:
+    now = the_pass.now()
+    key = attempt.key if attempt.key is not None else 0
+    await asyncio.shield(the_pass.journal.accept(key, job_id, now))
+    return Job(key, job_id, batch, now)
+
+
+async def _wait_to_retry(the_pass: Pass, failures: int, error: CloudError) -> None:
+    after = error.retry_after if isinstance(error, TransientCloudError) else None
+    await the_pass.halt.sleep(retry_delay(the_pass.tempo.retry, failures, the_pass.chance(), after))
+
+
+def _nothing_was_done(error: CloudError) -> bool:
+    if isinstance(error, TransientCloudError):
+        return error.answered
+    return not isinstance(error, UnexpectedReply)
+
+
+def _is_throttle(error: CloudError) -> bool:
+    return isinstance(error, TransientCloudError) and error.answered and error.scope is Scope.THROTTLE
+
+
+def _refused(batch: Batch, error: CloudError) -> Ended:
+    whole = Failure(error.scope, error.code or str(error.status), str(error))
+    return Ended(batch, End.REFUSED, str(error), failure=whole)

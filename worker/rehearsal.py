@@ -1,0 +1,142 @@
+"""The simulated cloud at work: `demo` runs the worker against it, `simulate` serves it to others."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from worker import wiring
+from worker.core.calls import CallGroup
+from worker.core.outcome import OutcomeKind
+from worker.core.report import RunReport
+from worker.errors import Problem, SettingsError
+from worker.journal.store import MEMORY
+from worker.reconcile.ports import Halt
+from worker.render.names import Names
+from worker.render.plan import PlanView, plan_json, print_plan
+from worker.render.report import print_report, report_json
+from worker.simulator.demo import Demo
+from worker.simulator.demo import demo as demo_fleet
+from worker.simulator.document import DocumentError
+from worker.simulator.faults import FaultSet, load_faults
+from worker.simulator.seed import Seed, load_seed
+from worker.simulator.server import Simulator
+from worker.telemetry.logs import log_call, log_event
+
+SCHEMA = "ims-share-worker/demo/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the demo came to, for people and as JSON."""
+
+    document: dict[str, Any]
+    verdict: str
+    as_expected: bool
+
+
+async def demo(out: Console, *, quiet: bool) -> Shown:
+    """Plan, run and run again on a simulated fleet with one absent and one poisoned image; tell if all went as it must.
+
+    Nothing is left behind: the journal is in memory, the config in a folder that goes.
+    """
+    fleet = demo_fleet()
+    async with Simulator(fleet.world, faults=fleet.faults) as simulator:
+        with tempfile.TemporaryDirectory(prefix="ims-share-worker-demo-") as folder:
+            site = _site(Path(folder), fleet, simulator.url)
+        return await _rehearse(site, fleet, out, quiet=quiet)
+
+
+async def simulate(listen: str, seeds: tuple[Path, ...], faults: Path | None) -> None:
+    """Serve a simulated cloud, print its address as the first line, and go on until SIGINT or SIGTERM."""
+    try:
+        seed = load_seed(*seeds) if seeds else Seed(demo_fleet().world)
+        trouble = load_faults(faults) if faults else FaultSet()
+        host, _, port = listen.rpartition(":")
+        server = Simulator(
+            seed.world, faults=trouble, options=seed.options, limits=seed.limits, listen=(host.strip("[]"), int(port))
+        )
+    except DocumentError as error:
+        raise SettingsError(tuple(Problem("simulate", 0, 0, "", each) for each in error.problems)) from error
+    except ValueError as error:
+        raise SettingsError((Problem("--listen", 0, 0, "", str(error), listen),)) from error
+    over = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    try:
+        async with server:
+            print(server.url, flush=True)
+            await over.wait()
+    except OSError as error:
+        raise SettingsError(
+            (Problem("--listen", 0, 0, "", f"cannot listen there: {error.strerror}", listen),)
+        ) from error
+
+
+def _site(folder: Path, fleet: Demo, url: str) -> wiring.Site:
+    config = folder / "config.toml"
+    (folder / "manifest.toml").write_text(fleet.manifest)
+    config.write_text(
+        f'[cloud]\nims_endpoint = "{url}"\n[journal]\nurl = "{MEMORY}"\n[guards]\nmax_reject = "10%"\n'
+        '[credentials.default]\nkind = "static"\naccess_key = "DEMO"\nsecret_key = "a-secret-of-the-demo"\n'
+    )
+    return wiring.load_site(config, {})
+
+
+async def _rehearse(site: wiring.Site, fleet: Demo, out: Console, *, quiet: bool) -> Shown:
+    order = wiring.order_of(site, wiring.Aim())
+    names = Names(site.manifest.projects, site.manifest.image_names)
+    async with wiring.open_cloud(site, {}, log_call) as ims, wiring.journal_to_write(site.journal_url) as journal:
+        prepared, forecast = await wiring.plan(site, order, ims, journal, log_event)
+        desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
+        view = PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, names)
+        if not quiet:
+            _heading(out, "ims-share-worker plan")
+            print_plan(view, out)
+        reports = []
+        for _ in range(2):
+            the_pass = wiring.make_pass(site.settings, ims, journal, log_event, Halt())
+            reports.append(await wiring.run(site, order, the_pass, journal))
+            if not quiet:
+                _heading(out, "ims-share-worker run")
+                print_report(reports[-1], names, out)
+    wrong = _surprises(fleet, reports[0], reports[1])
+    document = {
+        "schema": SCHEMA,
+        "as_expected": not wrong,
+        "surprises": wrong,
+        "plan": plan_json(view),
+        "runs": [report_json(report) for report in reports],
+    }
+    verdict = "\nThe reports are the expected ones." if not wrong else "\nNot as expected: " + "; ".join(wrong)
+    return Shown(document, verdict, not wrong)
+
+
+def _surprises(fleet: Demo, first: RunReport, second: RunReport) -> list[str]:
+    """Compare the reports with what this fleet must lead to."""
+    expected: Mapping[str, bool] = {
+        "the first run changes shares": first.count(OutcomeKind.CHANGED) > 0,
+        "only the poisoned image fails": _images(first, OutcomeKind.FAILED) == {fleet.poisoned},
+        "only the absent image is absent": _images(first, OutcomeKind.ABSENT) == {fleet.absent},
+        "every other share is as desired": first.converged + first.count(OutcomeKind.CHANGED) == first.desired - 2,
+        "the second run finds the same": second.converged == second.desired - 2,
+        "the poisoned image is in quarantine": _images(second, OutcomeKind.QUARANTINED) == {fleet.poisoned},
+        "the second run sends no PUT": second.calls.made.get(CallGroup.MEMBERS_PUT, 0) == 0,
+    }
+    return [f"not so: {what}" for what, is_so in expected.items() if not is_so]
+
+
+def _images(report: RunReport, kind: OutcomeKind) -> set[str]:
+    return {outcome.share.image_id for outcome in report.outcomes if outcome.kind is kind}
+
+
+def _heading(out: Console, text: str) -> None:
+    out.print(Text(f"\n$ {text}", style="bold cyan"))

@@ -1,0 +1,54 @@
+"""What `check` found, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.core.documents import visible
+from worker.core.manifest import Manifest
+from worker.errors import Problem
+from worker.render.problems import problems_json, problems_text
+
+SCHEMA = "ims-share-worker/check/1"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckView:
+    """The problems found, or else the manifest. `sources` has the manifest's documents by name."""
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+    sources: Mapping[str, bytes]
+    manifest: Manifest | None
+
+
+def check_json(view: CheckView) -> dict[str, Any]:
+    """Return what was found as JSON; the sizes are null where there are problems."""
+    manifest = None if view.problems else view.manifest
+    return {
+        "schema": SCHEMA,
+        "ok": not view.problems,
+        "problems": problems_json(view.problems),
+        "warnings": list(view.warnings),
+        "files": sorted(view.sources),
+        "desired": len(manifest) if manifest is not None else None,
+        "projects": len(manifest.wishes) if manifest is not None else None,
+        "images": _images(manifest) if manifest is not None else None,
+    }
+
+
+def check_text(view: CheckView, *, color: bool) -> str:
+    """Return what was found as text: every problem, or the size of the desired state."""
+    if view.problems:
+        return problems_text(view.problems, view.sources, color=color)
+    files = ", ".join(visible(name) for name in sorted(view.sources))
+    manifest = view.manifest
+    if not manifest:
+        return f"OK, but empty: {files} wishes for no share, so a run changes nothing."
+    return f"OK: {len(manifest)} shares of {_images(manifest)} images in {len(manifest.wishes)} projects, from {files}."
+
+
+def _images(manifest: Manifest) -> int:
+    return len({image_id for wishes in manifest.wishes.values() for image_id in wishes})

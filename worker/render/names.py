@@ -1,0 +1,31 @@
+"""How ids and times are shown to people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from worker.core.state import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The manifest's names for what the cloud knows by id."""
+
+    projects: Mapping[str, Project]
+    images: Mapping[str, str]
+
+    def project(self, project_id: str) -> str:
+        """Return the project's name, or its id."""
+        project = self.projects.get(project_id)
+        return project.name if project else project_id
+
+    def image(self, image_id: str) -> str:
+        """Return the image's name in the manifest, or its id."""
+        return self.images.get(image_id, image_id)
+
+
+def timestamp(seconds: float) -> str:
+    """Write seconds since the epoch as RFC 3339 UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

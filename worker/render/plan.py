@@ -1,0 +1,192 @@
+"""A plan, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from worker.core.documents import visible
+from worker.core.drift import LeftOut
+from worker.core.forecast import Forecast
+from worker.core.plan import Plan
+from worker.core.state import Change, MemberStatus
+from worker.core.timing import format_duration
+from worker.render.names import Names
+
+SCHEMA = "ims-share-worker/plan/1"
+_SHOWN_PER_PROJECT = 10
+_BUCKETS = (
+    ("absent", "Absent", "red"),
+    ("unknown", "Unknown", "red"),
+    ("blocked", "Blocked", "red"),
+    ("quarantined", "Quarantined", "yellow"),
+    ("in_flight", "In flight", "cyan"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A plan with what is said beside it. `desired` has the number of desired shares by project id."""
+
+    plan: Plan
+    desired: dict[str, int]
+    batches: int
+    forecast: Forecast
+    refusals: tuple[str, ...]
+    names: Names
+
+
+def plan_json(view: PlanView) -> dict[str, Any]:
+    """Return the plan as the documented JSON."""
+    plan = view.plan
+    return {
+        "schema": SCHEMA,
+        "desired": plan.desired,
+        "converged": plan.converged,
+        "changes": [_change_json(change, view.names) for change in plan.changes],
+        **{bucket: [_left_json(left, view.names) for left in getattr(plan, bucket)] for bucket, _, _ in _BUCKETS},
+        "unmanaged": plan.unmanaged,
+        "batches": view.batches,
+        "forecast": {"calls": view.forecast.calls, "seconds": round(view.forecast.seconds, 3)},
+        "refused": list(view.refusals),
+        "digest": plan.digest,
+    }
+
+
+def print_plan(view: PlanView, console: Console) -> None:
+    """Print a plan: a table by project, then what changes and what is left out and why, then the sum."""
+    plan = view.plan
+    console.print(_table(view))
+    _print_changes(view, console)
+    for bucket, title, style in _BUCKETS:
+        _print_left_out(title, getattr(plan, bucket), style, view.names, console)
+    console.print(_summary(view))
+    print_refusals(view.refusals, plan.digest, console)
+
+
+def print_refusals(refusals: Sequence[str], digest: str, console: Console) -> None:
+    """Print why the guards refuse a plan, and the way to let exactly this plan pass."""
+    if not refusals:
+        return
+    console.print(Text("The guards refuse this plan:", style="bold red"))
+    for reason in refusals:
+        console.print(Text(f"  {visible(reason)}"))
+    console.print(Text("Raise the guard in the config, aim at fewer shares with --project or --image, or let exactly"))
+    console.print(Text(f"this plan pass once:  ims-share-worker approve {digest}"))
+
+
+def _table(view: PlanView) -> Table:
+    plan = view.plan
+    accepts: Counter[str] = Counter()
+    rejects: Counter[str] = Counter()
+    for change in plan.changes:
+        (accepts if change.after is MemberStatus.ACCEPTED else rejects)[change.share.project_id] += 1
+    left: dict[str, Counter[str]] = {
+        bucket: Counter(item.share.project_id for item in getattr(plan, bucket)) for bucket, _, _ in _BUCKETS
+    }
+    shown = [entry for entry in _BUCKETS if left[entry[0]]]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Project", overflow="fold")
+    for title in ("Desired", "Converged", "Accept", "Reject", *(title for _, title, _ in shown)):
+        table.add_column(title, justify="right")
+    for project_id in sorted(view.desired, key=lambda each: (view.names.project(each), each)):
+        aside = [left[bucket][project_id] for bucket, _, _ in _BUCKETS]
+        total = view.desired[project_id]
+        converged = total - accepts[project_id] - rejects[project_id] - sum(aside)
+        table.add_row(
+            Text(visible(view.names.project(project_id))),
+            str(total),
+            str(converged),
+            _number(accepts[project_id], "green"),
+            _number(rejects[project_id], "magenta"),
+            *(_number(left[bucket][project_id], style) for bucket, _, style in shown),
+        )
+    return table
+
+
+def _print_changes(view: PlanView, console: Console) -> None:
+    """Print the changes by project, rejections first, by name; of many only the first."""
+    by_project: dict[str, list[Change]] = {}
+    for change in sorted(view.plan.changes, key=lambda each: _reading_order(each, view.names)):
+        by_project.setdefault(change.share.project_id, []).append(change)
+    for project_id in sorted(by_project, key=lambda each: (view.names.project(each), each)):
+        changes = by_project[project_id]
+        console.print(Text(f"\n{visible(view.names.project(project_id))}", style="bold"))
+        for change in changes[:_SHOWN_PER_PROJECT]:
+            console.print(_change_line(change, view.names))
+        if len(changes) > _SHOWN_PER_PROJECT:
+            console.print(Text(f"  and {len(changes) - _SHOWN_PER_PROJECT} more (--json shows all)", style="dim"))
+
+
+def _reading_order(change: Change, names: Names) -> tuple[bool, str]:
+    return change.after is not MemberStatus.REJECTED, names.image(change.share.image_id)
+
+
+def _change_line(change: Change, names: Names) -> Text:
+    verb, style = ("accept", "green") if change.after is MemberStatus.ACCEPTED else ("reject", "magenta")
+    line = Text(f"  {verb}  ", style=style)
+    line.append(visible(names.image(change.share.image_id)), style="default")
+    line.append(f"  (is {change.before}" + (f", into vault {change.vault_id}" if change.vault_id else "") + ")", "dim")
+    return line
+
+
+def _print_left_out(title: str, left_out: Iterable[LeftOut], style: str, names: Names, console: Console) -> None:
+    grouped: dict[tuple[str, str], list[LeftOut]] = {}
+    for left in left_out:
+        waits = " (its wish allows that)" if left.waits else ""
+        grouped.setdefault((left.share.project_id, left.reason + waits), []).append(left)
+    if grouped:
+        console.print(Text(f"\n{title}", style=f"bold {style}"))
+    for (project_id, reason), items in sorted(grouped.items()):
+        images = ", ".join(visible(names.image(left.share.image_id)) for left in items[:3])
+        more = f" and {len(items) - 3} more" if len(items) > 3 else ""
+        console.print(Text(f"  {visible(names.project(project_id))}: {images}{more}: {visible(reason)}"))
+
+
+def _summary(view: PlanView) -> Text:
+    plan, accept = view.plan, 0
+    for change in plan.changes:
+        accept += change.after is MemberStatus.ACCEPTED
+    reject = len(plan.changes) - accept
+    if not plan.changes:
+        what = "Nothing to change"
+    else:
+        what = f"To accept: {accept}, to reject: {reject}, in {view.batches} PUT"
+    about = f"about {view.forecast.calls} calls, {format_duration(view.forecast.seconds)}"
+    line = f"\n{what}. {plan.converged} of {plan.desired} shares are as desired, {plan.unmanaged} unmanaged; {about}."
+    return Text(line, style="bold")
+
+
+def _number(count: int, style: str) -> Text:
+    return Text(str(count), style=style) if count else Text("-", style="dim")
+
+
+def _change_json(change: Change, names: Names) -> dict[str, Any]:
+    return {
+        "project_id": change.share.project_id,
+        "project": names.project(change.share.project_id),
+        "image_id": change.share.image_id,
+        "image": names.image(change.share.image_id),
+        "from": change.before.value,
+        "to": change.after.value,
+        "vault_id": change.vault_id,
+    }
+
+
+def _left_json(left: LeftOut, names: Names) -> dict[str, Any]:
+    return {
+        "project_id": left.share.project_id,
+        "project": names.project(left.share.project_id),
+        "image_id": left.share.image_id,
+        "image": names.image(left.share.image_id),
+        "desired": left.desired.value,
+        "observed": left.before.value if left.before else None,
+        "reason": left.reason,
+        "waits": left.waits,
+    }

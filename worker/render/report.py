@@ -1,0 +1,117 @@
+"""The report of a pass, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from worker.core.calls import CallCounts, CallGroup
+from worker.core.documents import visible
+from worker.core.job import Settlement
+from worker.core.outcome import Outcome, OutcomeKind
+from worker.core.report import Result, RunReport
+from worker.core.timing import format_duration
+from worker.render.names import Names, timestamp
+from worker.render.plan import print_refusals
+
+SCHEMA = "ims-share-worker/report/1"
+_STYLES = {
+    Result.CONVERGED: "bold green",
+    Result.PARTIAL: "bold yellow",
+    Result.FAILED: "bold red",
+    Result.REFUSED: "bold red",
+}
+_SHOWN = 20
+
+
+def report_json(report: RunReport) -> dict[str, Any]:
+    """Return the report as the documented JSON."""
+    return {
+        "schema": SCHEMA,
+        "run_id": report.run_id,
+        "started_at": timestamp(report.started_at),
+        "finished_at": timestamp(report.finished_at),
+        "result": report.result.value,
+        "desired": report.desired,
+        "converged": report.converged,
+        **{kind.value: count for kind, count in report.counts().items()},
+        "unmanaged": report.unmanaged,
+        "calls": calls_json(report.calls),
+        "jobs": [_job_json(settlement) for settlement in report.jobs],
+        "shares": [_share_json(outcome) for outcome in report.outcomes],
+        "digest": report.digest,
+        "refused": list(report.refusals),
+    }
+
+
+def calls_json(calls: CallCounts) -> dict[str, int]:
+    """Return the counts of calls by group, and of the throttled and the repeated ones."""
+    made = {group.value: calls.made.get(group, 0) for group in CallGroup}
+    return {**made, "throttled": calls.throttled, "retried": calls.retried}
+
+
+def print_report(report: RunReport, names: Names, console: Console) -> None:
+    """Print the closing summary of a pass: the result, what changed, what did not and why."""
+    counts = report.counts()
+    for kind in OutcomeKind:
+        if kind is not OutcomeKind.CHANGED and counts[kind]:
+            _print_troubles(kind, (each for each in report.outcomes if each.kind is kind), names, console)
+    print_refusals(report.refusals, report.digest, console)
+    others = [f"{count} {kind.value.replace('_', ' ')}" for kind, count in counts.items() if count]
+    took = format_duration(report.finished_at - report.started_at)
+    line = Text(f"{report.result.value.capitalize()}: ", style=_STYLES[report.result])
+    line.append(f"{report.desired} desired, {report.converged} already right", style="default")
+    line.append(f", {', '.join(others)}" if others else "", style="default")
+    console.print(line)
+    calls = report.calls
+    made = ", ".join(f"{count} {group.value}" for group, count in sorted(calls.made.items()) if count)
+    console.print(
+        Text(
+            f"{len(report.jobs)} jobs, calls: {made or 'none'}; {calls.throttled} throttled, {calls.retried} retried; "
+            f"{took}, run {report.run_id}",
+            style="dim",
+        )
+    )
+
+
+def _print_troubles(kind: OutcomeKind, outcomes: Iterable[Outcome], names: Names, console: Console) -> None:
+    console.print(Text(kind.value.replace("_", " ").capitalize(), style="bold red"))
+    shown = list(outcomes)
+    for outcome in shown[:_SHOWN]:
+        project, image = names.project(outcome.share.project_id), names.image(outcome.share.image_id)
+        waits = " (its wish allows that)" if outcome.waits else ""
+        console.print(Text(f"  {visible(project)}: {visible(image)}: {visible(outcome.reason)}{waits}"))
+    if len(shown) > _SHOWN:
+        console.print(Text(f"  and {len(shown) - _SHOWN} more (--json shows all)", style="dim"))
+
+
+def _job_json(settlement: Settlement) -> dict[str, Any]:
+    job, final = settlement.job, settlement.state.value
+    return {
+        "job_id": job.job_id,
+        "project_id": job.batch.project_id,
+        "status": job.batch.status.value,
+        "vault_id": job.batch.vault_id,
+        "images": len(job.batch.images),
+        "state": final,
+        "submitted_at": timestamp(job.submitted_at),
+        "settled_at": None if final == "unsettled" else timestamp(settlement.settled_at),
+        "polls": settlement.polls,
+        "reason": settlement.reason,
+    }
+
+
+def _share_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "project_id": outcome.share.project_id,
+        "image_id": outcome.share.image_id,
+        "desired": outcome.desired.value,
+        "before": outcome.before.value if outcome.before else None,
+        "after": outcome.after.value if outcome.after else None,
+        "outcome": outcome.kind.value,
+        "reason": outcome.reason,
+        "job_id": outcome.job_id,
+    }

@@ -1,0 +1,109 @@
+"""What the journal knows, for people and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from worker.core.documents import visible
+from worker.core.state import InFlight, Quarantined
+from worker.core.timing import format_duration
+from worker.journal.store import PassRecord
+from worker.render.names import Names, timestamp
+
+SCHEMA = "ims-share-worker/status/1"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """The journal's memory at `now` (seconds since the epoch)."""
+
+    journal: str
+    in_flight: tuple[InFlight, ...]
+    quarantined: tuple[Quarantined, ...]
+    passes: tuple[PassRecord, ...]
+    now: float
+    names: Names
+
+
+def status_json(view: StatusView) -> dict[str, Any]:
+    """Return the status as JSON."""
+    return {
+        "schema": SCHEMA,
+        "journal": view.journal,
+        "in_flight": [_flight_json(flight, view.now) for flight in view.in_flight],
+        "quarantined": [_ward_json(ward) for ward in view.quarantined],
+        "passes": [_pass_json(each) for each in view.passes],
+    }
+
+
+def print_status(view: StatusView, console: Console) -> None:
+    """Print the last passes, what is in flight, and what is in quarantine."""
+    console.print(Text(f"Journal: {visible(view.journal)}"))
+    console.print(Text(f"\nIn flight: {len(view.in_flight)}", style="bold"))
+    for flight in view.in_flight:
+        what = f"job {flight.job_id}" if flight.job_id else "a PUT whose answer is not known"
+        console.print(
+            Text(
+                f"  {visible(view.names.project(flight.batch.project_id))}: {what}, {len(flight.batch.images)} "
+                f"images to {flight.batch.status}, sent {_ago(view.now - flight.intent_at)}"
+            )
+        )
+    console.print(Text(f"\nQuarantined: {len(view.quarantined)}", style="bold"))
+    for ward in view.quarantined:
+        project, image = view.names.project(ward.share.project_id), view.names.image(ward.share.image_id)
+        console.print(
+            Text(
+                f"  {visible(project)}: {visible(image)}: failed {ward.attempts} times, next try "
+                f"{_ahead(ward.next_try - view.now)}: {visible(ward.last_reason)}"
+            )
+        )
+    console.print(Text("\nLast passes" if view.passes else "\nNo pass yet", style="bold"))
+    for each in view.passes:
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in each.counts.items() if count)
+        console.print(Text(f"  {timestamp(each.finished_at)}  {each.result:<9}  {counts}  ({each.run_id})"))
+
+
+def _ago(seconds: float) -> str:
+    return f"{format_duration(max(0.0, seconds))} ago"
+
+
+def _ahead(seconds: float) -> str:
+    return f"in {format_duration(seconds)}" if seconds > 0 else "in the next pass"
+
+
+def _flight_json(flight: InFlight, now: float) -> dict[str, Any]:
+    return {
+        "project_id": flight.batch.project_id,
+        "status": flight.batch.status.value,
+        "vault_id": flight.batch.vault_id,
+        "images": list(flight.batch.images),
+        "job_id": flight.job_id,
+        "sent_at": timestamp(flight.intent_at),
+        "age_seconds": round(max(0.0, now - flight.intent_at), 3),
+    }
+
+
+def _ward_json(ward: Quarantined) -> dict[str, Any]:
+    return {
+        "project_id": ward.share.project_id,
+        "image_id": ward.share.image_id,
+        "status": ward.status.value,
+        "attempts": ward.attempts,
+        "first_reason": ward.first_reason,
+        "last_reason": ward.last_reason,
+        "next_try": timestamp(ward.next_try),
+    }
+
+
+def _pass_json(each: PassRecord) -> dict[str, Any]:
+    return {
+        "run_id": each.run_id,
+        "started_at": timestamp(each.started_at),
+        "finished_at": timestamp(each.finished_at),
+        "result": each.result,
+        "counts": dict(each.counts),
+    }

@@ -1,0 +1,125 @@
+"""Reading the settings: options over environment over file over defaults, and every problem at once.
+
+The layers are merged as plain trees and checked together; a problem names the layer that its value came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from worker.core.documents import At, Document, problems_of, read_table
+from worker.core.places import Path as KeyPath
+from worker.errors import Problem, SettingsError
+from worker.settings.check import check
+from worker.settings.environment import CONFIG_VARIABLE, read_environment, variable_of
+from worker.settings.model import Settings
+from worker.settings.values import Words, cannot_be_read
+
+DEFAULT_CONFIG = "config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and where they came from. `file` is None without a config; `base` is what paths are relative to."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+    file: Path | None
+    base: Path
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Loaded:
+    """Read the config at `path` or where the environment says, and what goes over it; raise SettingsError.
+
+    `overrides` is a tree like the config's, from the command line. Without a path, neither here nor in the
+    environment, `config.toml` in the working directory is read if there is one. Secrets in files are read now.
+    """
+    file = _config_file(path, environ)
+    source, table = _read_config(file) if file else (b"", {})
+    base = file.parent if file else Path()
+    variables, warnings = read_environment(environ)
+    layers = _Layers(overrides, variables, table, str(file) if file else "")
+    settings = check(layers.merged(), base)
+    if isinstance(settings, Settings):
+        return Loaded(settings, warnings, file, base)
+    findings = [replace(finding, at=layers.place(finding.at.path)) for finding in settings]
+    raise SettingsError(problems_of(findings, {layers.file: source}))
+
+
+def manifest_names(path: Path | None, environ: Mapping[str, str]) -> tuple[tuple[str, ...], Path]:
+    """Return what the settings, though they be wrong otherwise, call the manifest, and what that is relative to.
+
+    For showing the manifest's problems beside the config's. Raises nothing: where even this is wrong, there are none.
+    """
+    file = _config_file(path, environ)
+    try:
+        table = _read_config(file)[1] if file else {}
+        named = _over(table, read_environment(environ)[0]).get("manifest", Settings.model_fields["manifest"].default)
+        return TypeAdapter(Words).validate_python(named), file.parent if file else Path()
+    except (SettingsError, ValidationError):
+        return (), Path()
+
+
+def _config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if path is not None:
+        return path
+    if named := environ.get(CONFIG_VARIABLE):
+        return Path(named)
+    default = Path(DEFAULT_CONFIG)
+    return default if default.exists() else None
+
+
+def _read_config(file: Path) -> tuple[bytes, dict[str, Any]]:
+    try:
+        source = file.read_bytes()
+    except (OSError, ValueError) as error:
+        raise SettingsError((Problem(str(file), 0, 0, "", cannot_be_read(error)),)) from None
+    table = read_table(Document(str(file), source))
+    if isinstance(table, Problem):
+        raise SettingsError((table,))
+    return source, table
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """Where settings come from, the strongest first; `file` is the config's name, empty without one."""
+
+    overrides: Mapping[str, Any]
+    variables: Mapping[str, Any]
+    table: Mapping[str, Any]
+    file: str
+
+    def merged(self) -> dict[str, Any]:
+        return _over(_over(self.table, self.variables), self.overrides)
+
+    def place(self, path: KeyPath) -> At:
+        """Tell where the value at a path was given, or, when it was not, where it should be."""
+        if _holds(self.overrides, path):
+            return At("command line", path)
+        if _holds(self.variables, path) or not self.file:
+            return At("environment", (variable_of(path),))
+        return At(self.file, path)
+
+
+def _over(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _over(low[key], value)
+        for key, value in high.items()
+        if isinstance(value, Mapping) and isinstance(low.get(key), Mapping)
+    }
+    return {**low, **high, **both}
+
+
+def _holds(tree: Any, path: KeyPath) -> bool:
+    for step in path:
+        if not isinstance(tree, Mapping):
+            break
+        if step not in tree:
+            return False
+        tree = tree[step]
+    return True

@@ -1,0 +1,284 @@
+"""How the worker behaves: every setting with its default, its unit and what it means.
+
+Durations are in seconds once they are read. `config.example.toml` shows the same for people who write a config.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from worker.core.allowance import Allowance
+from worker.core.drift import VaultPolicy
+from worker.core.job import JobApi
+from worker.core.limits import Rate
+from worker.core.timing import parse_duration
+from worker.settings.values import (
+    Address,
+    CallRate,
+    Cron,
+    Duration,
+    Endpoint,
+    JournalUrl,
+    Label,
+    Limit,
+    Listen,
+    Percentage,
+    Readable,
+    Region,
+    Secret,
+    Whole,
+    Words,
+    Zone,
+    public_url,
+)
+
+
+def _misplaced(key: str, message: str) -> PydanticCustomError:
+    """Blame one key for what is wrong between several."""
+    return PydanticCustomError("misplaced", message, {"key": key})
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Cloud(_Section):
+    """Where the cloud is, and how it likes to be spoken to."""
+
+    region: Region = ""
+    """The region of projects that name none; required unless `ims_endpoint` is given."""
+    ims_endpoint: Endpoint = ""
+    """Origin of the image service; empty: derived from the region. Plain http goes to loopback only."""
+    iam_endpoint: Endpoint = ""
+    """Origin of the identity service, likewise."""
+    cbr_endpoint: Endpoint = ""
+    """Origin of the backup service, likewise."""
+    ca_file: Readable = None
+    """PEM file of a private certificate authority; empty: those of the system."""
+    job_api: JobApi = JobApi.AUTO
+    """Which job query to use: `auto` takes the one with per-image results where it exists."""
+    vault_policy: VaultPolicy = VaultPolicy.WHEN_NEEDED
+    """Which accepts carry a vault: those of full-ECS images, or all of them."""
+    connect_timeout: Duration = parse_duration("10s")
+    """How long connecting may take."""
+    read_timeout: Duration = parse_duration("60s")
+    """How long an answer may take."""
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if not (self.region or self.ims_endpoint):
+            raise _misplaced("region", "is required unless ims_endpoint is given")
+        return self
+
+
+class Environment(_Section):
+    """A credential from the variables that the vendor's SDK or Terraform read; they are read when it is used."""
+
+    kind: Literal["environment"] = "environment"
+    account: Label = "default"
+    """Credentials of one account share its limits."""
+
+
+class Static(_Section):
+    """A credential that is written down, best in files: each key may be given as `NAME_file` instead."""
+
+    kind: Literal["static"]
+    account: Label = "default"
+    """Credentials of one account share its limits."""
+    access_key: Secret
+    """The access key id."""
+    secret_key: Secret
+    """The key that signs requests; it never leaves the process."""
+    security_token: Secret | None = None
+    """Belongs to temporary keys."""
+
+
+class Limits(_Section):
+    """Calls per window and account. Source: flow control in the vendor's OpenAPI files of IMS."""
+
+    members_put: CallRate = Rate.parse("200/5m")
+    """Accepting and rejecting, a batch per call."""
+    job_get: CallRate = Rate.parse("1400/1m")
+    """The job query with per-image results."""
+    job_progress: CallRate = Rate.parse("200/5m")
+    """The job query that the vendor recommends."""
+    images_list: CallRate = Rate.parse("1400/1m")
+    """A page of an image list."""
+    burst: CallRate = Rate.parse("100/s")
+    """All calls of an account together."""
+    max_connections: Annotated[Whole, Field(le=10_000)] = 64
+    """Open connections of the whole process."""
+
+
+class Batch(_Section):
+    """How much goes into one call."""
+
+    max_images: Annotated[Whole, Field(le=10_000)] = 100
+    """Images per accept or reject; the cloud publishes no maximum."""
+    page_size: Annotated[Whole, Field(le=1000)] = 500
+    """Images per page of an image list."""
+
+
+class Polling(_Section):
+    """Waiting for work to be done."""
+
+    first: Duration = parse_duration("700ms")
+    """The wait before a job's first poll."""
+    factor: Annotated[float, Field(ge=1, le=100)] = 1.6
+    """How much longer each next wait is."""
+    max: Duration = parse_duration("30s")
+    """The longest wait between two polls."""
+    deadline: Duration = parse_duration("15m")
+    """How long a pass waits for a job, from its submission."""
+    abandon: Duration = parse_duration("24h")
+    """After this a job that never ends no longer blocks its shares."""
+    unknown: Duration = parse_duration("2m")
+    """How long a PUT whose answer was lost keeps its shares in flight."""
+    verify: Duration = parse_duration("10s")
+    """How long to go on re-reading before a SUCCESS is called untrue."""
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.first > self.max:
+            raise _misplaced("max", "must not be shorter than polling.first")
+        return self
+
+
+class Retry(_Section):
+    """Making a failed call again; waits for a throttle are not counted."""
+
+    attempts: Annotated[Whole, Field(le=100)] = 6
+    """How often a call is made at most."""
+    base: Duration = parse_duration("500ms")
+    """The longest wait after the first failure; it doubles with each further one."""
+    max: Duration = parse_duration("15s")
+    """The longest wait after any failure."""
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.base > self.max:
+            raise _misplaced("max", "must not be shorter than retry.base")
+        return self
+
+
+class Guards(_Section):
+    """How much a pass may change: a percentage of the managed shares, or a count; per project and for all."""
+
+    max_reject: Limit = Allowance.parse("10%")
+    """Changes from accepted to rejected, in the pass and over a rolling day."""
+    max_change: Limit = Allowance.parse("100%")
+    """Changes of any kind, in the pass."""
+
+
+class Quarantine(_Section):
+    """A share that kept failing is left alone for a while."""
+
+    first: Duration = parse_duration("15m")
+    """The first while; it doubles with each further failure."""
+    max: Duration = parse_duration("24h")
+    """The longest while."""
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.first > self.max:
+            raise _misplaced("max", "must not be shorter than quarantine.first")
+        return self
+
+
+class Journal(_Section):
+    """What must survive a crash."""
+
+    url: JournalUrl = Field(default="sqlite:///ims-share-worker.db", validate_default=True)
+    """Where it is kept; may be given as `url_file` instead."""
+    keep: Duration = parse_duration("30d")
+    """How long finished batches and passes are remembered."""
+
+    @property
+    def place(self) -> str:
+        """The URL without its user, password and options, for people."""
+        return public_url(self.url.get_secret_value())
+
+
+class Schedule(_Section):
+    """When the daemon's passes begin."""
+
+    every: Duration | None = parse_duration("15m")
+    """From the beginning of one pass to the next; None where `cron` says it."""
+    cron: Cron | None = None
+    """Five fields: minute, hour, day of the month, month, day of the week."""
+    timezone: Zone = "UTC"
+    """Where the clock of `cron` hangs."""
+    jitter: Percentage = 0.1
+    """How far a pass may begin late, as a fraction of the interval, so that many workers do not call at once."""
+    grace: Duration = parse_duration("25s")
+    """How long SIGTERM may take: jobs are tracked until it ends."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _either(cls, data: object) -> object:
+        if not isinstance(data, dict) or data.get("cron") is None:
+            return data
+        if data.get("every") is not None:
+            raise _misplaced("cron", "cannot stand beside every: give one of them")
+        return {**data, "every": None}
+
+
+class Server(_Section):
+    """The daemon's HTTP: health, metrics and status page."""
+
+    listen: Listen = Address.parse("127.0.0.1:9180")
+    """Host and port; there is no login."""
+
+
+class Log(_Section):
+    """What is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least serious events that are logged."""
+
+
+Credential = Annotated[Environment | Static, Field(discriminator="kind")]
+
+
+class Settings(_Section):
+    """All settings, checked. `credentials` always has one that is called `default`."""
+
+    manifest: Words = ("manifest.toml",)
+    """Paths or globs of the manifest's documents, relative to the config."""
+    cloud: Cloud
+    credentials: dict[Label, Credential] = Field(default={}, validate_default=True)
+    limits: Limits = Limits()
+    batch: Batch = Batch()
+    polling: Polling = Polling()
+    retry: Retry = Retry()
+    guards: Guards = Guards()
+    quarantine: Quarantine = Quarantine()
+    journal: Journal
+    schedule: Schedule = Schedule()
+    server: Server = Server()
+    log: Log = Log()
+
+    @field_validator("credentials")
+    @classmethod
+    def _has_default(cls, credentials: dict[str, Credential]) -> dict[str, Credential]:
+        return {"default": Environment(), **credentials}
+
+
+SECRETS = {"journal": ("url",), "credentials": ("access_key", "secret_key", "security_token")}
+"""The settings of each section that may be given as `NAME_file`, the file that has the secret, instead."""
+
+SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
+    name: (field.annotation,)
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+} | {"credentials": (Environment, Static)}
+"""What a table of each section may be; the tables of `credentials` have names of their own between."""
+
+
+def known_keys(section: str) -> tuple[str, ...]:
+    """Return the keys that a table of a section may have."""
+    fields = dict.fromkeys(key for model in SECTIONS[section] for key in model.model_fields)
+    return (*fields, *(f"{key}_file" for key in SECRETS.get(section, ())))

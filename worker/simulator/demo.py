@@ -1,0 +1,93 @@
+"""The fleet that `demo` runs on: always the same, small enough to read, with one of each thing that can be amiss.
+
+Two images appear in the manifest for the sake of what goes wrong with them: one that nobody offers, and one that makes
+the cloud refuse any request it is in. Everything else converges in one pass.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker.simulator.effects import Poison
+from worker.simulator.faults import Fault
+from worker.simulator.naming import OWNER, image_id, project_id, vault_id
+from worker.simulator.world import FIRST_CREATED, Image, JobRules, Status, Vault, World
+
+PAYMENTS, ANALYTICS, EDGE = "payments-prod", "analytics", "edge"
+_PLAIN = tuple(
+    f"{system}-{number:02}"
+    for system in ("ubuntu-24.04", "debian-12", "rocky-9", "windows-2022")
+    for number in range(1, 15)
+)
+_WHOLE = tuple(f"ledger-backup-{number:02}" for number in range(1, 7))
+_SCRATCH = tuple(f"scratch-{number:02}" for number in range(1, 5))
+_ABSENT = "ubuntu-26.04-preview"
+_POISONED = "debian-12-broken"
+_RETIRED = "centos-7-final"
+_VAULT = "nightly"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A world with its fault, the manifest to run on it (TOML), and the ids of the two images that cannot converge."""
+
+    world: World
+    faults: tuple[Fault, ...]
+    manifest: str
+    poisoned: str
+    absent: str
+
+
+def demo(now: Callable[[], float] = time.time) -> Demo:
+    """Build the fleet: three projects, 68 images, some shares accepted already, some unmanaged, one to be rejected."""
+    world = World(now, JobRules(seconds=(0.2, 0.5)))
+    for name in (PAYMENTS, ANALYTICS, EDGE):
+        world.add_project(project_id(name), name)
+    for name in (*_PLAIN, *_WHOLE, *_SCRATCH, _POISONED, _RETIRED):
+        created = FIRST_CREATED + 3600.0 * len(world.images)
+        world.add_image(Image(image_id(name), name, OWNER, whole=name in _WHOLE, created_at=created))
+    world.add_vault(Vault(vault_id(_VAULT), project_id(PAYMENTS)))
+    for project in (PAYMENTS, ANALYTICS, EDGE):
+        for name in _PLAIN:
+            world.share(image_id(name), project_id(project), _already(project, name))
+    for name in _WHOLE:
+        world.share(image_id(name), project_id(PAYMENTS))
+    for name in _SCRATCH:
+        world.share(image_id(name), project_id(EDGE))
+    world.share(image_id(_POISONED), project_id(ANALYTICS))
+    world.share(image_id(_RETIRED), project_id(EDGE), Status.ACCEPTED)
+    poison = Fault(Poison(code="IMG.0066"), image=(image_id(_POISONED),))
+    return Demo(world, (poison,), _manifest(), image_id(_POISONED), image_id(_ABSENT))
+
+
+def _already(project: str, name: str) -> Status:
+    return Status.ACCEPTED if project == EDGE and name.startswith("ubuntu") else Status.PENDING
+
+
+def _manifest() -> str:
+    images = (*_PLAIN, *_WHOLE, _POISONED, _RETIRED, _ABSENT)
+    lines = ["version = 1", "", "[images]"]
+    lines += [f'"{name}" = "{image_id(name)}"' for name in images]
+    lines += ["", "[vaults]", f'{_VAULT} = "{vault_id(_VAULT)}"']
+    for project in (PAYMENTS, ANALYTICS, EDGE):
+        lines += ["", f"[projects.{project}]", f'id = "{project_id(project)}"']
+        lines += [f'vault = "{_VAULT}"'] if project == PAYMENTS else []
+    lines += _share("*", _PLAIN, Status.ACCEPTED)
+    lines += _share(PAYMENTS, _WHOLE, Status.ACCEPTED)
+    lines += _share(ANALYTICS, (_POISONED, _ABSENT), Status.ACCEPTED)
+    lines += _share(EDGE, (_RETIRED,), Status.REJECTED)
+    return "\n".join(lines) + "\n"
+
+
+def _share(project: str, images: tuple[str, ...], status: Status) -> list[str]:
+    return [
+        "",
+        "[[share]]",
+        f'projects = ["{project}"]',
+        "images = [",
+        *(f'  "{name}",' for name in images),
+        "]",
+        f'status = "{status}"',
+    ]

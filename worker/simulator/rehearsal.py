@@ -1,0 +1,116 @@
+"""Manifests of the worker → a world in which everything they name is offered, so that people can rehearse them.
+
+Only what is needed for that is read; whether a manifest is right in all its parts is for the worker to check.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from worker.simulator.document import Document
+from worker.simulator.naming import OWNER
+from worker.simulator.world import FIRST_CREATED, Image, Vault, World
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Receiver:
+    id: str
+    vault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    projects: tuple[str, ...]
+    images: tuple[str, ...]
+    status: Literal["accepted", "rejected"]
+    vault: str = ""
+
+
+@dataclass(slots=True)
+class _Offers:
+    """What the wishes add up to: the receivers of each image, and the vault of each accept ("" for none)."""
+
+    receivers: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    accepts: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    vaulted: set[str] = field(default_factory=set)
+    vaults: set[tuple[str, str]] = field(default_factory=set)
+
+    def is_whole(self, image_id: str) -> bool:
+        """Tell whether a share names a vault for the image and every accept of it has one."""
+        return image_id in self.vaulted and all(self.accepts[image_id])
+
+
+def offer(documents: Iterable[Document], world: World) -> World:
+    """Fill the world with what the manifests name, all of it pending; raise DocumentError on what makes no sense."""
+    documents = list(documents)
+    images = _merged(documents, "images")
+    vaults = _merged(documents, "vaults")
+    receivers: dict[str, _Receiver] = {}
+    for document in documents:
+        for name, table in document.named("projects").items():
+            if (receiver := document.build(_Receiver, table, f"projects.{name}")) is not None:
+                receivers[name] = receiver
+                world.add_project(receiver.id, name)
+    offers = _Offers()
+    for document in documents:
+        for place, table in document.tables("share"):
+            if (wish := document.build(_Wish, table, place)) is not None:
+                chosen = _known(document, f"{place}.images", wish.images, images)
+                names = list(receivers) if wish.projects == ("*",) else wish.projects
+                for name in _known(document, f"{place}.projects", names, {name: name for name in receivers}):
+                    _collect(offers, receivers[name], wish, chosen, vaults)
+    for document in documents:
+        document.finish()
+    _fill(world, offers, {image_id: name for name, image_id in images.items()})
+    return world
+
+
+def _merged(documents: Iterable[Document], key: str) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for document in documents:
+        for name, value in document.table(key).items():
+            if not isinstance(value, str):
+                document.problem(f"{key}.{name}", f"expected an id, not {value!r}")
+            merged[name] = str(value)
+    return merged
+
+
+def _known(document: Document, place: str, names: Iterable[str], known: Mapping[str, Any]) -> list[str]:
+    found = []
+    for name in names:
+        if name in known:
+            found.append(known[name])
+        elif _UUID.fullmatch(name):
+            found.append(name)
+        else:
+            document.problem(place, f"{name!r} is not known, known are {', '.join(sorted(known)) or 'none'}")
+    return found
+
+
+def _collect(offers: _Offers, receiver: _Receiver, wish: _Wish, chosen: list[str], vaults: Mapping[str, str]) -> None:
+    named = wish.vault or receiver.vault
+    vault_id = vaults.get(named, named)
+    if vault_id:
+        offers.vaults.add((receiver.id, vault_id))
+    for image_id in chosen:
+        offers.receivers[image_id].add(receiver.id)
+        if wish.status == "accepted":
+            offers.accepts[image_id].append(vault_id)
+            offers.vaulted.update([image_id] if wish.vault else [])
+
+
+def _fill(world: World, offers: _Offers, names: Mapping[str, str]) -> None:
+    for image_id, receivers in sorted(offers.receivers.items()):
+        name = names.get(image_id, image_id)
+        created = FIRST_CREATED + 60.0 * len(world.images)
+        world.add_image(Image(image_id, name, OWNER, whole=offers.is_whole(image_id), created_at=created))
+        for receiver in sorted(receivers):
+            world.share(image_id, receiver)
+    for receiver, vault_id in sorted(offers.vaults):
+        world.add_vault(Vault(vault_id, receiver))

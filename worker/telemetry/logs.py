@@ -1,0 +1,156 @@
+"""Structured logs: for people on a terminal, as JSON for machines; and the table of events.
+
+| event | level | when |
+|---|---|---|
+| `pass.started`, `pass.finished` | info | a pass begins and ends: one canonical line with all its counts |
+| `project.observed`, `project.unreadable` | debug, warning | a project's lists were read, or could not be |
+| `plan.made`, `plan.refused` | info, warning | the plan, and what the guards say to it |
+| `batch.submitted` | info | a PUT was answered with a job |
+| `batch.refused`, `batch.unanswered`, `batch.not_sent` | warning | a PUT gave no job |
+| `job.settled` | info, warning | a job has ended, or outlived the pass |
+| `share.changed`, `share.failed`, ... | debug, warning | the final word for one share of a batch |
+| `call.made`, `call.failed` | debug | one call to the cloud |
+| `trouble` | warning | something that does not stop the pass |
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from worker.core import events
+from worker.core.calls import CallRecord
+from worker.core.job import JobState
+from worker.core.outcome import OutcomeKind
+
+_SECRET_NAME = re.compile(r"(?i)(secret|token|password|authorization|signature|access_key|credential_value)")
+_SECRET_TEXT = re.compile(
+    r"(?i)(x-auth-token|x-security-token|x-subject-token|authorization|signature|secret_key|security_token|password)"
+    r"(\s*[:=]\s*)(\"[^\"]*\"|[^\s,;]+(?:\s+Access=[^\n]*)?)"
+)
+MASK = "***"
+
+
+def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
+    """Send structured logs to `stream` (default: standard error), as `console`, `json`, or by what the stream is."""
+    out = stream or sys.stderr
+    pretty = log_format == "console" or (log_format == "auto" and out.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=out.isatty()) if pretty else structlog.processors.JSONRenderer(default=str)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            mask_secrets,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+
+
+def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask what is named like a secret, at any depth, and what looks like one inside a text."""
+    return {key: _masked(key, value) for key, value in event.items()}
+
+
+def log_call(record: CallRecord) -> None:
+    """Write one call to the cloud as a log line."""
+    structlog.get_logger().debug(
+        "call.failed" if record.error else "call.made",
+        account=record.account,
+        group=record.group.value,
+        project_id=record.project_id,
+        status=record.status,
+        seconds=round(record.seconds, 3),
+        attempt=record.attempt,
+        error=record.error,
+    )
+
+
+def _masked(key: str, value: Any) -> Any:
+    if _SECRET_NAME.search(key) and isinstance(value, str | bytes):
+        return MASK
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub(rf"\1\2{MASK}", value)
+    if isinstance(value, Mapping):
+        return {inner: _masked(str(inner), each) for inner, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(key, each) for each in value]
+    return value
+
+
+def log_event(event: events.Event) -> None:  # noqa: C901 - one arm for each row of the table above
+    """Write one event of a pass as a log line."""
+    log = structlog.get_logger()
+    match event:
+        case events.PassStarted(run_id, projects):
+            structlog.contextvars.bind_contextvars(run_id=run_id)
+            log.info("pass.started", projects=projects)
+        case events.ProjectObserved(project_id, offers, ""):
+            log.debug("project.observed", project_id=project_id, offers=offers)
+        case events.ProjectObserved(project_id, _, reason):
+            log.warning("project.unreadable", project_id=project_id, reason=reason)
+        case events.Planned(plan, batches, resumed, refusals):
+            counts = {"desired": plan.desired, "converged": plan.converged, "changes": len(plan.changes)}
+            log.info("plan.made", **counts, batches=batches, resumed=resumed, digest=plan.digest)
+            if refusals:
+                log.warning("plan.refused", reasons=list(refusals))
+        case events.BatchSubmitted(job):
+            batch = job.batch
+            log.info(
+                "batch.submitted",
+                job_id=job.job_id,
+                project_id=batch.project_id,
+                status=batch.status.value,
+                vault_id=batch.vault_id,
+                images=len(batch.images),
+            )
+        case events.BatchNotAccepted(batch, how, reason):
+            name = f"batch.{how}"
+            log.warning(name, project_id=batch.project_id, images=len(batch.images), reason=reason)
+        case events.JobSettled(settlement):
+            good = settlement.state is JobState.SUCCEEDED
+            (log.info if good else log.warning)(
+                "job.settled",
+                job_id=settlement.job.job_id,
+                project_id=settlement.job.batch.project_id,
+                state=settlement.state.value,
+                polls=settlement.polls,
+                reason=settlement.reason,
+            )
+        case events.ShareJudged(outcome):
+            good = outcome.kind is OutcomeKind.CHANGED
+            name = f"share.{outcome.kind}"
+            (log.debug if good else log.warning)(
+                name,
+                project_id=outcome.share.project_id,
+                image_id=outcome.share.image_id,
+                desired=outcome.desired.value,
+                reason=outcome.reason,
+            )
+        case events.Trouble(what, reason):
+            log.warning("trouble", what=what, reason=reason)
+        case events.PassFinished(report):
+            counts = {kind.value: count for kind, count in report.counts().items()}
+            log.info(
+                "pass.finished",
+                result=report.result.value,
+                desired=report.desired,
+                converged=report.converged,
+                **counts,
+                jobs=len(report.jobs),
+                calls={group.value: count for group, count in report.calls.made.items()},
+                throttled=report.calls.throttled,
+                retried=report.calls.retried,
+                seconds=round(report.finished_at - report.started_at, 3),
+            )
+            structlog.contextvars.unbind_contextvars("run_id")

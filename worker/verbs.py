@@ -1,0 +1,271 @@
+"""What each verb does, from its options to its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from worker import rehearsal, wiring
+from worker.cloud.ims import Ims
+from worker.core.events import Event, Listener
+from worker.core.report import Exit, exit_of_plan, exit_of_report
+from worker.core.state import Share
+from worker.core.target import Shard, parse_shard
+from worker.core.timing import parse_duration
+from worker.errors import JournalError, JournalLocked, ManifestError, Problem, SettingsError
+from worker.reconcile.ports import Halt
+from worker.render.check import CheckView, check_json, check_text
+from worker.render.names import Names
+from worker.render.plan import PlanView, plan_json, print_plan
+from worker.render.problems import problems_json, problems_text
+from worker.render.report import print_report, report_json
+from worker.render.status import StatusView, print_status, status_json
+from worker.telemetry.logs import log_call, log_event, set_up
+from worker.telemetry.progress import LiveProgress
+
+_PASSES_SHOWN = 10
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: its options, the environment, and where results go."""
+
+    options: argparse.Namespace
+    environ: Mapping[str, str]
+    out: Console
+
+    def load(self) -> wiring.Site:
+        """Read config and manifest, and set up the logs as they say."""
+        site = wiring.load_site(self.options.config, self.environ)
+        self.warn(site.warnings)
+        level = "debug" if self.options.verbose else site.settings.log.level
+        set_up(self.options.log_format, "warning" if self.is_live and level == "info" else level)
+        return site
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a person watches on a terminal."""
+        return sys.stderr.isatty() and self.options.log_format == "auto"
+
+    def warn(self, warnings: tuple[str, ...]) -> None:
+        """Say what is odd, and no error."""
+        for warning in warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+
+    def show(self, document: dict[str, Any], as_text: Callable[[], None]) -> None:
+        """Print a result: as JSON where it was asked for, else for people."""
+        if self.options.json:
+            json.dump(document, sys.stdout, indent=2 if sys.stdout.isatty() else None)
+            print()
+        else:
+            as_text()
+        sys.stdout.flush()
+
+
+async def perform(options: argparse.Namespace, environ: Mapping[str, str]) -> Exit:
+    """Perform the verb that was asked for; say what is wrong with its input, and return its exit status."""
+    terminal = sys.stdout.isatty()
+    out = Console(width=None if terminal else 200, soft_wrap=not terminal, highlight=False)
+    command = Command(options, environ, out)
+    try:
+        return await _VERBS[options.verb](command)
+    except (SettingsError, ManifestError) as error:
+        _explain(command, Exit.USAGE, error.problems)
+        return Exit.USAGE
+    except JournalLocked as error:
+        _explain(command, Exit.LOCKED, (Problem("journal", 0, 0, "", str(error)),))
+        return Exit.LOCKED
+    except JournalError as error:
+        _explain(command, Exit.USAGE, (Problem("journal", 0, 0, "", str(error)),))
+        return Exit.USAGE
+
+
+async def check(command: Command) -> Exit:
+    """Read config and manifest offline, and print every problem at once."""
+    survey = wiring.survey(command.options.config, command.environ)
+    sources = {document.name: document.source for document in survey.documents}
+    view = CheckView(survey.problems, survey.warnings, sources, survey.manifest)
+    command.warn(survey.warnings)
+    command.show(check_json(view), lambda: print(check_text(view, color=_in_color(command.out))))
+    return Exit.USAGE if view.problems else Exit.CONVERGED
+
+
+async def plan(command: Command) -> Exit:
+    """Observe and diff, and print what a run would do."""
+    site = command.load()
+    order = wiring.order_of(site, _aim(command.options))
+    async with (
+        wiring.open_cloud(site, command.environ, log_call) as ims,
+        wiring.journal_to_read(site.journal_url) as journal,
+    ):
+        with _watched(command, ims) as events:
+            prepared, forecast = await wiring.plan(site, order, ims, journal, events)
+    desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
+    view = PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, _names(site))
+    command.show(plan_json(view), lambda: print_plan(view, command.out))
+    return exit_of_plan(
+        prepared.plan,
+        refused=bool(prepared.refusals),
+        unreachable=prepared.unreachable,
+        fail_on_drift=command.options.fail_on_drift,
+    )
+
+
+async def run(command: Command) -> Exit:
+    """Make one pass, and print its report."""
+    site = command.load()
+    order = wiring.order_of(site, _aim(command.options))
+    deadline = _duration(command.options.deadline) if command.options.deadline else None
+    halt = Halt()
+    if deadline is not None:
+        halt.finish_within(deadline, min(wiring.RESERVE, deadline / 2))
+    with wiring.only_writer(site.journal_url, "run"), wiring.halted_by_signals(halt, site.settings.schedule.grace):
+        async with (
+            wiring.open_cloud(site, command.environ, log_call) as ims,
+            wiring.journal_to_write(site.journal_url) as journal,
+        ):
+            with _watched(command, ims) as events:
+                the_pass = wiring.make_pass(site.settings, ims, journal, events, halt)
+                report = await wiring.run(site, order, the_pass, journal)
+    command.show(report_json(report), lambda: print_report(report, _names(site), command.out))
+    return exit_of_report(report)
+
+
+async def status(command: Command) -> Exit:
+    """Print what the journal knows; make no call, take no lock."""
+    site = command.load()
+    async with wiring.journal_to_read(site.journal_url) as journal:
+        view = StatusView(
+            site.settings.journal.place,
+            await journal.in_flight(),
+            tuple((await journal.quarantined()).values()),
+            await journal.last_passes(_PASSES_SHOWN),
+            time.time(),
+            _names(site),
+        )
+    command.show(status_json(view), lambda: print_status(view, command.out))
+    return Exit.CONVERGED
+
+
+async def release(command: Command) -> Exit:
+    """Free a share from quarantine, and from what is in flight."""
+    site = command.load()
+    aim = wiring.Aim((command.options.project,), (command.options.image,))
+    target = wiring.order_of(site, aim).target
+    share = Share(*target.projects, *target.images)
+    async with wiring.journal_to_write(site.journal_url) as journal:
+        freed = await journal.release(share, _who(), time.time())
+    document = {"schema": "ims-share-worker/release/1", **share._asdict(), "freed_from": list(freed)}
+    said = f"Freed from {', '.join(freed)}." if freed else "The share was neither quarantined nor in flight."
+    command.show(document, lambda: print(said))
+    return Exit.CONVERGED
+
+
+async def approve(command: Command) -> Exit:
+    """Let exactly one plan pass the guards, once."""
+    digest = command.options.digest
+    if not _DIGEST.fullmatch(digest):
+        hint = "copy it from the refusal"
+        raise SettingsError((Problem("DIGEST", 0, 0, "", "a digest is sha256: and 64 hex digits", digest, hint),))
+    site, who = command.load(), _who()
+    async with wiring.journal_to_write(site.journal_url) as journal:
+        await journal.approve(digest, who, time.time())
+    document = {"schema": "ims-share-worker/approve/1", "digest": digest, "approved_by": who}
+    command.show(document, lambda: print(f"Approved by {who}: the next pass with this very plan may go, once."))
+    return Exit.CONVERGED
+
+
+async def demo(command: Command) -> Exit:
+    """Reconcile a small simulated fleet: plan, run, and run again."""
+    set_up(command.options.log_format, "debug" if command.options.verbose else "error")
+    shown = await rehearsal.demo(command.out, quiet=command.options.json)
+    command.show(shown.document, lambda: print(shown.verdict))
+    return Exit.CONVERGED if shown.as_expected else Exit.INCOMPLETE
+
+
+async def simulate(command: Command) -> Exit:
+    """Serve a simulated cloud on loopback until a signal comes."""
+    options = command.options
+    await rehearsal.simulate(options.listen, tuple(options.seed), options.faults)
+    return Exit.CONVERGED
+
+
+_VERBS: dict[str, Callable[[Command], Awaitable[Exit]]] = {
+    "check": check,
+    "plan": plan,
+    "run": run,
+    "status": status,
+    "release": release,
+    "approve": approve,
+    "demo": demo,
+    "simulate": simulate,
+}
+
+
+@contextmanager
+def _watched(command: Command, ims: Ims) -> Iterator[Listener]:
+    """Give the listener of a pass: the log, and live progress where a person watches."""
+    if not command.is_live:
+        yield log_event
+        return
+    with LiveProgress(Console(stderr=True), lambda: wiring.calls_left(ims)) as progress:
+
+        def both(event: Event) -> None:
+            log_event(event)
+            progress(event)
+
+        yield both
+
+
+def _explain(command: Command, status: Exit, problems: tuple[Problem, ...]) -> None:
+    color = sys.stderr.isatty() and not command.environ.get("NO_COLOR")
+    print(problems_text(problems, {}, color=color), file=sys.stderr)
+    if command.options.json:
+        json.dump(
+            {"schema": "ims-share-worker/error/1", "exit": status, "problems": problems_json(problems)}, sys.stdout
+        )
+        print()
+
+
+def _aim(options: argparse.Namespace) -> wiring.Aim:
+    try:
+        shard = parse_shard(options.shard) if options.shard else Shard()
+    except ValueError as error:
+        raise SettingsError((Problem("--shard", 0, 0, "", str(error), options.shard),)) from error
+    return wiring.Aim(tuple(options.project), tuple(options.image), shard)
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise SettingsError((Problem("--deadline", 0, 0, "", str(error), text),)) from error
+
+
+def _names(site: wiring.Site) -> Names:
+    return Names(site.manifest.projects, site.manifest.image_names)
+
+
+def _in_color(console: Console) -> bool:
+    return console.is_terminal and not console.no_color
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
