@@ -11,7 +11,7 @@ WorkerError
     └── TerminalCloudError    asking again changes nothing
         ├── AuthFailed        401: the credential is wrong, expired or blocked
         ├── Forbidden         403: it may not do this
-        ├── NotFound          404
+        ├── NotFound          404: the thing itself, not the path to it
         ├── BadRequest        another 4xx
         └── UnexpectedReply   an answer that is not what the API promises
 ```
@@ -112,8 +112,8 @@ class CloudError(WorkerError):
 class TransientCloudError(CloudError):
     """The call may succeed when it is made again.
 
-    `answered` is true when the cloud said plainly that it did nothing (a throttle): only then may a write be
-    sent again at once. `retry_after` is in seconds, or None where the cloud did not say.
+    `answered` is true when it is certain that nothing was done: the cloud said so (a throttle), or the call never
+    reached it. Only then may a write be sent again. `retry_after` is in seconds, or None where the cloud did not say.
     """
 
     def __init__(  # noqa: PLR0913 - its parent's arguments and two of its own, all by name
@@ -145,7 +145,7 @@ class Forbidden(TerminalCloudError):  # noqa: N818 - as above
 
 
 class NotFound(TerminalCloudError):  # noqa: N818 - as above
-    """There is no such thing, or no such path on this host."""
+    """There is no such thing."""
 
 
 class BadRequest(TerminalCloudError):  # noqa: N818 - as above

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from worker.cloud.ims import CloudConfig, Ims, Keys
 from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Connections
-from worker.core.calls import CallGroup
+from worker.core.calls import CallGroup, CallRecord
 from worker.core.job import JobApi, JobReply, JobState
 from worker.core.limits import Rate
 from worker.core.state import Batch, MemberStatus, Project
@@ -25,11 +26,6 @@ from worker.simulator.options import Group, Limits, Options
 from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
 from worker.simulator.world import Account, Image, JobRules, Status, Vault, World
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from worker.core.calls import CallRecord
 
 OWNER = "0" * 32
 PROJECT = Project("edc89b490d7d4392898e19b2deb34797", "payments")

@@ -9,18 +9,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
+from worker.cloud.signing import SigningKeys
+from worker.cloud.throttle import Throttle
+from worker.cloud.transport import Call, Transport
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.limits import learned_rate
 from worker.errors import CloudError, Scope, TransientCloudError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from worker.cloud.signing import SigningKeys
-    from worker.cloud.throttle import Throttle
-    from worker.cloud.transport import Call, Transport
 
 MAX_PAUSE: Final = 3600.0
 """Seconds that one throttle answer can stop a call group at most, whatever it asks for."""

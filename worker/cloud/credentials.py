@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
+from worker.cloud.account import Account
+from worker.cloud.signing import SigningKeys
+from worker.cloud.transport import Call
 from worker.core.timing import RetryPolicy, retry_delay
 from worker.errors import AuthFailed, CloudError, Scope, TransientCloudError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from worker.cloud.account import Account
-    from worker.cloud.signing import SigningKeys
-    from worker.cloud.transport import Call
 
 MAX_THROTTLED: Final = 30
 """Throttle answers in a row after which a read gives up. Pauses grow to the whole window, so this takes hours."""

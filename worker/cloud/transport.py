@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -25,6 +26,7 @@ from yarl import URL
 
 from worker.cloud.refusals import Reply, refusal, tidy
 from worker.cloud.signing import Request, SigningKeys, canonical_query, sign
+from worker.core.calls import CallGroup
 from worker.errors import (
     AuthFailed,
     CloudError,
@@ -34,11 +36,6 @@ from worker.errors import (
     TransientCloudError,
     UnexpectedReply,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-
-    from worker.core.calls import CallGroup
 
 _T = TypeVar("_T")
 

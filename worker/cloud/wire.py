@@ -18,17 +18,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from worker.cloud.refusals import scope_of, tidy
 from worker.core.job import JobReply, JobState
-from worker.core.state import ObservedImage
+from worker.core.state import Batch, ObservedImage
 from worker.errors import UnexpectedReply
-
-if TYPE_CHECKING:
-    from worker.core.state import Batch
 
 MAX_NAME: Final = 4096
 """Characters of an image's name that are kept. They may be any: whoever shows a name escapes it."""

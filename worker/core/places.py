@@ -7,13 +7,9 @@ be wrong is the document parsed once more, by one that remembers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import tomli
-
-if TYPE_CHECKING:
-    from tree_sitter import Node
-
+from tree_sitter import Node
 
 Path = tuple[str | int, ...]
 """The keys and list positions (from 0) that lead to a value: `("share", 3, "images", 2)`."""

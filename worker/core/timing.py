@@ -25,8 +25,8 @@ def parse_duration(text: str) -> float:
 
 def format_duration(seconds: float) -> str:
     """Write seconds for people, in at most two units: `850ms`, `12s`, `4m 10s`, `1h 5m`, `2d 3h`."""
-    if seconds < 1:
-        return f"{round(seconds * 1000)}ms"
+    if (milliseconds := round(seconds * 1000)) < 1000:
+        return f"{milliseconds}ms"
     left = round(seconds)
     parts: list[str] = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
@@ -72,5 +72,5 @@ def retry_delay(policy: RetryPolicy, failures: int, u: float, retry_after: float
 
     What the cloud asks for in `retry_after` is the least it gets, up to one hour.
     """
-    span = min(policy.max, policy.base * 2 ** min(failures - 1, 32))
+    span = min(policy.max, policy.base * 2.0 ** min(failures - 1, 32))
     return max(u * span, min(retry_after or 0.0, 3600.0))

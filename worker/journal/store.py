@@ -295,6 +295,8 @@ class Journal:
 async def open_journal(url: str) -> AsyncIterator[Journal]:
     """Open the journal at `sqlite:///PATH` or `memory:`, making it if there is none; raise JournalError."""
     path = path_of(url)
+    if path is None and url != MEMORY:
+        raise JournalError("a journal is sqlite:///PATH or memory: in this version")
     where = str(path) if path else "in memory"
     if path is not None and not path.parent.is_dir():
         raise JournalError(f"the journal {path} cannot be made: there is no folder {path.parent}")

@@ -63,9 +63,9 @@ def _block(problem: Problem, lines: Sequence[bytes], paint: _Paint) -> Iterator[
         text, mark = _excerpt(lines[problem.line - 1].decode(errors="replace").rstrip("\r"), problem.column)
         yield f" {paint(_CYAN, f'{problem.line} |')} {text}"
         yield f" {paint(_CYAN, f'{margin} |')} {paint(_RED, mark)}"
-    notes = [("in", problem.path), ("value", problem.value), ("help", problem.hint)]
-    for name, note in notes:
-        if note and (name != "value" or (note not in problem.message and not lines)):
+    value = "" if lines else problem.value
+    for name, note in (("in", problem.path), ("value", value), ("help", problem.hint)):
+        if note:
             yield f" {paint(_CYAN, f'{margin} =')} {paint(_BOLD, name)}: {visible(note)}"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from worker.core.documents import At, Finding, Speller, kind_of, shown, visible
+from worker.core.documents import At, Finding, Speller, kind_of, path_text, shown
 from worker.core.places import Path as KeyPath
 from worker.settings.model import SECRETS, Settings, Static, known_keys
 from worker.settings.values import cannot_be_read
@@ -133,7 +133,7 @@ class _Check:
         if path[0] == "credentials":
             path = (*path[:2], *path[3:])  # without the kind, which the library puts in third place
         context = details.get("ctx", {})
-        key = visible(next(step for step in reversed(path) if isinstance(step, str)))
+        key = path_text(tuple(step for step in path if isinstance(step, str))[-1:])
         match details["type"]:
             case "extra_forbidden" if path[0] == "credentials" and key in Static.model_fields:
                 self.blame(path, f'{key} is only for credentials of kind "static"')

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 
+from worker.cloud.account import Account
 from worker.cloud.credentials import MAX_THROTTLED, Credential
 from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Call
@@ -21,11 +23,6 @@ from worker.errors import (
     TransientCloudError,
     UnexpectedReply,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from worker.cloud.account import Account
 
 pytestmark = pytest.mark.looptime
 

@@ -61,6 +61,7 @@ config.toml:3:1: error: level must be one of these
 
 environment: error: not "y"
    = in: IMS_WORKER_X
+   = value: "y"
 
 c.toml: error: cannot be read
 

@@ -281,8 +281,9 @@ def test_secrets_are_read_from_files(tmp_path: Path, key: str) -> None:
     tree = static()
     tree["credentials"]["default"].pop(key, None)
     tree["credentials"]["default"][f"{key}_file"] = "key"
-    credential = settings(tree, tmp_path).credentials["default"]
-    assert getattr(credential, key).get_secret_value() == SECRET
+    found = settings(tree, tmp_path)
+    assert getattr(found.credentials["default"], key).get_secret_value() == SECRET
+    assert SECRET not in f"{found!r} {found.model_dump()} {found.model_dump_json()}"
 
 
 def test_the_url_of_a_journal_is_read_from_a_file(tmp_path: Path) -> None:
