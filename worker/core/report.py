@@ -40,7 +40,8 @@ class RunReport:
     """What one pass did. Times in seconds since the epoch.
 
     `outcomes` has every desired share that changed or did not converge, sorted; `converged` counts the others. So
-    `converged + len(outcomes) == desired`. `unreachable` tells that no project at all could be read.
+    `converged + len(outcomes) == desired`. `unreachable` tells that no project at all could be read,
+    `journal_error` why the journal does not know of this pass.
     """
 
     run_id: str
@@ -56,6 +57,7 @@ class RunReport:
     digest: str
     refusals: tuple[str, ...] = ()
     unreachable: bool = False
+    journal_error: str = ""
 
     def count(self, kind: OutcomeKind) -> int:
         """Return how many shares ended this way."""
@@ -110,7 +112,8 @@ def exit_of_report(report: RunReport) -> Exit:
         return Exit.CLOUD
     if report.result is Result.REFUSED:
         return Exit.REFUSED
-    return Exit.CONVERGED if report.result is Result.CONVERGED else Exit.INCOMPLETE
+    is_well = report.result is Result.CONVERGED and not report.journal_error
+    return Exit.CONVERGED if is_well else Exit.INCOMPLETE
 
 
 def exit_of_plan(plan: Plan, *, refused: bool, unreachable: bool, fail_on_drift: bool) -> Exit:

@@ -187,9 +187,11 @@ class _Road:
             return
         now = self._pass.now()
         if reads_as_desired(ended, seen):
-            await self._pass.journal.settle(ended.key, JobState.SUCCEEDED, "its shares read as desired", now)
+            await self._pass.keep(
+                self._pass.journal.settle(ended.key, JobState.SUCCEEDED, "its shares read as desired", now)
+            )
         elif is_due_again(ended, read_at) and not any(isinstance(status, Unreadable) for status in seen.values()):
-            await self._pass.journal.abandon(ended.key, f"no trace of it: {ended.reason}", now)
+            await self._pass.keep(self._pass.journal.abandon(ended.key, f"no trace of it: {ended.reason}", now))
 
     def _judged(self, ended: Ended, seen: Mapping[str, Seen]) -> tuple[Outcome, ...]:
         before = self._work.before

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.core.calls import CallCounts
-from worker.core.events import Listener
+from worker.core.events import Listener, Trouble
 from worker.core.job import JobReply, JobState
 from worker.core.plan import Patience
 from worker.core.quarantine import QuarantinePolicy, QuarantineUpdate
 from worker.core.report import RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, ObservedImage, Project, Quarantined, Share
 from worker.core.timing import PollPolicy, RetryPolicy
+from worker.errors import JournalError
 
 
 class Cloud(Protocol):
@@ -101,6 +102,10 @@ class Halt:
         now = asyncio.get_running_loop().time()
         self._limit(now, now + grace)
 
+    def stop_submitting(self) -> None:
+        """Submit nothing more from now on; what was submitted is followed as long as before."""
+        self._limit(asyncio.get_running_loop().time(), self._follow_until)
+
     def finish_within(self, seconds: float, reserve: float) -> None:
         """Have the pass end `seconds` from now, and its submissions `reserve` seconds before that."""
         loop = asyncio.get_running_loop()
@@ -176,3 +181,19 @@ class Pass:
     emit: Listener
     halt: Halt
     tempo: Tempo
+
+    async def keep(self, writing: Awaitable[None]) -> None:
+        """Await the journal's record of something that has happened.
+
+        If it fails, nothing more is submitted; what was is followed all the same, and the next pass, whose journal
+        knows less, reads how it ended.
+        """
+        try:
+            await writing
+        except JournalError as error:
+            self.stop_submitting(error)
+
+    def stop_submitting(self, error: JournalError) -> None:
+        """Submit nothing more, because the journal cannot be written."""
+        self.emit(Trouble("the journal cannot be written, so nothing more is sent", str(error)))
+        self.halt.stop_submitting()

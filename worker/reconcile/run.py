@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.core.batch import make_batches
 from worker.core.drift import VaultPolicy, find_drift
-from worker.core.events import PassFinished, PassStarted, Planned
+from worker.core.events import PassFinished, PassStarted, Planned, Trouble
 from worker.core.guard import GuardPolicy, refusals
 from worker.core.job import JobState, Settlement
 from worker.core.manifest import Manifest
 from worker.core.outcome import Outcome
 from worker.core.plan import Flights, Plan, is_done, make_plan, sort_flights
-from worker.core.quarantine import QuarantineUpdate, update_quarantine
+from worker.core.quarantine import update_quarantine
 from worker.core.report import Result, RunReport, left_out, not_sent, result_of
 from worker.core.resolve import resolve
 from worker.core.state import Batch, DesiredState, InFlight, MemberStatus, ObservedState, Quarantined, Share
 from worker.core.target import Target, aim, narrow
+from worker.errors import JournalError
 from worker.reconcile.converge import Work, converge
 from worker.reconcile.observe import observe
 from worker.reconcile.ports import Pass
@@ -86,7 +87,7 @@ async def run_once(order: Order, the_pass: Pass) -> RunReport:
         refusals=prepared.refusals if refused else (),
         unreachable=prepared.unreachable,
     )
-    await the_pass.journal.record(report, _quarantine_after(the_pass, prepared, report))
+    report = await _recorded(the_pass, prepared, report)
     the_pass.emit(PassFinished(report))
     return report
 
@@ -123,10 +124,30 @@ async def _close_what_has_ended(the_pass: Pass, prepared: Prepared) -> None:
     """Journal the end of what was in flight and is seen to be done, or is too old to be alive."""
     now = the_pass.now()
     for flight in prepared.flights.expired:
-        await the_pass.journal.abandon(flight.key, "too old to be alive", now)
+        await the_pass.keep(the_pass.journal.abandon(flight.key, "too old to be alive", now))
     for flight in prepared.flights.alive:
         if is_done(flight, prepared.observed):
-            await the_pass.journal.settle(flight.key, JobState.SUCCEEDED, "its shares read as desired", now)
+            await the_pass.keep(
+                the_pass.journal.settle(flight.key, JobState.SUCCEEDED, "its shares read as desired", now)
+            )
+
+
+async def _recorded(the_pass: Pass, prepared: Prepared, report: RunReport) -> RunReport:
+    """Journal the pass, and return its report; what was done is reported even if the journal cannot take it."""
+    wards = update_quarantine(
+        prepared.wards,
+        prepared.everything,
+        prepared.desired,
+        report.outcomes,
+        the_pass.tempo.quarantine,
+        the_pass.now(),
+    )
+    try:
+        await the_pass.journal.record(report, wards)
+    except JournalError as error:
+        the_pass.emit(Trouble("the pass could not be journalled", str(error)))
+        return replace(report, journal_error=str(error))
+    return report
 
 
 async def _is_approved(the_pass: Pass, plan: Plan) -> bool:
@@ -166,17 +187,6 @@ def _share_out(prepared: Prepared) -> tuple[Work, ...]:
             wishes.get(project_id, {}),
         )
         for project_id in sorted(batches.keys() | resumed.keys())
-    )
-
-
-def _quarantine_after(the_pass: Pass, prepared: Prepared, report: RunReport) -> QuarantineUpdate:
-    return update_quarantine(
-        prepared.wards,
-        prepared.everything,
-        prepared.desired,
-        report.outcomes,
-        the_pass.tempo.quarantine,
-        the_pass.now(),
     )
 
 

@@ -7,6 +7,7 @@ only a reading of the state may tell, and that is for others to do.
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,7 +17,14 @@ from worker.core.job import Job
 from worker.core.outcome import End, Ended
 from worker.core.state import Batch, Project
 from worker.core.timing import retry_delay
-from worker.errors import CloudError, Scope, TerminalCloudError, TransientCloudError, UnexpectedReply
+from worker.errors import (
+    CloudError,
+    JournalError,
+    Scope,
+    TerminalCloudError,
+    TransientCloudError,
+    UnexpectedReply,
+)
 from worker.reconcile.ports import Pass
 
 
@@ -26,12 +34,21 @@ class _HaltedError(Exception):
 
 @dataclass(slots=True)
 class _Attempt:
-    """One PUT: the journal's key and time of its intent, once its turn has come."""
+    """One PUT of a batch: the journal's key and time of its intent, once its turn has come."""
 
+    batch: Batch
     rejects: int
     turn_came: bool = False
     key: int | None = None
     intent_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Tries:
+    """How often a batch was refused in a row, and since when the cloud throttles it."""
+
+    failures: int = 0
+    throttled_since: float = math.inf
 
 
 async def submit(the_pass: Pass, project: Project, batch: Batch, rejects: int) -> Job | Ended:
@@ -48,29 +65,46 @@ async def submit(the_pass: Pass, project: Project, batch: Batch, rejects: int) -
 
 
 async def _submit(the_pass: Pass, project: Project, batch: Batch, rejects: int) -> Job | Ended:
-    failures = 0
+    tries = _Tries()
     while True:
-        attempt = _Attempt(rejects)
+        attempt = _Attempt(batch, rejects)
         try:
-            job_id = await _put(the_pass, project, batch, attempt)
+            job_id = await _put(the_pass, project, attempt)
         except _HaltedError:
             return Ended(batch, End.NOT_SENT, "the pass was told to stop before this batch was sent")
+        except JournalError as error:
+            the_pass.stop_submitting(error)
+            return Ended(batch, End.NOT_SENT, f"the journal could not be written: {error}")
         except CloudError as error:
-            if attempt.key is not None and not _nothing_was_done(error):
-                until = attempt.intent_at + the_pass.tempo.patience.unknown
-                return Ended(batch, End.UNANSWERED, f"the answer was lost: {error}", until, attempt.key)
-            if attempt.key is not None:
-                await the_pass.journal.refuse(attempt.key, str(error), the_pass.now())
-            failures += not _is_throttle(error)
-            if isinstance(error, TerminalCloudError) or failures >= the_pass.tempo.retry.attempts:
-                return _refused(batch, error)
-            if not _is_throttle(error):
-                await _wait_to_retry(the_pass, failures, error)
+            ended = await _after(error, the_pass, attempt, tries)
+            if ended is not None:
+                return ended
         else:
-            return await _accepted(the_pass, batch, attempt, job_id)
+            return await _accepted(the_pass, attempt, job_id)
 
 
-async def _put(the_pass: Pass, project: Project, batch: Batch, attempt: _Attempt) -> str:
+async def _after(error: CloudError, the_pass: Pass, attempt: _Attempt, tries: _Tries) -> Ended | None:
+    """Decide after a failed PUT: return how the batch ended, or None when it may be sent again now."""
+    if attempt.key is not None and not _nothing_was_done(error):
+        until = attempt.intent_at + the_pass.tempo.patience.unknown
+        return Ended(attempt.batch, End.UNANSWERED, f"the answer was lost: {error}", until, attempt.key)
+    if attempt.key is not None:
+        await the_pass.keep(the_pass.journal.refuse(attempt.key, str(error), the_pass.now()))
+    if isinstance(error, TransientCloudError) and _is_throttle(error):
+        # The transport has paused the call group; here only an end to it is needed.
+        tries.throttled_since = min(tries.throttled_since, the_pass.now())
+        if the_pass.now() - tries.throttled_since > the_pass.tempo.deadline:
+            return Ended(attempt.batch, End.NOT_SENT, f"throttled all the time: {error}")
+        return None
+    tries.failures += 1
+    if isinstance(error, TransientCloudError) and tries.failures < the_pass.tempo.retry.attempts:
+        delay = retry_delay(the_pass.tempo.retry, tries.failures, the_pass.chance(), error.retry_after)
+        await the_pass.halt.sleep(delay)
+        return None
+    return _refused(attempt.batch, error)
+
+
+async def _put(the_pass: Pass, project: Project, attempt: _Attempt) -> str:
     """Make one PUT. A halt ends the wait for its turn, but never the wait for its answer."""
 
     async def intend() -> None:
@@ -78,11 +112,11 @@ async def _put(the_pass: Pass, project: Project, batch: Batch, attempt: _Attempt
             raise _HaltedError
         attempt.turn_came = True
         attempt.intent_at = the_pass.now()
-        attempt.key = await the_pass.journal.intend(batch, the_pass.run_id, attempt.intent_at, attempt.rejects)
+        attempt.key = await the_pass.journal.intend(attempt.batch, the_pass.run_id, attempt.intent_at, attempt.rejects)
 
     if not the_pass.halt.submitting:
         raise _HaltedError
-    put = asyncio.ensure_future(the_pass.cloud.update_members(project, batch, intend))
+    put = asyncio.ensure_future(the_pass.cloud.update_members(project, attempt.batch, intend))
     halted = asyncio.ensure_future(the_pass.halt.submissions_over.wait())
     try:
         await asyncio.wait({put, halted}, return_when=asyncio.FIRST_COMPLETED)
@@ -97,16 +131,11 @@ async def _put(the_pass: Pass, project: Project, batch: Batch, attempt: _Attempt
         put.cancel()
 
 
-async def _accepted(the_pass: Pass, batch: Batch, attempt: _Attempt, job_id: str) -> Job:
+async def _accepted(the_pass: Pass, attempt: _Attempt, job_id: str) -> Job:
     now = the_pass.now()
     key = attempt.key if attempt.key is not None else 0
-    await asyncio.shield(the_pass.journal.accept(key, job_id, now))
-    return Job(key, job_id, batch, now)
-
-
-async def _wait_to_retry(the_pass: Pass, failures: int, error: CloudError) -> None:
-    after = error.retry_after if isinstance(error, TransientCloudError) else None
-    await the_pass.halt.sleep(retry_delay(the_pass.tempo.retry, failures, the_pass.chance(), after))
+    await asyncio.shield(the_pass.keep(the_pass.journal.accept(key, job_id, now)))
+    return Job(key, job_id, attempt.batch, now)
 
 
 def _nothing_was_done(error: CloudError) -> bool:
@@ -115,10 +144,14 @@ def _nothing_was_done(error: CloudError) -> bool:
     return not isinstance(error, UnexpectedReply)
 
 
-def _is_throttle(error: CloudError) -> bool:
-    return isinstance(error, TransientCloudError) and error.answered and error.scope is Scope.THROTTLE
+def _is_throttle(error: TransientCloudError) -> bool:
+    return error.answered and error.scope is Scope.THROTTLE
 
 
 def _refused(batch: Batch, error: CloudError) -> Ended:
+    if not error.status:
+        return Ended(batch, End.NOT_SENT, f"the cloud could not be reached: {error}")
+    if isinstance(error, TransientCloudError):
+        return Ended(batch, End.REFUSED, f"refused again and again: {error}")
     whole = Failure(error.scope, error.code or str(error.status), str(error))
     return Ended(batch, End.REFUSED, str(error), failure=whole)

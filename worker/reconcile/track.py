@@ -20,7 +20,9 @@ async def track(the_pass: Pass, project: Project, job: Job, *, resumed: bool = F
     """
     settlement = await _follow(the_pass, project, job, resumed=resumed)
     if settlement.state is not JobState.UNSETTLED:
-        await the_pass.journal.settle(job.key, settlement.state, settlement.reason, settlement.settled_at)
+        await the_pass.keep(
+            the_pass.journal.settle(job.key, settlement.state, settlement.reason, settlement.settled_at)
+        )
     the_pass.emit(JobSettled(settlement))
     return settlement
 

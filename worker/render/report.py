@@ -44,6 +44,7 @@ def report_json(report: RunReport) -> dict[str, Any]:
         "shares": [_share_json(outcome) for outcome in report.outcomes],
         "digest": report.digest,
         "refused": list(report.refusals),
+        "journal_error": report.journal_error,
     }
 
 
@@ -60,6 +61,10 @@ def print_report(report: RunReport, names: Names, console: Console) -> None:
         if kind is not OutcomeKind.CHANGED and counts[kind]:
             _print_troubles(kind, (each for each in report.outcomes if each.kind is kind), names, console)
     print_refusals(report.refusals, report.digest, console)
+    if report.journal_error:
+        console.print(
+            Text(f"The journal does not know of this pass: {visible(report.journal_error)}", style="bold red")
+        )
     others = [f"{count} {kind.value.replace('_', ' ')}" for kind, count in counts.items() if count]
     took = format_duration(report.finished_at - report.started_at)
     line = Text(f"{report.result.value.capitalize()}: ", style=_STYLES[report.result])
