@@ -21,7 +21,6 @@ from worker.errors import (
     CloudError,
     JournalError,
     Scope,
-    TerminalCloudError,
     TransientCloudError,
     UnexpectedReply,
 )
