@@ -38,6 +38,9 @@ def run_command(arguments: Sequence[str]) -> int:
         # The reader has gone, and so has the reason to write; keep Python from failing once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
     except Exception:  # noqa: BLE001 - the last resort: whatever it is, it is a bug, and has its own exit status
         traceback.print_exc()
         print("This is a bug in ims-share-worker; please report it with the lines above.", file=sys.stderr)

@@ -22,6 +22,7 @@ refusal (`worker.core.guard`): the pass that is refused still has a report.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -78,7 +79,11 @@ class SettingsError(_DocumentError):
 
 
 class ManifestError(_DocumentError):
-    """The manifest is wrong."""
+    """The manifest is wrong. `sources` has its documents by name, so that the lines at fault can be shown."""
+
+    def __init__(self, problems: tuple[Problem, ...], sources: Mapping[str, bytes]) -> None:
+        super().__init__(problems)
+        self.sources = sources
 
 
 class JournalError(WorkerError):

@@ -23,6 +23,7 @@ from worker.reconcile.ports import Halt
 from worker.render.names import Names
 from worker.render.plan import PlanView, plan_json, print_plan
 from worker.render.report import print_report, report_json
+from worker.settings import load_settings
 from worker.simulator.demo import Demo
 from worker.simulator.demo import demo as demo_fleet
 from worker.simulator.document import DocumentError
@@ -88,13 +89,16 @@ def _site(folder: Path, fleet: Demo, url: str) -> wiring.Site:
         f'[cloud]\nims_endpoint = "{url}"\n[journal]\nurl = "{MEMORY}"\n[guards]\nmax_reject = "10%"\n'
         '[credentials.default]\nkind = "static"\naccess_key = "DEMO"\nsecret_key = "a-secret-of-the-demo"\n'
     )
-    return wiring.load_site(config, {})
+    return wiring.load_site(load_settings(config, {}, {}))
 
 
 async def _rehearse(site: wiring.Site, fleet: Demo, out: Console, *, quiet: bool) -> Shown:
     order = wiring.order_of(site, wiring.Aim())
     names = Names(site.manifest.projects, site.manifest.image_names)
-    async with wiring.open_cloud(site, {}, log_call) as ims, wiring.journal_to_write(site.journal_url) as journal:
+    async with (
+        wiring.open_cloud(site, {}, log_call) as ims,
+        wiring.journal_to_write(wiring.journal_url(site.settings)) as journal,
+    ):
         prepared, forecast = await wiring.plan(site, order, ims, journal, log_event)
         desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
         view = PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, names)

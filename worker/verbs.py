@@ -20,8 +20,8 @@ from rich.console import Console
 from worker import rehearsal, wiring
 from worker.cloud.ims import Ims
 from worker.core.events import Event, Listener
+from worker.core.manifest import Manifest
 from worker.core.report import Exit, exit_of_plan, exit_of_report
-from worker.core.state import Share
 from worker.core.target import Shard, parse_shard
 from worker.core.timing import parse_duration
 from worker.errors import JournalError, JournalLocked, ManifestError, Problem, SettingsError
@@ -32,9 +32,11 @@ from worker.render.plan import PlanView, plan_json, print_plan
 from worker.render.problems import problems_json, problems_text
 from worker.render.report import print_report, report_json
 from worker.render.status import StatusView, print_status, status_json
+from worker.settings import Loaded, load_settings
 from worker.telemetry.logs import log_call, log_event, set_up
 from worker.telemetry.progress import LiveProgress
 
+NO_SOURCES: Mapping[str, bytes] = {}
 _PASSES_SHOWN = 10
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -47,13 +49,13 @@ class Command:
     environ: Mapping[str, str]
     out: Console
 
-    def load(self) -> wiring.Site:
-        """Read config and manifest, and set up the logs as they say."""
-        site = wiring.load_site(self.options.config, self.environ)
-        self.warn(site.warnings)
-        level = "debug" if self.options.verbose else site.settings.log.level
+    def configure(self) -> Loaded:
+        """Read the config, and set up the logs as it says."""
+        loaded = load_settings(self.options.config, self.environ, {})
+        self.warn(loaded.warnings)
+        level = "debug" if self.options.verbose else loaded.settings.log.level
         set_up(self.options.log_format, "warning" if self.is_live and level == "info" else level)
-        return site
+        return loaded
 
     @property
     def is_live(self) -> bool:
@@ -82,8 +84,11 @@ async def perform(options: argparse.Namespace, environ: Mapping[str, str]) -> Ex
     command = Command(options, environ, out)
     try:
         return await _VERBS[options.verb](command)
-    except (SettingsError, ManifestError) as error:
+    except SettingsError as error:
         _explain(command, Exit.USAGE, error.problems)
+        return Exit.USAGE
+    except ManifestError as error:
+        _explain(command, Exit.USAGE, error.problems, error.sources)
         return Exit.USAGE
     except JournalLocked as error:
         _explain(command, Exit.LOCKED, (Problem("journal", 0, 0, "", str(error)),))
@@ -105,16 +110,16 @@ async def check(command: Command) -> Exit:
 
 async def plan(command: Command) -> Exit:
     """Observe and diff, and print what a run would do."""
-    site = command.load()
+    site = wiring.load_site(command.configure())
     order = wiring.order_of(site, _aim(command.options))
     async with (
         wiring.open_cloud(site, command.environ, log_call) as ims,
-        wiring.journal_to_read(site.journal_url) as journal,
+        wiring.journal_to_read(wiring.journal_url(site.settings)) as journal,
     ):
         with _watched(command, ims) as events:
             prepared, forecast = await wiring.plan(site, order, ims, journal, events)
     desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
-    view = PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, _names(site))
+    view = PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, _names(site.manifest))
     command.show(plan_json(view), lambda: print_plan(view, command.out))
     return exit_of_plan(
         prepared.plan,
@@ -126,35 +131,36 @@ async def plan(command: Command) -> Exit:
 
 async def run(command: Command) -> Exit:
     """Make one pass, and print its report."""
-    site = command.load()
+    site = wiring.load_site(command.configure())
     order = wiring.order_of(site, _aim(command.options))
     deadline = _duration(command.options.deadline) if command.options.deadline else None
     halt = Halt()
     if deadline is not None:
         halt.finish_within(deadline, min(wiring.RESERVE, deadline / 2))
-    with wiring.only_writer(site.journal_url, "run"), wiring.halted_by_signals(halt, site.settings.schedule.grace):
-        async with (
-            wiring.open_cloud(site, command.environ, log_call) as ims,
-            wiring.journal_to_write(site.journal_url) as journal,
+    async with wiring.open_cloud(site, command.environ, log_call) as ims:
+        with (
+            wiring.only_writer(wiring.journal_url(site.settings), "run", order.target.shard),
+            wiring.halted_by_signals(halt, site.settings.schedule.grace),
         ):
-            with _watched(command, ims) as events:
-                the_pass = wiring.make_pass(site.settings, ims, journal, events, halt)
-                report = await wiring.run(site, order, the_pass, journal)
-    command.show(report_json(report), lambda: print_report(report, _names(site), command.out))
+            async with wiring.journal_to_write(wiring.journal_url(site.settings)) as journal:
+                with _watched(command, ims) as events:
+                    the_pass = wiring.make_pass(site.settings, ims, journal, events, halt)
+                    report = await wiring.run(site, order, the_pass, journal)
+    command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
     return exit_of_report(report)
 
 
 async def status(command: Command) -> Exit:
     """Print what the journal knows; make no call, take no lock."""
-    site = command.load()
-    async with wiring.journal_to_read(site.journal_url) as journal:
+    loaded = command.configure()
+    async with wiring.journal_to_read(wiring.journal_url(loaded.settings)) as journal:
         view = StatusView(
-            site.settings.journal.place,
+            loaded.settings.journal.place,
             await journal.in_flight(),
             tuple((await journal.quarantined()).values()),
             await journal.last_passes(_PASSES_SHOWN),
             time.time(),
-            _names(site),
+            _names(wiring.names_of(loaded)),
         )
     command.show(status_json(view), lambda: print_status(view, command.out))
     return Exit.CONVERGED
@@ -162,11 +168,9 @@ async def status(command: Command) -> Exit:
 
 async def release(command: Command) -> Exit:
     """Free a share from quarantine, and from what is in flight."""
-    site = command.load()
-    aim = wiring.Aim((command.options.project,), (command.options.image,))
-    target = wiring.order_of(site, aim).target
-    share = Share(*target.projects, *target.images)
-    async with wiring.journal_to_write(site.journal_url) as journal:
+    loaded = command.configure()
+    share = wiring.share_of(wiring.names_of(loaded), command.options.image, command.options.project)
+    async with wiring.journal_to_write(wiring.journal_url(loaded.settings)) as journal:
         freed = await journal.release(share, _who(), time.time())
     document = {"schema": "ims-share-worker/release/1", **share._asdict(), "freed_from": list(freed)}
     said = f"Freed from {', '.join(freed)}." if freed else "The share was neither quarantined nor in flight."
@@ -180,8 +184,8 @@ async def approve(command: Command) -> Exit:
     if not _DIGEST.fullmatch(digest):
         hint = "copy it from the refusal"
         raise SettingsError((Problem("DIGEST", 0, 0, "", "a digest is sha256: and 64 hex digits", digest, hint),))
-    site, who = command.load(), _who()
-    async with wiring.journal_to_write(site.journal_url) as journal:
+    loaded, who = command.configure(), _who()
+    async with wiring.journal_to_write(wiring.journal_url(loaded.settings)) as journal:
         await journal.approve(digest, who, time.time())
     document = {"schema": "ims-share-worker/approve/1", "digest": digest, "approved_by": who}
     command.show(document, lambda: print(f"Approved by {who}: the next pass with this very plan may go, once."))
@@ -230,9 +234,11 @@ def _watched(command: Command, ims: Ims) -> Iterator[Listener]:
         yield both
 
 
-def _explain(command: Command, status: Exit, problems: tuple[Problem, ...]) -> None:
+def _explain(
+    command: Command, status: Exit, problems: tuple[Problem, ...], sources: Mapping[str, bytes] = NO_SOURCES
+) -> None:
     color = sys.stderr.isatty() and not command.environ.get("NO_COLOR")
-    print(problems_text(problems, {}, color=color), file=sys.stderr)
+    print(problems_text(problems, sources, color=color), file=sys.stderr)
     if command.options.json:
         json.dump(
             {"schema": "ims-share-worker/error/1", "exit": status, "problems": problems_json(problems)}, sys.stdout
@@ -255,8 +261,8 @@ def _duration(text: str) -> float:
         raise SettingsError((Problem("--deadline", 0, 0, "", str(error), text),)) from error
 
 
-def _names(site: wiring.Site) -> Names:
-    return Names(site.manifest.projects, site.manifest.image_names)
+def _names(manifest: Manifest) -> Names:
+    return Names(manifest.projects, manifest.image_names)
 
 
 def _in_color(console: Console) -> bool:

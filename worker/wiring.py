@@ -26,15 +26,17 @@ from worker.core.events import Listener
 from worker.core.forecast import Forecast, Speed, forecast
 from worker.core.guard import GuardPolicy
 from worker.core.job import JobApi
-from worker.core.manifest import Manifest, parse_manifest, unknown_credentials
+from worker.core.manifest import Manifest, empty_manifest, parse_manifest, unknown_credentials
 from worker.core.plan import Patience
 from worker.core.quarantine import QuarantinePolicy
 from worker.core.report import RunReport
+from worker.core.state import Share
 from worker.core.target import Shard, Target
 from worker.core.timing import PollPolicy, RetryPolicy
 from worker.errors import ManifestError, Problem, SettingsError
 from worker.journal.lease import hold
-from worker.journal.store import MEMORY, Journal, open_journal, path_of
+from worker.journal.sqlite import path_of
+from worker.journal.store import MEMORY, Journal, open_journal
 from worker.reconcile.ports import Halt, Pass, Tempo
 from worker.reconcile.run import Order, Prepared, prepare, run_once
 from worker.settings import Loaded, Settings, load_settings, manifest_names, read_manifests, resolve_credentials
@@ -44,17 +46,10 @@ RESERVE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a command works on: the settings, and the manifest they name."""
+    """What a pass works on: the settings, and the manifest they name."""
 
     settings: Settings
-    warnings: tuple[str, ...]
-    documents: tuple[Document, ...]
     manifest: Manifest
-
-    @property
-    def journal_url(self) -> str:
-        """The journal's URL; it may hold a password."""
-        return self.settings.journal.url.get_secret_value()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +71,29 @@ class Survey:
     manifest: Manifest | None
 
 
-def load_site(config: Path | None, environ: Mapping[str, str]) -> Site:
-    """Read the config, the environment and the manifest; raise SettingsError or ManifestError with every problem."""
-    loaded = load_settings(config, environ, {})
+def load_site(loaded: Loaded) -> Site:
+    """Read the manifest that the settings name, and see that they know its credentials.
+
+    Raises SettingsError for files that are not there, ManifestError with every problem of the manifest.
+    """
     documents = read_manifests(loaded.settings.manifest, loaded.base)
-    return Site(loaded.settings, loaded.warnings, documents, read_manifest(documents, loaded))
+    manifest = parse_manifest(documents)
+    if problems := unknown_credentials(manifest, loaded.settings.credentials, documents):
+        raise ManifestError(problems, {document.name: document.source for document in documents})
+    return Site(loaded.settings, manifest)
+
+
+def names_of(loaded: Loaded) -> Manifest:
+    """Return the manifest for its names alone: an empty one where it cannot be read."""
+    try:
+        return load_site(loaded).manifest
+    except (SettingsError, ManifestError):
+        return empty_manifest()
+
+
+def journal_url(settings: Settings) -> str:
+    """Return the journal's URL; it may hold a password."""
+    return settings.journal.url.get_secret_value()
 
 
 def survey(config: Path | None, environ: Mapping[str, str]) -> Survey:
@@ -105,14 +118,6 @@ def survey(config: Path | None, environ: Mapping[str, str]) -> Survey:
     if manifest is not None and credentials is not None:
         problems += unknown_credentials(manifest, credentials, documents)
     return Survey(tuple(problems), warnings, documents, manifest)
-
-
-def read_manifest(documents: tuple[Document, ...], loaded: Loaded) -> Manifest:
-    """Read the manifest, and see that the config knows its credentials; raise ManifestError."""
-    manifest = parse_manifest(documents)
-    if problems := unknown_credentials(manifest, loaded.settings.credentials, documents):
-        raise ManifestError(problems)
-    return manifest
 
 
 def order_of(site: Site, aim: Aim) -> Order:
@@ -187,10 +192,10 @@ def calls_left(ims: Ims) -> dict[CallGroup, int]:
 
 
 @contextmanager
-def only_writer(url: str, verb: str) -> Iterator[None]:
-    """Hold the journal while a pass may write to it; raise JournalLocked with who holds it already."""
+def only_writer(url: str, verb: str, shard: Shard) -> Iterator[None]:
+    """Hold the journal while a pass over a shard may write to it; raise JournalLocked with who holds it already."""
     path = path_of(url)
-    with hold(path, verb) if path else nullcontext():
+    with hold(path, verb, shard) if path else nullcontext():
         yield
 
 
@@ -278,6 +283,22 @@ def _tempo(settings: Settings) -> Tempo:
     )
 
 
+def share_of(manifest: Manifest, image: str, project: str) -> Share:
+    """Return the share of an image and a project, by name or id; raise SettingsError for what is neither.
+
+    An id need not be in the manifest: what it no longer names may still be in the journal.
+    """
+    image_id, project_id = manifest.image(image), manifest.project_id(project)
+    problems = []
+    if image_id is None:
+        problems.append(_unknown("IMAGE", image, manifest.image_ids))
+    if project_id is None:
+        problems.append(_unknown("PROJECT", project, _project_names(manifest)))
+    if image_id is None or project_id is None:
+        raise SettingsError(tuple(problems))
+    return Share(project_id, image_id)
+
+
 def _target(manifest: Manifest, aim: Aim) -> Target:
     problems: list[Problem] = []
     projects, images = set(), set()
@@ -285,8 +306,7 @@ def _target(manifest: Manifest, aim: Aim) -> Target:
         if project := manifest.project(name):
             projects.add(project.id)
         else:
-            known = [project.name for project in manifest.projects.values()]
-            problems.append(_unknown("--project", name, known))
+            problems.append(_unknown("--project", name, _project_names(manifest)))
     for name in aim.images:
         if image := manifest.image(name):
             images.add(image)
@@ -295,6 +315,10 @@ def _target(manifest: Manifest, aim: Aim) -> Target:
     if problems:
         raise SettingsError(tuple(problems))
     return Target(frozenset(projects), frozenset(images), aim.shard)
+
+
+def _project_names(manifest: Manifest) -> list[str]:
+    return [project.name for project in manifest.projects.values()]
 
 
 def _unknown(option: str, name: str, known: Collection[str]) -> Problem:

@@ -50,9 +50,19 @@ class Manifest:
         named = (project for project in self.projects.values() if project.name == name_or_id)
         return next(named, None) or self.projects.get(name_or_id.lower())
 
+    def project_id(self, name_or_id: str) -> str | None:
+        """Return the id of the project with this name, or the id itself; None for what is neither."""
+        project = self.project(name_or_id)
+        return project.id if project else _PROJECT.id_in(name_or_id)
+
     def image(self, name_or_id: str) -> str | None:
         """Return the id of the image with this name, or the id itself; None for what is neither."""
         return self.image_ids.get(name_or_id) or _IMAGE.id_in(name_or_id)
+
+
+def empty_manifest() -> Manifest:
+    """Return a manifest that names nothing and wishes for nothing."""
+    return Manifest({}, {}, {}, {}, {}, {})
 
 
 def parse_manifest(documents: Sequence[Document]) -> Manifest:
@@ -73,7 +83,8 @@ def parse_manifest(documents: Sequence[Document]) -> Manifest:
         for at, table in tables:
             step(table, at)
     if reader.findings or unreadable:
-        raise ManifestError((*unreadable, *problems_of(reader.findings, _sources(documents))))
+        sources = _sources(documents)
+        raise ManifestError((*unreadable, *problems_of(reader.findings, sources)), sources)
     return reader.manifest()
 
 

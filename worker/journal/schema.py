@@ -8,7 +8,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+)
 
 VERSION = 1
 
@@ -89,3 +103,19 @@ passes = Table(
     Column("counts", JSON, nullable=False),
     Index("passes_by_end", "finished_at"),
 )
+
+
+def version_of(connection: Connection) -> int | None:
+    """Return the version of the tables; None where there are none."""
+    if not inspect(connection).has_table(about.name):
+        return None
+    return connection.execute(select(about.c.schema_version)).scalar_one_or_none()
+
+
+def create(connection: Connection) -> int:
+    """Create the tables, unless another process was quicker; return their version."""
+    metadata.create_all(connection)
+    found = version_of(connection)
+    if found is None:
+        connection.execute(insert(about).values(schema_version=VERSION))
+    return found or VERSION

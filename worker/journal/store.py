@@ -7,23 +7,31 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import StaticPool
 
 from worker.core.job import JobState
 from worker.core.quarantine import QuarantineUpdate
 from worker.core.report import RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
 from worker.errors import JournalError
-from worker.journal.schema import IN_FLIGHT, VERSION, Life, about, approvals, batches, metadata, passes, quarantine
+from worker.journal.schema import (
+    IN_FLIGHT,
+    VERSION,
+    Life,
+    approvals,
+    batches,
+    create,
+    passes,
+    quarantine,
+    version_of,
+)
+from worker.journal.sqlite import explained, open_engine, path_of
 
 T = TypeVar("T")
 MEMORY = "memory:"
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +43,6 @@ class PassRecord:
     finished_at: float
     result: str
     counts: Mapping[str, int]
-
-
-def path_of(url: str) -> Path | None:
-    """Return the file of an SQLite journal; None for one that has no file."""
-    return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
 
 
 class Journal:
@@ -221,20 +224,18 @@ class Journal:
         self._thread.shutdown()
 
     async def prepare(self) -> None:
-        """Create the tables where there are none; raise JournalError for a schema of a newer worker."""
+        """Create the tables where there are none; raise JournalError for a schema of a newer worker.
 
-        def write(connection: Connection) -> None:
-            metadata.create_all(connection)
-            found = connection.execute(select(about.c.schema_version)).scalar_one_or_none()
-            if found is None:
-                connection.execute(insert(about).values(schema_version=VERSION))
-            elif found > VERSION:
-                raise JournalError(
-                    f"the journal {self._where} was written by a newer worker (schema {found}, this one knows "
-                    f"{VERSION}): update this worker, or give it a journal of its own"
-                )
-
-        await self._write(write)
+        A journal that has its tables is only read, so that `status` needs no right to write.
+        """
+        found = await self._read(version_of)
+        if found is None:
+            found = await self._write(create)
+        if found > VERSION:
+            raise JournalError(
+                f"the journal {self._where} was written by a newer worker (schema {found}, this one knows "
+                f"{VERSION}): update this worker, or give it a journal of its own"
+            )
 
     async def _end(self, key: int, life: Life, state: JobState | None, reason: str, at: float) -> None:
         values = {
@@ -271,14 +272,16 @@ class Journal:
     async def _commit(self, writes: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]) -> None:
         def run() -> list[Any]:
             with self._engine.begin() as connection:
+                # At once for writing: what a write reads first cannot change before it writes.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
                 return [write(connection) for write, _ in writes]
 
         try:
             results = await self._in_thread(run)
-        except JournalError as error:
+        except Exception as error:  # noqa: BLE001 - a bug too must reach those who wait, or they wait for ever
             for _, written in writes:
                 if not written.done():
-                    written.set_exception(JournalError(str(error)))
+                    written.set_exception(error)
             return
         for (_, written), result in zip(writes, results, strict=True):
             if not written.done():
@@ -288,7 +291,7 @@ class Journal:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except SQLAlchemyError as error:
-            raise JournalError(f"the journal {self._where} failed: {_short(error)}") from error
+            raise JournalError(f"the journal {self._where} failed: {explained(error)}") from error
 
 
 @asynccontextmanager
@@ -300,24 +303,12 @@ async def open_journal(url: str) -> AsyncIterator[Journal]:
     where = str(path) if path else "in memory"
     if path is not None and not path.parent.is_dir():
         raise JournalError(f"the journal {path} cannot be made: there is no folder {path.parent}")
-    journal = Journal(_engine(path), where)
+    journal = Journal(open_engine(path), where)
     try:
         await journal.prepare()
         yield journal
     finally:
         await journal.close()
-
-
-def _engine(path: Path | None) -> Engine:
-    url = f"sqlite:///{path}" if path else "sqlite://"
-    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 10})
-
-    @event.listens_for(engine, "connect")
-    def _durable(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-
-    return engine
 
 
 def _of(key: int) -> Any:
@@ -338,7 +329,3 @@ def _ward_row(ward: Quarantined) -> dict[str, Any]:
         "last_reason": ward.last_reason,
         "next_try": ward.next_try,
     }
-
-
-def _short(error: SQLAlchemyError) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]

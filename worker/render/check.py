@@ -47,7 +47,12 @@ def check_text(view: CheckView, *, color: bool) -> str:
     manifest = view.manifest
     if not manifest:
         return f"OK, but empty: {files} wishes for no share, so a run changes nothing."
-    return f"OK: {len(manifest)} shares of {_images(manifest)} images in {len(manifest.wishes)} projects, from {files}."
+    shares, images, projects = len(manifest), _images(manifest), len(manifest.wishes)
+    return f"OK: {_many(shares, 'share')} of {_many(images, 'image')} in {_many(projects, 'project')}, from {files}."
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _images(manifest: Manifest) -> int:

@@ -64,7 +64,9 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> Keys | Problem:
             continue
         for variable, text in zip(family, (access_key, secret_key, token or "none"), strict=True):
             if not VISIBLE.fullmatch(text):
-                what = "has spaces or odd characters" if text else "is not set, though the other key is"
+                what = f"{variable} " + (
+                    "has spaces or odd characters" if text else "is not set, though the other key is"
+                )
                 return _problem(name, variable, what)
         return Keys(access_key, SecretStr(secret_key), SecretStr(token) if token else None)
     tried = ", nor ".join(f"{access_key} and {secret_key}" for access_key, secret_key, _ in _FAMILIES)
