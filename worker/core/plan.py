@@ -14,7 +14,8 @@ from worker.core.state import Batch, Change, DesiredState, InFlight, ObservedSta
 class Plan:
     """What a pass would do. Every desired share is converged, a change, or left out in one of the five buckets.
 
-    `probes` are the changes that are tried again out of quarantine. `digest` names the plan by its content: the
+    `waiting` are the changes that would be due if nothing were in flight for their shares, `probes` the shares among
+    `changes` that are tried again out of quarantine. `digest` names the plan by its content: the
     desired state, what was observed of it, and the changes.
     """
 
@@ -27,6 +28,7 @@ class Plan:
     in_flight: tuple[LeftOut, ...]
     quarantined: tuple[LeftOut, ...]
     unmanaged: int
+    waiting: tuple[Change, ...]
     probes: frozenset[Share]
     digest: str
 
@@ -84,7 +86,8 @@ def make_plan(
     flying = _flying_shares(in_flight, observed)
     changes: list[Change] = []
     probes: set[Share] = set()
-    waiting: list[LeftOut] = []
+    waiting: list[Change] = []
+    in_flight_now: list[LeftOut] = []
     quarantined: list[LeftOut] = []
     converged = 0
     for share in drift.converged:
@@ -92,11 +95,12 @@ def make_plan(
             converged += 1
         else:
             status = observed.offers[share.project_id][share.image_id].status
-            waiting.append(LeftOut(share, status, status, _flight_reason(flight)))
+            in_flight_now.append(LeftOut(share, status, status, _flight_reason(flight)))
     for change in drift.changes:
         ward = quarantine.get(change.share)
         if (flight := flying.get(change.share)) is not None:
-            waiting.append(LeftOut(change.share, change.after, change.before, _flight_reason(flight)))
+            waiting.append(change)
+            in_flight_now.append(LeftOut(change.share, change.after, change.before, _flight_reason(flight)))
         elif ward is not None and ward.status is change.after and ward.next_try > now:
             quarantined.append(LeftOut(change.share, change.after, change.before, ward.last_reason))
         else:
@@ -110,9 +114,10 @@ def make_plan(
         absent=drift.absent,
         unknown=drift.unknown,
         blocked=drift.blocked,
-        in_flight=tuple(sorted(waiting, key=lambda left: left.share)),
+        in_flight=tuple(sorted(in_flight_now, key=lambda left: left.share)),
         quarantined=tuple(quarantined),
         unmanaged=drift.unmanaged,
+        waiting=tuple(waiting),
         probes=frozenset(probes),
         digest=_digest(desired, observed, changes),
     )

@@ -28,6 +28,11 @@ class Target:
     images: frozenset[str] = frozenset()
     shard: Shard = field(default_factory=Shard)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the fleet is meant."""
+        return not (self.projects or self.images) and self.shard.count == 1
+
 
 def parse_shard(text: str) -> Shard:
     """Read `I/N` with 0 <= I < N; raise ValueError."""

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from worker.core.batch import Failure, alike, halve, worth_splitting
+from worker.core.batch import Failure, alike, halve, make_batches, worth_splitting
 from worker.core.events import ShareJudged
 from worker.core.job import Job, JobState, Settlement
 from worker.core.outcome import (
@@ -28,7 +28,7 @@ from worker.core.outcome import (
     settled,
     worth_reading_again,
 )
-from worker.core.state import Batch, InFlight, MemberStatus, Project
+from worker.core.state import Batch, Change, InFlight, MemberStatus, Project
 from worker.core.timing import poll_delay
 from worker.reconcile.ports import Pass
 from worker.reconcile.reread import Rereader
@@ -42,8 +42,8 @@ _SENDS = 3
 class Work:
     """What there is to do for one project.
 
-    `before` has the status that each image of `batches` and `resumed` read at first; `wishes` what each managed image
-    should be, which may have changed since a resumed batch was sent.
+    `before` has the status that each image of `batches` and `resumed` read at first. Of the managed images in flight,
+    `wishes` has what each should be by now, `waiting` the change that is due as soon as nothing is in flight for it.
     """
 
     project: Project
@@ -51,6 +51,7 @@ class Work:
     resumed: tuple[InFlight, ...]
     before: Mapping[str, MemberStatus | None]
     wishes: Mapping[str, MemberStatus]
+    waiting: Mapping[str, Change]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +100,36 @@ class _Road:
         return self._announced(await self._divide(await self._send(batch)))
 
     async def resume(self, flight: InFlight) -> tuple[Outcome, ...]:
-        """Follow a batch of an earlier pass to its end; what is due again then is sent if it is still wished."""
+        """Follow a batch of an earlier pass to its end; accepts that are then due again are sent as wished by now.
+
+        A reject that is due again is left to the next pass, whose guards will count it.
+        """
+        batch = flight.batch
         if flight.job_id is None:
             until = flight.intent_at + self._pass.tempo.patience.unknown
-            ended = Ended(flight.batch, End.UNANSWERED, "the answer to its PUT was lost", until, flight.key)
+            ended = Ended(batch, End.UNANSWERED, "the answer to its PUT was lost", until, flight.key)
         else:
-            ended = await self._follow(Job(flight.key, flight.job_id, flight.batch, flight.intent_at), resumed=True)
-        wished = frozenset(
-            image for image in flight.batch.images if self._work.wishes.get(image) is flight.batch.status
-        )
-        leg = await self._conclude(ended, wished)
-        outcomes = leg.outcomes + await self._give_up(leg)
-        return self._announced(tuple(final for outcome in outcomes if (final := self._as_wished(outcome))))
+            ended = await self._follow(Job(flight.key, flight.job_id, batch, flight.intent_at), resumed=True)
+        seen, read_at = await self._read(ended)
+        await self._close(ended, seen, read_at)
+        due = [
+            change
+            for image in batch.images
+            if is_due_again(ended, read_at)
+            and _differs(seen.get(image), batch.status)
+            and (change := self._work.waiting.get(image)) is not None
+            and change.after is batch.status is MemberStatus.ACCEPTED
+        ]
+        final = self._judged(_without(ended, (change.share.image_id for change in due)), seen)
+        wished = self._announced(tuple(today for outcome in final if (today := self._as_wished(outcome))))
+        again = [await self.deliver(each) for each in make_batches(due, len(batch.images))]
+        return wished + tuple(outcome for outcomes in again for outcome in outcomes)
 
     async def _send(self, batch: Batch, sends: int = 1) -> _Leg:
         with self._reader.expecting():
             sent = await submit(self._pass, self._work.project, batch, self._rejects(batch))
             ended = await self._follow(sent) if isinstance(sent, Job) else sent
-        return await self._conclude(ended, frozenset(batch.images), sends)
+        return await self._conclude(ended, sends)
 
     def _rejects(self, batch: Batch) -> int:
         if batch.status is not MemberStatus.REJECTED:
@@ -129,7 +142,7 @@ class _Road:
         self.settlements.append(settlement)
         return settled(settlement, self._pass.tempo.verify)
 
-    async def _conclude(self, ended: Ended, may_send: frozenset[str], sends: int = 1) -> _Leg:
+    async def _conclude(self, ended: Ended, sends: int) -> _Leg:
         """Read what a PUT was about again, and tell what is final, what is sent again, and what failed together."""
         if ended.how is End.REFUSED:
             return _Leg((), ended)
@@ -138,15 +151,11 @@ class _Road:
         seen, read_at = await self._read(ended)
         await self._close(ended, seen, read_at)
         differs = tuple(image for image in ended.batch.images if _differs(seen.get(image), ended.batch.status))
-        if is_due_again(ended, read_at) and sends < _SENDS and self._pass.halt.submitting:
-            again = tuple(image for image in differs if image in may_send)
-            kept = self._judged(_without(ended, again), seen)
-            if not again:
-                return _Leg(kept)
-            leg = await self._send(replace(ended.batch, images=again), sends + 1)
+        kept = self._judged(_without(ended, differs), seen)
+        if differs and is_due_again(ended, read_at) and sends < _SENDS:
+            leg = await self._send(replace(ended.batch, images=differs), sends + 1)
             return replace(leg, outcomes=kept + leg.outcomes)
-        if ended.failure is not None and differs and not any(ended.results.values()):
-            kept = self._judged(_without(ended, differs), seen)
+        if differs and ended.failure is not None and not any(ended.results.values()):
             return _Leg(kept, replace(ended, batch=replace(ended.batch, images=differs)), seen)
         return _Leg(self._judged(ended, seen))
 

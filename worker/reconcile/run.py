@@ -17,7 +17,7 @@ from worker.core.plan import Flights, Plan, is_done, make_plan, sort_flights
 from worker.core.quarantine import update_quarantine
 from worker.core.report import Result, RunReport, left_out, not_sent, result_of
 from worker.core.resolve import resolve
-from worker.core.state import Batch, DesiredState, InFlight, MemberStatus, ObservedState, Quarantined, Share
+from worker.core.state import Batch, Change, DesiredState, InFlight, MemberStatus, ObservedState, Quarantined, Share
 from worker.core.target import Target, aim, narrow
 from worker.errors import JournalError
 from worker.reconcile.converge import Work, converge
@@ -99,9 +99,19 @@ async def prepare(order: Order, the_pass: Pass) -> Prepared:
     reading older than the end of what was in flight.
     """
     now = the_pass.now()
-    flights = sort_flights(await the_pass.journal.in_flight(), now, the_pass.tempo.patience)
+    aimed = _aimed(order)
+    flights = sort_flights(
+        # What another part of the fleet has in flight is followed by the passes that are aimed at it.
+        (
+            flight
+            for flight in await the_pass.journal.in_flight()
+            if order.target.is_whole or flight.batch.project_id in aimed
+        ),
+        now,
+        the_pass.tempo.patience,
+    )
     wards = await the_pass.journal.quarantined()
-    projects = [order.manifest.projects[project_id] for project_id in _aimed(order)]
+    projects = [order.manifest.projects[project_id] for project_id in aimed]
     the_pass.emit(PassStarted(the_pass.run_id, len(projects)))
     observed = await observe(the_pass.cloud, projects, _may_accept(order.manifest), the_pass.emit)
     everything = resolve(order.manifest, observed)
@@ -172,6 +182,9 @@ def _share_out(prepared: Prepared) -> tuple[Work, ...]:
     wishes: dict[str, dict[str, MemberStatus]] = {}
     for batch in prepared.batches:
         batches.setdefault(batch.project_id, []).append(batch)
+    waiting: dict[str, dict[str, Change]] = {}
+    for change in prepared.plan.waiting:
+        waiting.setdefault(change.share.project_id, {})[change.share.image_id] = change
     for left in prepared.plan.in_flight:
         wishes.setdefault(left.share.project_id, {})[left.share.image_id] = left.desired
     for flight in prepared.flights.alive:
@@ -185,6 +198,7 @@ def _share_out(prepared: Prepared) -> tuple[Work, ...]:
             tuple(resumed.get(project_id, ())),
             {image_id: offer.status for image_id, offer in prepared.observed.offers[project_id].items()},
             wishes.get(project_id, {}),
+            waiting.get(project_id, {}),
         )
         for project_id in sorted(batches.keys() | resumed.keys())
     )
