@@ -29,11 +29,8 @@ exit status:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; whatever goes wrong is said on standard error."""
     try:
-        options = build_parser().parse_args(arguments)
-    except SystemExit as stop:  # argparse has said why; 0 after --help and --version
-        return int(stop.code or 0)
-    try:
-        return _run_verb(options)
+        status = _run(arguments)
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone, and so has the reason to write; keep Python from failing once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -45,6 +42,7 @@ def run_command(arguments: Sequence[str]) -> int:
         traceback.print_exc()
         print("This is a bug in ims-share-worker; please report it with the lines above.", file=sys.stderr)
         return 70
+    return status
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -113,7 +111,11 @@ def _version() -> str:
     return version(DISTRIBUTION)
 
 
-def _run_verb(options: argparse.Namespace) -> int:
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        options = build_parser().parse_args(arguments)
+    except SystemExit as stop:  # argparse has said why; 0 after --help and --version
+        return int(stop.code or 0)
     from worker import verbs  # noqa: PLC0415 - `--help` and `--version` must not pay for it
 
     return asyncio.run(verbs.perform(options, os.environ))

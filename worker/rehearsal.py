@@ -18,7 +18,7 @@ from worker.core.calls import CallGroup
 from worker.core.outcome import OutcomeKind
 from worker.core.report import RunReport
 from worker.errors import Problem, SettingsError
-from worker.journal.store import MEMORY
+from worker.journal.database import MEMORY
 from worker.reconcile.ports import Halt
 from worker.render.names import Names
 from worker.render.plan import PlanView, plan_json, print_plan
@@ -95,9 +95,9 @@ def _site(folder: Path, fleet: Demo, url: str) -> wiring.Site:
 async def _rehearse(site: wiring.Site, fleet: Demo, out: Console, *, quiet: bool) -> Shown:
     order = wiring.order_of(site, wiring.Aim())
     names = Names(site.manifest.projects, site.manifest.image_names)
-    async with (
-        wiring.open_cloud(site, {}, log_call) as ims,
-        wiring.journal_to_write(wiring.journal_url(site.settings)) as journal,
+    async with wiring.at_work(site, wiring.cloud_config(site, {}), "demo", order.target.shard, log_call) as (
+        journal,
+        ims,
     ):
         prepared, forecast = await wiring.plan(site, order, ims, journal, log_event)
         desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}

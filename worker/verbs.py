@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from worker import rehearsal, wiring
+from worker import wiring
 from worker.cloud.ims import Ims
 from worker.core.events import Event, Listener
 from worker.core.manifest import Manifest
@@ -25,7 +25,6 @@ from worker.core.report import Exit, exit_of_plan, exit_of_report
 from worker.core.target import Shard, parse_shard
 from worker.core.timing import parse_duration
 from worker.errors import JournalError, JournalLocked, ManifestError, Problem, SettingsError
-from worker.reconcile.ports import Halt
 from worker.render.check import CheckView, check_json, check_text
 from worker.render.names import Names
 from worker.render.plan import PlanView, plan_json, print_plan
@@ -113,7 +112,7 @@ async def plan(command: Command) -> Exit:
     site = wiring.load_site(command.configure())
     order = wiring.order_of(site, _aim(command.options))
     async with (
-        wiring.open_cloud(site, command.environ, log_call) as ims,
+        wiring.open_cloud(wiring.cloud_config(site, command.environ), log_call) as ims,
         wiring.journal_to_read(wiring.journal_url(site.settings)) as journal,
     ):
         with _watched(command, ims) as events:
@@ -134,18 +133,14 @@ async def run(command: Command) -> Exit:
     site = wiring.load_site(command.configure())
     order = wiring.order_of(site, _aim(command.options))
     deadline = _duration(command.options.deadline) if command.options.deadline else None
-    halt = Halt()
-    if deadline is not None:
-        halt.finish_within(deadline, min(wiring.RESERVE, deadline / 2))
-    async with wiring.open_cloud(site, command.environ, log_call) as ims:
-        with (
-            wiring.only_writer(wiring.journal_url(site.settings), "run", order.target.shard),
-            wiring.halted_by_signals(halt, site.settings.schedule.grace),
-        ):
-            async with wiring.journal_to_write(wiring.journal_url(site.settings)) as journal:
-                with _watched(command, ims) as events:
-                    the_pass = wiring.make_pass(site.settings, ims, journal, events, halt)
-                    report = await wiring.run(site, order, the_pass, journal)
+    shard, config = order.target.shard, wiring.cloud_config(site, command.environ)
+    async with wiring.at_work(site, config, "run", shard, log_call) as (journal, ims):
+        with wiring.stopped_by_signals(site.settings.schedule.grace) as stopper, _watched(command, ims) as events:
+            halt = stopper.halt()
+            if deadline is not None:
+                halt.finish_within(deadline, min(wiring.RESERVE, deadline / 2))
+            the_pass = wiring.make_pass(site.settings, ims, journal, events, halt)
+            report = await wiring.run(site, order, the_pass, journal)
     command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
     return exit_of_report(report)
 
@@ -194,6 +189,8 @@ async def approve(command: Command) -> Exit:
 
 async def demo(command: Command) -> Exit:
     """Reconcile a small simulated fleet: plan, run, and run again."""
+    from worker import rehearsal  # noqa: PLC0415 - a simulated cloud is not for the other verbs to load
+
     set_up(command.options.log_format, "debug" if command.options.verbose else "error")
     shown = await rehearsal.demo(command.out, quiet=command.options.json)
     command.show(shown.document, lambda: print(shown.verdict))
@@ -202,6 +199,8 @@ async def demo(command: Command) -> Exit:
 
 async def simulate(command: Command) -> Exit:
     """Serve a simulated cloud on loopback until a signal comes."""
+    from worker import rehearsal  # noqa: PLC0415 - as above
+
     options = command.options
     await rehearsal.simulate(options.listen, tuple(options.seed), options.faults)
     return Exit.CONVERGED

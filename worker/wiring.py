@@ -10,9 +10,10 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from worker.cloud.ims import Keys as AccountKeys
 from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Connections
 from worker.core.calls import CallGroup, CallRecord
-from worker.core.documents import Document
+from worker.core.documents import Document, shown
 from worker.core.events import Listener
 from worker.core.forecast import Forecast, Speed, forecast
 from worker.core.guard import GuardPolicy
@@ -33,15 +34,17 @@ from worker.core.report import RunReport
 from worker.core.state import Share
 from worker.core.target import Shard, Target
 from worker.core.timing import PollPolicy, RetryPolicy
-from worker.errors import ManifestError, Problem, SettingsError
-from worker.journal.lease import hold
-from worker.journal.sqlite import path_of
-from worker.journal.store import MEMORY, Journal, open_journal
+from worker.errors import JournalError, ManifestError, Problem, SettingsError
+from worker.journal.database import MEMORY, path_of
+from worker.journal.lease import HeldJournal, hold_journal
+from worker.journal.store import Journal, open_journal
 from worker.reconcile.ports import Halt, Pass, Tempo
 from worker.reconcile.run import Order, Prepared, prepare, run_once
 from worker.settings import Loaded, Settings, load_settings, manifest_names, read_manifests, resolve_credentials
 
 RESERVE = 60.0
+_FLUSH_EVERY = 1.0
+_UNRECORDED = 2 * _FLUSH_EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +135,21 @@ def order_of(site: Site, aim: Aim) -> Order:
     )
 
 
-@asynccontextmanager
-async def open_cloud(site: Site, environ: Mapping[str, str], calls: Callable[[CallRecord], None]) -> AsyncIterator[Ims]:
-    """Open the connections to the cloud; raise SettingsError for credentials that are missing or incomplete."""
+def cloud_config(site: Site, environ: Mapping[str, str]) -> CloudConfig:
+    """Return what the client of the cloud needs; raise SettingsError for credentials that are missing or incomplete."""
     used = {site.manifest.projects[project_id].credential for project_id in site.manifest.wishes}
-    async with Ims.open(_cloud_config(site.settings, used, environ, calls)) as ims:
+    return _cloud_config(site.settings, used, environ)
+
+
+@asynccontextmanager
+async def open_cloud(config: CloudConfig, calls: Callable[[CallRecord], None]) -> AsyncIterator[Ims]:
+    """Open the connections to the cloud; `calls` is told of each call. Raises SettingsError for an unusable CA file."""
+    async with Ims.open(replace(config, observer=calls)) as ims:
         yield ims
 
 
 def journal_to_write(url: str) -> AbstractAsyncContextManager[Journal]:
-    """Open the journal, and make it if there is none."""
+    """Open the journal, and make it if there is none, for one short write beside the worker that holds it."""
     return open_journal(url)
 
 
@@ -151,6 +159,26 @@ async def journal_to_read(url: str) -> AsyncIterator[Journal]:
     path = path_of(url)
     async with open_journal(url if path is None or path.exists() else MEMORY) as journal:
         yield journal
+
+
+@asynccontextmanager
+async def at_work(
+    site: Site, config: CloudConfig, verb: str, shard: Shard, calls: Callable[[CallRecord], None]
+) -> AsyncIterator[tuple[HeldJournal, Ims]]:
+    """Hold the journal as its only writer for a shard, and open the cloud; the calls of earlier processes count.
+
+    Raises JournalLocked with who holds the journal, JournalError, and SettingsError for an unusable CA file.
+    """
+    async with hold_journal(journal_url(site.settings), verb, shard) as journal:
+
+        def note(record: CallRecord) -> None:
+            if record.group is not CallGroup.MEMBERS_PUT:  # each of these has an intent in the journal
+                journal.note_call(record.account, record.group, time.time())
+            calls(record)
+
+        async with open_cloud(config, note) as ims, _calls_recorded(journal):
+            await _remember_calls(site, config, journal, ims)
+            yield journal, ims
 
 
 async def plan(site: Site, order: Order, ims: Ims, journal: Journal, events: Listener) -> tuple[Prepared, Forecast]:
@@ -167,7 +195,7 @@ async def plan(site: Site, order: Order, ims: Ims, journal: Journal, events: Lis
 async def run(site: Site, order: Order, the_pass: Pass, journal: Journal) -> RunReport:
     """Make one pass, and forget what is older than the history is kept."""
     report = await run_once(order, the_pass)
-    await journal.prune(the_pass.now() - site.settings.journal.keep)
+    await the_pass.keep(journal.prune(the_pass.now() - site.settings.journal.keep))
     return report
 
 
@@ -191,39 +219,83 @@ def calls_left(ims: Ims) -> dict[CallGroup, int]:
     return {group: sum(groups[group].left for groups in accounts) for group in CallGroup}
 
 
-@contextmanager
-def only_writer(url: str, verb: str, shard: Shard) -> Iterator[None]:
-    """Hold the journal while a pass over a shard may write to it; raise JournalLocked with who holds it already."""
-    path = path_of(url)
-    with hold(path, verb, shard) if path else nullcontext():
-        yield
+class Stopper:
+    """Whether the process was asked to stop; it halts the passes under way with some seconds of grace."""
+
+    def __init__(self, grace: float) -> None:
+        self.asked = asyncio.Event()
+        self._grace = grace
+        self._halts: list[Halt] = []
+
+    def halt(self) -> Halt:
+        """Return the halt of the next pass, which goes with those who ask the process to stop."""
+        halt = Halt()
+        self._halts = [halt]
+        if self.asked.is_set():
+            halt.stop(self._grace)
+        return halt
+
+    def stop(self) -> None:
+        """Ask the process to stop with grace; the second time, end it at once."""
+        if self.asked.is_set():
+            os._exit(1)
+        self.asked.set()
+        for halt in self._halts:
+            halt.stop(self._grace)
 
 
 @contextmanager
-def halted_by_signals(halt: Halt, grace: float) -> Iterator[None]:
-    """Have SIGTERM and SIGINT stop a pass with grace; a second one stops the process at once."""
+def stopped_by_signals(grace: float) -> Iterator[Stopper]:
+    """Have SIGTERM and SIGINT stop the passes with grace; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
-    received: list[int] = []
-
-    def stop(number: int) -> None:
-        if received:
-            os._exit(1)
-        received.append(number)
-        halt.stop(grace)
-
+    stopper = Stopper(grace)
     for number in signals:
-        loop.add_signal_handler(number, stop, number)
+        loop.add_signal_handler(number, stopper.stop)
     try:
-        yield
+        yield stopper
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
 
 
-def _cloud_config(
-    settings: Settings, used: Collection[str], environ: Mapping[str, str], calls: Callable[[CallRecord], None]
-) -> CloudConfig:
+@asynccontextmanager
+async def _calls_recorded(journal: Journal) -> AsyncIterator[None]:
+    """Have the calls that count written at least every second, so that a crash leaves few of them unrecorded."""
+
+    async def flush() -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_EVERY)
+            with suppress(JournalError):
+                await journal.flush_calls()
+
+    flushing = asyncio.create_task(flush())
+    try:
+        yield
+    finally:
+        flushing.cancel()
+
+
+async def _remember_calls(site: Site, config: CloudConfig, journal: HeldJournal, ims: Ims) -> None:
+    """Count the calls that earlier processes made, and those that a crash may have left unrecorded, as made now."""
+    now = time.time()
+    since = now - max(rate.window for rate in config.limits.values())
+    for made in await journal.calls_since(since):
+        ims.remember(made.account, made.group, [now - made.at] * made.count)
+    projects, credentials = site.manifest.projects, site.settings.credentials
+    for project_id, at in await journal.intents_since(since):
+        if project_id in projects:
+            account = credentials[projects[project_id].credential].account
+            ims.remember(account, CallGroup.MEMBERS_PUT, [now - at])
+    if journal.unclean:
+        unrecorded = ceil(config.burst.count * _UNRECORDED / config.burst.window)
+        for account in {keys.account for keys in config.credentials.values()}:
+            for group, rate in config.limits.items():
+                if group is not CallGroup.MEMBERS_PUT:
+                    ims.remember(account, group, [0.0] * min(rate.count, unrecorded))
+
+
+def _cloud_config(settings: Settings, used: Collection[str], environ: Mapping[str, str]) -> CloudConfig:
     keys = resolve_credentials(settings, environ, used)
     limits, cloud = settings.limits, settings.cloud
     return CloudConfig(
@@ -252,8 +324,12 @@ def _cloud_config(
             ca_file=str(cloud.ca_file or ""),
         ),
         clock=time.time,
-        observer=calls,
+        observer=_ignore,
     )
+
+
+def _ignore(_record: CallRecord) -> None:
+    """Stand in for who watches the calls, until the connections are opened."""
 
 
 def _rates(settings: Settings) -> dict[CallGroup, Any]:
@@ -323,8 +399,8 @@ def _project_names(manifest: Manifest) -> list[str]:
 
 def _unknown(option: str, name: str, known: Collection[str]) -> Problem:
     close = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]!r}?" if close else "give a name or an id of the manifest"
-    return Problem(option, 0, 0, "", f"the manifest knows nothing called {name!r}", name, hint)
+    hint = f"did you mean {shown(close[0])}?" if close else "give a name or an id of the manifest"
+    return Problem(option, 0, 0, "", f"the manifest knows nothing called {shown(name)}", name, hint)
 
 
 def _run_id() -> str:

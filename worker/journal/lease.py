@@ -1,87 +1,123 @@
-"""One writer per journal and shard: locks on files beside it, which the system lets go of when the process dies.
+"""The lease: one writer per journal and shard, whatever database the journal is in.
 
-Each holder locks a file named after its shard; the whole fleet is shard 0 of 1. Two shards of one count go together,
-while shards of different counts would overlap. Whoever wants a lock looks at those of the others alone, behind a gate.
+A lock says who may write now, and goes with its process or connection. A number says who could have: it grows with
+each lease, and every intent checks it, so that a holder who lost the lock without noticing sends nothing more.
 """
 
 from __future__ import annotations
 
-import fcntl
-import glob
 import json
 import os
-import re
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
 from worker.core.target import Shard
 from worker.errors import JournalError, JournalLocked
+from worker.journal import advisory_lock, file_lock
+from worker.journal.database import is_postgresql, open_database, path_of
+from worker.journal.schema import leases
+from worker.journal.store import Journal
 
-_LOCK_OF_SHARD = re.compile(r"\.([0-9]+)-of-([0-9]+)\.lock")
+
+class HeldJournal(Journal):
+    """A journal whose lease this process holds. `unclean` tells that the last holder did not give it back."""
+
+    unclean = False
+
+    async def acquire(self, verb: str, shard: Shard, *, on_server: bool) -> None:
+        """Take the lease, or raise JournalLocked with who holds it."""
+
+        def write(connection: Connection) -> tuple[Callable[[Connection], None], bool]:
+            if on_server and not advisory_lock.take(connection, shard):
+                raise JournalLocked(f"another worker holds the journal {self._where}: {_holders(connection, shard)}")
+            unclean = bool(connection.execute(select(leases.c.fence).where(_rivals(shard), leases.c.is_open)).all())
+            fence = _take_over(connection, verb, shard)
+            backend = advisory_lock.backend(connection) if on_server else None
+            return lambda later: _see_that_it_is_held(later, shard, fence, backend), unclean
+
+        self._still_held, self.unclean = await self._writer.write(write)
+
+    async def see_that_it_is_held(self) -> None:
+        """Raise JournalError if the lease is lost."""
+        await self._writer.read(self._still_held)
+
+    async def give_back(self, shard: Shard) -> None:
+        """Give the lease back in order: all calls that count are recorded."""
+
+        def write(connection: Connection) -> None:
+            self._still_held(connection)
+            connection.execute(update(leases).where(_own(shard)).values(is_open=False))
+
+        await self._writer.write(write)
 
 
-@contextmanager
-def hold(journal: Path, verb: str, shard: Shard) -> Iterator[None]:
-    """Hold the journal, or its part for a shard, for this process.
+@asynccontextmanager
+async def hold_journal(url: str, verb: str, shard: Shard) -> AsyncIterator[HeldJournal]:
+    """Open the journal as its only writer for a shard; raise JournalLocked with who holds it, or JournalError.
 
-    Raises JournalLocked with who holds it already, JournalError if it cannot be locked. The lock files stay behind,
-    unlocked and harmless: to remove them would open a race.
+    The lease is given back at the end, also after an error; it is not after a crash, and the next holder knows.
     """
-    with ExitStack() as held:
+    async with AsyncExitStack() as held:
+        path = path_of(url)
+        if path is not None:
+            held.enter_context(file_lock.hold(path, verb, shard))
+        journal = HeldJournal(open_database(url))
+        held.push_async_callback(journal.close)
+        await journal.prepare()
+        await journal.acquire(verb, shard, on_server=is_postgresql(url))
         try:
-            with _opened(journal, ".lock") as gate:
-                fcntl.flock(gate, fcntl.LOCK_EX)
-                for rival in _rivals(journal, shard):
-                    _see_that_it_is_free(journal, rival)
-                lock = held.enter_context(_opened(journal, f".{shard.index}-of-{shard.count}.lock"))
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.truncate(lock, 0)
-                os.pwrite(lock, json.dumps(_holder(verb, shard)).encode(), 0)
-        except OSError as error:
-            way_out = "its folder must exist, be writable and have room"
-            raise JournalError(f"the journal {journal} cannot be locked: {error.strerror}; {way_out}") from error
-        yield
+            yield journal
+        finally:
+            # If it is lost, or cannot be written, the next holder takes it for an unclean end, as it should.
+            with suppress(JournalError):
+                await journal.give_back(shard)
 
 
-@contextmanager
-def _opened(journal: Path, suffix: str) -> Iterator[int]:
-    handle = os.open(journal.with_name(journal.name + suffix), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+def _see_that_it_is_held(connection: Connection, shard: Shard, fence: int, backend: int | None) -> None:
+    if backend is not None and advisory_lock.backend(connection) != backend:
+        raise JournalError("the connection to the journal was lost, and the lease with it")
+    found = connection.execute(
+        select(leases.c.fence).where(_own(shard)).with_for_update(read=True)
+    ).scalar_one_or_none()
+    if found != fence:
+        raise JournalLocked("another worker has taken the journal over")
 
 
-def _rivals(journal: Path, shard: Shard) -> Iterator[str]:
-    """Yield the suffixes of the lock files of those that must not write beside this shard."""
-    for path in sorted(journal.parent.glob(f"{glob.escape(journal.name)}.*.lock")):
-        suffix = path.name.removeprefix(journal.name)
-        if match := _LOCK_OF_SHARD.fullmatch(suffix):
-            index, count = map(int, match.groups())
-            if count != shard.count or index == shard.index:
-                yield suffix
+def _take_over(connection: Connection, verb: str, shard: Shard) -> int:
+    """Let the numbers of all rivals grow, so that none of them can send any more; return the own one."""
+    connection.execute(update(leases).where(_rivals(shard)).values(fence=leases.c.fence + 1, is_open=False))
+    holder = json.dumps(
+        {
+            "verb": verb if shard.count == 1 else f"{verb} --shard {shard}",
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+    )
+    taken = connection.execute(update(leases).where(_own(shard)).values(holder=holder, is_open=True))
+    if not taken.rowcount:
+        own = {"shard_index": shard.index, "shard_count": shard.count}
+        connection.execute(insert(leases).values(fence=1, holder=holder, is_open=True, **own))
+    return int(connection.execute(select(leases.c.fence).where(_own(shard))).scalar_one())
 
 
-def _see_that_it_is_free(journal: Path, suffix: str) -> None:
-    with _opened(journal, suffix) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise JournalLocked(f"another worker holds the journal {journal}: {_described(lock)}") from error
+def _holders(connection: Connection, shard: Shard) -> str:
+    rows = connection.execute(select(leases.c.holder).where(_rivals(shard), leases.c.is_open)).scalars().all()
+    holders = [json.loads(row) for row in rows]
+    described = (
+        f"`{each['verb']}`, process {each['pid']} on {each['host']}, since {each['since']}" for each in holders
+    )
+    return " and ".join(described) or "it has not said who it is"
 
 
-def _holder(verb: str, shard: Shard) -> dict[str, str | int]:
-    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    what = verb if shard.count == 1 else f"{verb} --shard {shard}"
-    return {"verb": what, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
+def _own(shard: Shard) -> ColumnElement[bool]:
+    return and_(leases.c.shard_index == shard.index, leases.c.shard_count == shard.count)
 
 
-def _described(handle: int) -> str:
-    try:
-        holder = json.loads(os.pread(handle, 4096, 0))
-        return f"`{holder['verb']}`, process {holder['pid']} on {holder['host']}, since {holder['since']}"
-    except (ValueError, KeyError, TypeError):
-        return "it has not said who it is"
+def _rivals(shard: Shard) -> ColumnElement[bool]:
+    """Those that must not write beside this shard, itself included: of its index, or of another count."""
+    return or_(leases.c.shard_count != shard.count, leases.c.shard_index == shard.index)

@@ -1,5 +1,8 @@
 """The tables of the journal, one set of them for every database.
 
+A lease has a number, its fence, that grows whenever somebody takes it over: each intent checks it. One that is still
+open when it is taken over was not given back, so its holder may have made calls that nobody recorded.
+
 The life of a batch is its `state`: `intent` (before the PUT) → `job` (the answer's id) → `settled` or `abandoned`; or
 `intent` → `refused` (the cloud did nothing) or `settled` or `abandoned` (its answer was lost, and a reading told).
 """
@@ -10,6 +13,7 @@ from enum import StrEnum
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Connection,
     Float,
@@ -102,6 +106,28 @@ passes = Table(
     Column("result", String(16), nullable=False),
     Column("counts", JSON, nullable=False),
     Index("passes_by_end", "finished_at"),
+)
+
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("shard_index", Integer, primary_key=True, autoincrement=False),
+    Column("shard_count", Integer, primary_key=True, autoincrement=False),
+    Column("fence", Integer, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("is_open", Boolean, nullable=False),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("key", Integer, primary_key=True),
+    Column("account", String(256), nullable=False),
+    Column("call_group", String(32), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("made", Integer, nullable=False),
+    Index("calls_by_time", "at"),
 )
 
 

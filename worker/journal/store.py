@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from worker.core.calls import CallGroup
 from worker.core.job import JobState
 from worker.core.quarantine import QuarantineUpdate
 from worker.core.report import RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
 from worker.errors import JournalError
+from worker.journal.database import Database, open_database
 from worker.journal.schema import (
     IN_FLIGHT,
     VERSION,
     Life,
     approvals,
     batches,
+    calls,
     create,
     passes,
     quarantine,
     version_of,
 )
-from worker.journal.sqlite import explained, open_engine, path_of
-
-T = TypeVar("T")
-MEMORY = "memory:"
+from worker.journal.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +43,29 @@ class PassRecord:
     counts: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class CallsMade:
+    """Calls of one group that were answered by `at` (seconds since the epoch), and not long before."""
+
+    account: str
+    group: CallGroup
+    at: float
+    count: int
+
+
 class Journal:
     """The memory of one worker. Methods return once what they wrote would survive a crash; they raise JournalError.
 
-    Cancelled, a write may or may not have been made; the next reader sees one or the other, whole.
+    Cancelled, a write may or may not have been made; the next reader sees one or the other, whole. `still_held` is run
+    in the transaction of each intent, and raises when the lease is lost.
     """
 
-    def __init__(self, engine: Engine, where: str) -> None:
-        self._engine = engine
-        self._where = where
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._writes: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
-        self._flushing: asyncio.Task[None] | None = None
+    def __init__(self, database: Database, still_held: Callable[[Connection], None] | None = None) -> None:
+        self._where = database.where
+        self._writer = Writer(database, self._record_calls)
+        self._still_held = still_held or _nobody_asks
+        self._noted: Counter[tuple[str, CallGroup]] = Counter()
+        self._noted_at = 0.0
 
     async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
         """Record that a batch, which rejects `rejects` accepted images, is about to be sent; return its key."""
@@ -72,10 +81,11 @@ class Journal:
         }
 
         def write(connection: Connection) -> int:
+            self._still_held(connection)
             key = connection.execute(insert(batches).values(row)).inserted_primary_key
             return int(key[0]) if key else 0
 
-        return await self._write(write)
+        return await self._writer.write(write)
 
     async def refuse(self, key: int, reason: str, at: float) -> None:
         """Record that the cloud did nothing about a batch."""
@@ -84,7 +94,7 @@ class Journal:
     async def accept(self, key: int, job_id: str, at: float) -> None:
         """Record the job that a batch became."""
         values = {"state": Life.JOB.value, "job_id": job_id, "submitted_at": at}
-        await self._write(lambda connection: connection.execute(_of(key).values(values)))
+        await self._writer.write(lambda connection: connection.execute(_of(key).values(values)))
 
     async def settle(self, key: int, state: JobState, reason: str, at: float) -> None:
         """Record how a batch ended."""
@@ -97,7 +107,7 @@ class Journal:
     async def in_flight(self) -> tuple[InFlight, ...]:
         """Return the batches that were, or may have been, sent and are not settled; oldest first."""
         query = select(batches).where(batches.c.state.in_(IN_FLIGHT)).order_by(batches.c.intent_at, batches.c.key)
-        rows = await self._read(lambda connection: connection.execute(query).all())
+        rows = await self._writer.read(lambda connection: connection.execute(query).all())
         return tuple(
             InFlight(
                 key=row.key,
@@ -111,7 +121,7 @@ class Journal:
     async def quarantined(self) -> Mapping[Share, Quarantined]:
         """Return the shares that kept failing."""
         query = select(quarantine).order_by(quarantine.c.project_id, quarantine.c.image_id)
-        rows = await self._read(lambda connection: connection.execute(query).all())
+        rows = await self._writer.read(lambda connection: connection.execute(query).all())
         wards = (
             Quarantined(
                 share=Share(row.project_id, row.image_id),
@@ -132,13 +142,13 @@ class Journal:
             .where(batches.c.intent_at >= moment, batches.c.rejects > 0, batches.c.state != Life.REFUSED.value)
             .group_by(batches.c.project_id)
         )
-        rows = await self._read(lambda connection: connection.execute(query).all())
+        rows = await self._writer.read(lambda connection: connection.execute(query).all())
         return {project_id: int(count) for project_id, count in rows}
 
     async def approve(self, digest: str, who: str, at: float) -> None:
         """Let the plan of this digest pass the guards once; who said so, and when, is kept."""
         row = {"digest": digest, "approved_by": who, "approved_at": at}
-        await self._write(lambda connection: connection.execute(insert(approvals).values(row)))
+        await self._writer.write(lambda connection: connection.execute(insert(approvals).values(row)))
 
     async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
         """Use up one approval of this digest; tell whether there was one."""
@@ -152,7 +162,7 @@ class Journal:
             connection.execute(used)
             return True
 
-        return await self._write(write)
+        return await self._writer.write(write)
 
     async def release(self, share: Share, who: str, at: float) -> tuple[str, ...]:
         """Free a share: out of quarantine, and out of every batch in flight, which may well be alive still.
@@ -176,7 +186,7 @@ class Journal:
                 freed.append(f"job {row.job_id}" if row.job_id else "a PUT whose answer is not known")
             return tuple(freed)
 
-        return await self._write(write)
+        return await self._writer.write(write)
 
     async def record(self, report: RunReport, update_of_quarantine: QuarantineUpdate) -> None:
         """Record a pass that has ended, and what it changes about the quarantine, in one go."""
@@ -199,7 +209,7 @@ class Journal:
             if update_of_quarantine.held:
                 connection.execute(insert(quarantine), [_ward_row(ward) for ward in update_of_quarantine.held])
 
-        await self._write(write)
+        await self._writer.write(write)
 
     async def prune(self, before: float) -> None:
         """Forget the passes and the ended batches older than `before` (seconds since the epoch)."""
@@ -207,35 +217,67 @@ class Journal:
         def write(connection: Connection) -> None:
             connection.execute(delete(passes).where(passes.c.finished_at < before))
             connection.execute(delete(batches).where(batches.c.ended_at < before))
+            connection.execute(delete(calls).where(calls.c.at < before))
 
-        await self._write(write)
+        await self._writer.write(write)
 
     async def last_passes(self, count: int) -> tuple[PassRecord, ...]:
         """Return the last passes, newest first."""
         query = select(passes).order_by(passes.c.finished_at.desc(), passes.c.run_id).limit(count)
-        rows = await self._read(lambda connection: connection.execute(query).all())
+        rows = await self._writer.read(lambda connection: connection.execute(query).all())
         return tuple(PassRecord(row.run_id, row.started_at, row.finished_at, row.result, row.counts) for row in rows)
 
-    async def close(self) -> None:
-        """Wait for what is being written, then let go of the database."""
-        while self._flushing is not None:
-            await asyncio.wait({self._flushing})
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
-        self._thread.shutdown()
+    def note_call(self, account: str, group: CallGroup, at: float) -> None:
+        """Remember a call that counts against a limit; it is written with the next write, or soon by `flush_calls`."""
+        self._noted[account, group] += 1
+        self._noted_at = max(self._noted_at, at)
+
+    async def flush_calls(self) -> None:
+        """Write the calls that were noted and not written yet."""
+        if self._noted:
+            await self._writer.write(lambda _connection: None)
+
+    async def calls_since(self, moment: float) -> tuple[CallsMade, ...]:
+        """Return the recorded calls of this and earlier processes since then."""
+        query = select(calls).where(calls.c.at >= moment).order_by(calls.c.key)
+        rows = await self._writer.read(lambda connection: connection.execute(query).all())
+        return tuple(CallsMade(row.account, CallGroup(row.call_group), row.at, row.made) for row in rows)
+
+    async def intents_since(self, moment: float) -> tuple[tuple[str, float], ...]:
+        """Return project id and time of each PUT since then: every one has an intent of its own."""
+        query = select(batches.c.project_id, batches.c.intent_at).where(batches.c.intent_at >= moment)
+        rows = await self._writer.read(lambda connection: connection.execute(query).all())
+        return tuple((project_id, at) for project_id, at in rows)
 
     async def prepare(self) -> None:
         """Create the tables where there are none; raise JournalError for a schema of a newer worker.
 
         A journal that has its tables is only read, so that `status` needs no right to write.
         """
-        found = await self._read(version_of)
+        found = await self._writer.read(version_of)
         if found is None:
-            found = await self._write(create)
+            found = await self._writer.write(create)
         if found > VERSION:
             raise JournalError(
                 f"the journal {self._where} was written by a newer worker (schema {found}, this one knows "
                 f"{VERSION}): update this worker, or give it a journal of its own"
             )
+
+    async def close(self) -> None:
+        """Write the calls that were noted, wait for what is being written, and let go of the database."""
+        with suppress(JournalError):
+            await self.flush_calls()
+        await self._writer.close()
+
+    def _record_calls(self, connection: Connection) -> None:
+        """Write the noted calls in a transaction that is made anyway. Runs in the writer's thread."""
+        noted, self._noted = self._noted, Counter()
+        rows = [
+            {"account": account, "call_group": group.value, "at": self._noted_at, "made": count}
+            for (account, group), count in noted.items()
+        ]
+        if rows:
+            connection.execute(insert(calls), rows)
 
     async def _end(self, key: int, life: Life, state: JobState | None, reason: str, at: float) -> None:
         values = {
@@ -244,71 +286,25 @@ class Journal:
             "reason": reason,
             "ended_at": at,
         }
-        await self._write(lambda connection: connection.execute(_of(key).values(values)))
-
-    async def _read(self, query: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._engine.connect() as connection:
-                return query(connection)
-
-        return await self._in_thread(run)
-
-    async def _write(self, write: Callable[[Connection], T]) -> T:
-        """Make a write durable. Writes that wait together are committed together."""
-        written: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writes.append((write, written))
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
-        return await written
-
-    async def _flush(self) -> None:
-        try:
-            while self._writes:
-                writes, self._writes = self._writes, []
-                await self._commit(writes)
-        finally:
-            self._flushing = None
-
-    async def _commit(self, writes: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]) -> None:
-        def run() -> list[Any]:
-            with self._engine.begin() as connection:
-                # At once for writing: what a write reads first cannot change before it writes.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                return [write(connection) for write, _ in writes]
-
-        try:
-            results = await self._in_thread(run)
-        except Exception as error:  # noqa: BLE001 - a bug too must reach those who wait, or they wait for ever
-            for _, written in writes:
-                if not written.done():
-                    written.set_exception(error)
-            return
-        for (_, written), result in zip(writes, results, strict=True):
-            if not written.done():
-                written.set_result(result)
-
-    async def _in_thread(self, run: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
-        except SQLAlchemyError as error:
-            raise JournalError(f"the journal {self._where} failed: {explained(error)}") from error
+        await self._writer.write(lambda connection: connection.execute(_of(key).values(values)))
 
 
 @asynccontextmanager
 async def open_journal(url: str) -> AsyncIterator[Journal]:
-    """Open the journal at `sqlite:///PATH` or `memory:`, making it if there is none; raise JournalError."""
-    path = path_of(url)
-    if path is None and url != MEMORY:
-        raise JournalError("a journal is sqlite:///PATH or memory: in this version")
-    where = str(path) if path else "in memory"
-    if path is not None and not path.parent.is_dir():
-        raise JournalError(f"the journal {path} cannot be made: there is no folder {path.parent}")
-    journal = Journal(open_engine(path), where)
+    """Open the journal at `sqlite:///PATH`, `postgresql://...` or `memory:`, making it if there is none.
+
+    Who opens it so holds no lease, and writes one row at most. Raises JournalError.
+    """
+    journal = Journal(open_database(url))
     try:
         await journal.prepare()
         yield journal
     finally:
         await journal.close()
+
+
+def _nobody_asks(_connection: Connection) -> None:
+    """Stand where no lease is held: in memory, or for a command that writes one row."""
 
 
 def _of(key: int) -> Any:

@@ -152,10 +152,12 @@ class _Road:
         await self._close(ended, seen, read_at)
         differs = tuple(image for image in ended.batch.images if _differs(seen.get(image), ended.batch.status))
         kept = self._judged(_without(ended, differs), seen)
-        if differs and is_due_again(ended, read_at) and sends < _SENDS:
+        if not differs:
+            return _Leg(kept)
+        if is_due_again(ended, read_at) and sends < _SENDS:
             leg = await self._send(replace(ended.batch, images=differs), sends + 1)
             return replace(leg, outcomes=kept + leg.outcomes)
-        if differs and ended.failure is not None and not any(ended.results.values()):
+        if ended.failure is not None and not any(ended.results.values()):
             return _Leg(kept, replace(ended, batch=replace(ended.batch, images=differs)), seen)
         return _Leg(self._judged(ended, seen))
 

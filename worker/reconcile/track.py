@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from worker.core.events import JobSettled, Trouble
 from worker.core.job import Job, JobReply, JobState, Settlement, final_state
 from worker.core.state import Project
@@ -15,7 +17,8 @@ _DENIALS_BELIEVED = 3
 async def track(the_pass: Pass, project: Project, job: Job, *, resumed: bool = False) -> Settlement:
     """Poll a job until it has ended, is lost, or its deadline has passed; a final answer is journalled.
 
-    A `resumed` job, from an earlier pass, is asked about at once; past its deadline it is asked about once.
+    A `resumed` job, from an earlier pass, is asked about at once; past its deadline it is asked about once. Denied by
+    the cloud, it is asked about until it is lost or found, whatever its deadline.
     Cancelled, the journal still holds the job as in flight.
     """
     settlement = await _follow(the_pass, project, job, resumed=resumed)
@@ -27,41 +30,60 @@ async def track(the_pass: Pass, project: Project, job: Job, *, resumed: bool = F
     return settlement
 
 
+@dataclass(slots=True)
+class _Watch:
+    """What following one job has come to so far; `denials` counts the answers in a row that there is no such job."""
+
+    polls: int = 0
+    denials: int = 0
+    last_error: str = ""
+
+    def note(self, *, denied: bool = False, error: str = "") -> None:
+        self.denials = self.denials + 1 if denied else 0
+        self.last_error = error
+
+
 async def _follow(the_pass: Pass, project: Project, job: Job, *, resumed: bool) -> Settlement:
-    polls = denials = 0
-    last_error = ""
-    while True:
-        left = job.submitted_at + the_pass.tempo.deadline - the_pass.now()
-        delay = poll_delay(the_pass.tempo.polling, polls, the_pass.chance())
-        delay = 0.0 if resumed and not polls else min(delay, max(0.0, left))
-        if not await the_pass.halt.sleep(delay):
-            return _unsettled(the_pass, job, polls, "the pass ended while the job was still running")
+    watch = _Watch()
+    while await the_pass.halt.sleep(0.0 if resumed and not watch.polls else _delay(the_pass, job, watch)):
         try:
-            polls += 1
+            watch.polls += 1
             reply = await the_pass.cloud.get_job(project, job.job_id)
         except NotFound as error:
-            denials += 1
-            if denials >= _DENIALS_BELIEVED:
-                return Settlement(job, JobState.LOST, polls, the_pass.now(), f"the cloud does not know it: {error}")
+            watch.note(denied=True, error=str(error))
+            if watch.denials >= _DENIALS_BELIEVED:
+                why = f"the cloud does not know it: {error}"
+                return Settlement(job, JobState.LOST, watch.polls, the_pass.now(), why)
         except (TransientCloudError, UnexpectedReply) as error:
-            last_error = str(error)
-            the_pass.emit(Trouble(f"job {job.job_id} could not be queried", last_error))
+            watch.note(error=str(error))
+            the_pass.emit(Trouble(f"job {job.job_id} could not be queried", str(error)))
         except CloudError as error:
-            return _unsettled(the_pass, job, polls, f"the job could not be queried: {error}")
+            return _unsettled(the_pass, job, watch, f"the job could not be queried: {error}")
         else:
-            denials = 0
+            watch.note()
             if reply.state is not JobState.RUNNING:
-                return _ended(the_pass, job, polls, reply)
-        if the_pass.now() - job.submitted_at >= the_pass.tempo.deadline:
-            why = f"; the last query failed: {last_error}" if last_error else ""
-            return _unsettled(the_pass, job, polls, f"still running past its deadline{why}")
+                return _ended(the_pass, job, watch, reply)
+        if not watch.denials and _time_left(the_pass, job) <= 0:
+            why = f"; the last query failed: {watch.last_error}" if watch.last_error else ""
+            return _unsettled(the_pass, job, watch, f"still running past its deadline{why}")
+    return _unsettled(the_pass, job, watch, "the pass ended while the job was still running")
 
 
-def _ended(the_pass: Pass, job: Job, polls: int, reply: JobReply) -> Settlement:
+def _delay(the_pass: Pass, job: Job, watch: _Watch) -> float:
+    """Return the wait before the next poll: one last poll falls on the deadline, unless the job seems to be lost."""
+    delay = poll_delay(the_pass.tempo.polling, watch.polls, the_pass.chance())
+    return delay if watch.denials else min(delay, max(0.0, _time_left(the_pass, job)))
+
+
+def _time_left(the_pass: Pass, job: Job) -> float:
+    return job.submitted_at + the_pass.tempo.deadline - the_pass.now()
+
+
+def _ended(the_pass: Pass, job: Job, watch: _Watch, reply: JobReply) -> Settlement:
     return Settlement(
-        job, final_state(reply), polls, the_pass.now(), reply.reason, reply.code, reply.scope, reply.results
+        job, final_state(reply), watch.polls, the_pass.now(), reply.reason, reply.code, reply.scope, reply.results
     )
 
 
-def _unsettled(the_pass: Pass, job: Job, polls: int, reason: str) -> Settlement:
-    return Settlement(job, JobState.UNSETTLED, polls, the_pass.now(), reason)
+def _unsettled(the_pass: Pass, job: Job, watch: _Watch, reason: str) -> Settlement:
+    return Settlement(job, JobState.UNSETTLED, watch.polls, the_pass.now(), reason)

@@ -1,0 +1,121 @@
+"""Where output goes: results to standard output, all else to standard error, and no more than the reader can take."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from commands import SECRET_KEY, TIMEOUT, Stage, fleet, stage
+
+_COLOR = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|9\d)(?:;\d+)*m")
+_CURSOR = re.compile(r"\x1b\[\d*[AK]|\r")
+
+
+async def on_a_terminal(here: Stage, *arguments: str, **variables: str) -> tuple[int, str]:
+    """Run a command on a terminal of its own; return its exit status and all that it wrote there."""
+    ours, theirs = pty.openpty()
+    seen = bytearray()
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        try:
+            seen.extend(os.read(ours, 65536))
+        except OSError:  # the other side is closed, and there is no more
+            loop.remove_reader(ours)
+
+    loop.add_reader(ours, read)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "worker", *arguments),
+            cwd=here.path,
+            env={"PATH": os.defpath, "HOME": str(here.path), "TERM": "xterm-256color", "COLUMNS": "120", **variables},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        async with asyncio.timeout(TIMEOUT):
+            status = await process.wait()
+        read()
+    finally:
+        loop.remove_reader(ours)
+        os.close(ours)
+    text = seen.decode()
+    assert SECRET_KEY not in text
+    assert "Traceback" not in text
+    return status, text
+
+
+async def test_on_a_terminal_run_shows_progress_in_colour(tmp_path: Path) -> None:
+    """A person sees what is going on while it goes on, and a coloured summary; no log lines in between."""
+    async with stage(tmp_path, fleet(3, seconds=(0.5, 0.5))) as here:
+        status, text = await on_a_terminal(here, "run")
+        assert status == 0
+        assert "Settling images" in text
+        assert "jobs in flight" in text
+        assert "PUT left in the window" in text
+        assert "Converged" in text
+        assert "batch.submitted" not in text
+        assert _COLOR.search(text)
+        assert _CURSOR.search(text)
+
+
+async def test_no_color_is_obeyed(tmp_path: Path) -> None:
+    """With `NO_COLOR` a terminal gets its progress, warnings and summary without any colour."""
+    async with stage(tmp_path, fleet(3)) as here:
+        here.world.revoke(next(iter(here.world.images)), next(iter(here.world.projects)))
+        status, text = await on_a_terminal(here, "run", NO_COLOR="1")
+        assert status == 1
+        assert "Settling images" in text
+        assert _COLOR.findall(text) == []
+
+
+@pytest.mark.parametrize("arguments", [("plan", "--json"), ("run",), ("status",), ("check",), ("--help",)])
+async def test_a_reader_that_has_gone_is_no_error_to_shout_about(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """With the reading end of the pipe closed, a command ends without a traceback, nor a complaint of Python."""
+    async with stage(tmp_path, fleet(2)):
+        reading, writing = os.pipe()
+        os.close(reading)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "worker", *arguments),
+            cwd=tmp_path,
+            env={"PATH": os.defpath, "HOME": str(tmp_path)},
+            stdout=writing,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(writing)
+        async with asyncio.timeout(TIMEOUT):
+            _, err = await process.communicate()
+        for forbidden in (b"Traceback", b"BrokenPipe", b"Exception"):
+            assert forbidden not in err, err.decode()
+        assert process.returncode in {0, 1}
+
+
+async def test_a_run_whose_reader_has_gone_has_done_its_work(tmp_path: Path) -> None:
+    """`run | head -1` in a shell: the reader takes one line and leaves, the cloud is as wished, nothing is shouted."""
+    async with stage(tmp_path, fleet(2)) as here:
+        shell = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", f"{sys.executable} -m worker run --log-format json 2>errors | head -1"),
+            cwd=tmp_path,
+            env={"PATH": os.defpath, "HOME": str(tmp_path)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(TIMEOUT):
+            out, _ = await shell.communicate()
+        assert out.decode().startswith("Converged")
+        assert "Traceback" not in (tmp_path / "errors").read_text()
+        assert here.all_are("accepted")
+
+
+async def test_log_format_console_is_plain_in_a_pipe(tmp_path: Path) -> None:
+    """Logs for people, asked for by option, have no escape codes where they go to a file or pipe."""
+    async with stage(tmp_path, fleet(1)) as here:
+        done = await here.run("run", "--log-format", "console")
+        assert done.status == 0
+        assert "pass.finished" in done.err
+        assert not done.err.startswith("{")

@@ -1,0 +1,276 @@
+"""What each verb does to the cloud, and says of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+from commands import SECRET_KEY, Folder, fleet, manifest, share, stage
+
+from worker.simulator.effects import Poison
+from worker.simulator.faults import Fault
+from worker.simulator.naming import image_id, project_id
+from worker.simulator.options import Group
+from worker.simulator.world import Status
+
+PLAN_KEYS = {
+    *("schema", "desired", "converged", "changes", "absent", "unknown", "blocked", "in_flight"),
+    *("quarantined", "unmanaged", "batches", "forecast", "digest"),
+}
+REPORT_KEYS = {
+    *("schema", "run_id", "started_at", "finished_at", "result", "desired", "converged", "changed", "failed"),
+    *("unsettled", "absent", "unknown", "blocked", "quarantined", "not_sent", "unmanaged", "calls", "jobs", "shares"),
+}
+JOB_KEYS = {
+    *("job_id", "project_id", "status", "vault_id", "images", "state", "submitted_at", "settled_at", "polls"),
+    "reason",
+}
+SHARE_KEYS = {"project_id", "image_id", "desired", "before", "after", "outcome", "reason", "job_id"}
+
+
+async def test_run_makes_the_cloud_as_the_manifest_says(tmp_path: Path) -> None:
+    """After `run` every share is as wished, what is unmanaged is as before, and a second run has nothing to do."""
+    world = fleet(5, status=Status.PENDING)
+    text = manifest(
+        world,
+        share(world, "accepted", images=["golden-001", "golden-002"]),
+        share(world, "rejected", images=["golden-003"], projects=["ledger"]),
+    )
+    async with stage(tmp_path, world, text=text) as here:
+        done = await here.run("run")
+        assert done.status == 0, done.err
+        accepted = {"golden-001": "accepted", "golden-002": "accepted"}
+        pending = {"golden-004": "pending", "golden-005": "pending"}
+        assert here.read() == {
+            "payments": accepted | {"golden-003": "pending"} | pending,
+            "ledger": accepted | {"golden-003": "rejected"} | pending,
+        }
+        sent = here.puts()
+        again = await here.run("run", "--json")
+        assert (again.status, again.document["converged"], again.document["changed"]) == (0, 5, 0)
+        assert here.puts() == sent
+
+
+async def test_plan_says_what_run_would_do_and_writes_nothing(tmp_path: Path) -> None:
+    """`plan` sends no PUT, makes no file, exits 0 with changes due, names each of them, and says the same each time."""
+    async with stage(tmp_path) as here:
+        before = here.files()
+        planned, again = await asyncio.gather(here.run("plan", "--json"), here.run("plan", "--json"))
+        assert (planned.status, again.out) == (0, planned.out)
+        assert here.puts() == 0
+        assert here.files() == before
+        document = planned.document
+        assert document.keys() >= PLAN_KEYS
+        assert document["schema"] == "ims-share-worker/plan/1"
+        assert (document["desired"], document["converged"], len(document["changes"])) == (8, 0, 8)
+        assert document["changes"][0] | {"image_id": "", "image": ""} == {
+            "project_id": min(project_id("payments"), project_id("ledger")),
+            "project": min(("payments", "ledger"), key=project_id),
+            "image_id": "",
+            "image": "",
+            "from": "pending",
+            "to": "accepted",
+            "vault_id": None,
+        }
+
+
+async def test_plan_for_people_names_projects_images_and_sums(tmp_path: Path) -> None:
+    """The text of a plan has each project, each image, and what it comes to."""
+    async with stage(tmp_path, fleet(2)) as here:
+        planned = await here.run("plan")
+        for word in ("payments", "ledger", "golden-001", "golden-002", "To accept: 4, to reject: 0, in 2 PUT"):
+            assert word in planned.out
+
+
+async def test_the_report_is_the_documented_json_and_adds_up(tmp_path: Path) -> None:
+    """`run --json` prints exactly one document with every documented key, whose counts sum to what is desired."""
+    world = fleet(6)
+    poisoned = image_id("golden-002")
+    world.revoke(image_id("golden-003"), project_id("ledger"))
+    async with stage(tmp_path, world, [Fault(Poison(), image=(poisoned,))], text=manifest(world)) as here:
+        done = await here.run("run", "--json")
+        assert done.status == 1
+        report = done.document
+        assert report.keys() >= REPORT_KEYS
+        assert report["schema"] == "ims-share-worker/report/1"
+        assert report["result"] == "partial"
+        assert (report["desired"], report["changed"], report["failed"], report["absent"]) == (12, 9, 2, 1)
+        ends = (
+            "converged",
+            "changed",
+            "failed",
+            "unsettled",
+            "absent",
+            "unknown",
+            "blocked",
+            "quarantined",
+            "not_sent",
+        )
+        assert sum(report[each] for each in ends) == report["desired"]
+        assert report["calls"]["members_put"] == here.puts()
+        assert all(job.keys() >= JOB_KEYS for job in report["jobs"])
+        assert all(each.keys() >= SHARE_KEYS for each in report["shares"])
+        assert len(report["shares"]) == report["desired"] - report["converged"]
+        assert {each["image_id"] for each in report["shares"] if each["outcome"] == "failed"} == {poisoned}
+        assert all("IMG.0144" in each["reason"] for each in report["shares"] if each["outcome"] == "failed")
+
+
+async def test_check_is_offline(tmp_path: Path) -> None:
+    """`check` tells the size of the desired state, and makes no call."""
+    async with stage(tmp_path) as here:
+        text, document = await asyncio.gather(here.run("check"), here.run("check", "--json"))
+        assert (text.status, document.status) == (0, 0)
+        assert "8 shares of 4 images in 2 projects" in text.out
+        assert document.document | {"files": []} == {
+            "schema": "ims-share-worker/check/1",
+            "ok": True,
+            "problems": [],
+            "warnings": [],
+            "files": [],
+            "desired": 8,
+            "projects": 2,
+            "images": 4,
+        }
+        assert sum(here.cloud.ledger.counts.values()) == 0
+
+
+async def test_status_before_the_first_pass_makes_no_call_and_no_file(tmp_path: Path) -> None:
+    """Without a journal `status` says that there was no pass yet, and leaves no journal behind."""
+    async with stage(tmp_path) as here:
+        text, document = await asyncio.gather(here.run("status"), here.run("status", "--json"))
+        assert (text.status, document.status) == (0, 0)
+        assert "No pass yet" in text.out
+        assert document.document | {"journal": ""} == {
+            "schema": "ims-share-worker/status/1",
+            "journal": "",
+            "in_flight": [],
+            "quarantined": [],
+            "passes": [],
+        }
+        assert not (tmp_path / "journal.db").exists()
+        assert sum(here.cloud.ledger.counts.values()) == 0
+
+
+async def test_status_after_a_pass_tells_of_it(tmp_path: Path) -> None:
+    """The pass that ended is in the status with its result and counts."""
+    async with stage(tmp_path) as here:
+        report = (await here.run("run", "--json")).document
+        (told,) = (await here.run("status", "--json")).document["passes"]
+        assert told["run_id"] == report["run_id"]
+        assert told["result"] == "converged"
+        assert told["counts"]["changed"] == 8
+
+
+async def test_a_journal_in_memory_leaves_nothing(tmp_path: Path) -> None:
+    """With `memory:` a run converges and no journal and no lock is made."""
+    async with stage(tmp_path) as here:
+        before = here.files()
+        done = await here.run("run", settings={"journal.url": "memory:"})
+        assert done.status == 0
+        assert here.all_are("accepted")
+        assert here.files() == before
+
+
+async def test_demo_ends_as_expected(tmp_path: Path) -> None:
+    """`demo` needs no config, exits 0 when its reports are the expected ones, and prints one document with `--json`."""
+    folder = Folder(tmp_path)
+    text, document = await asyncio.gather(folder.run("demo"), folder.run("demo", "--json"))
+    assert (text.status, document.status) == (0, 0)
+    assert "The reports are the expected ones." in text.out
+    assert document.document["as_expected"] is True
+    assert folder.files() == []
+
+
+async def test_simulate_serves_a_manifest_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    """`simulate` prints its address first; the manifest it was seeded with converges there; SIGTERM ends it with 0."""
+    world = fleet(3)
+    folder = Folder(tmp_path)
+    folder.write("manifest.toml", manifest(world))
+    serving = await folder.start("simulate", "--seed", "manifest.toml")
+    assert serving.process.stdout is not None
+    async with asyncio.timeout(10):
+        url = (await serving.process.stdout.readline()).decode().strip()
+    folder.configure(url)
+    done = await folder.run("run", "--json")
+    assert (done.status, done.document["changed"]) == (0, 6)
+    serving.send(signal.SIGTERM)
+    assert (await serving.finished()).status == 0
+
+
+async def test_a_config_can_be_named_by_option_or_variable_or_left_out(tmp_path: Path) -> None:
+    """`--config` goes before `IMS_WORKER_CONFIG`; without any the environment alone is enough."""
+    async with stage(tmp_path) as here:
+        (tmp_path / "config.toml").rename(tmp_path / "other.toml")
+        here.write("broken.toml", "manifest = [")
+        bare = {
+            "cloud.ims_endpoint": here.cloud.url,
+            "credentials.default.kind": "static",
+            "credentials.default.access_key": "AKOFTHETESTS00000001",
+            "credentials.default.secret_key": SECRET_KEY,
+        }
+        named, overridden, by_variables = await asyncio.gather(
+            here.run("plan", settings={"config": "other.toml"}),
+            here.run("plan", "--config", "other.toml", settings={"config": "broken.toml"}),
+            here.run("plan", settings=bare),
+        )
+        assert (named.status, overridden.status, by_variables.status) == (0, 0, 0), by_variables.err
+
+
+async def test_targeting_limits_what_is_read_and_changed(tmp_path: Path) -> None:
+    """`--project` and `--image` by name or id leave all other shares alone, and other projects unread."""
+    async with stage(tmp_path) as here:
+        aimed = await here.run("run", "--json", "--project", "payments", "--image", image_id("golden-002"))
+        assert (aimed.status, aimed.document["desired"], aimed.document["changed"]) == (0, 1, 1)
+        assert {call.project_id for call in here.cloud.ledger.arrivals} == {project_id("payments")}
+        twice = await here.run("run", "--json", "--image", "golden-001", "--image", "golden-003")
+        assert (twice.status, twice.document["changed"]) == (0, 4)
+        pending = [(name, image) for name, of in here.read().items() for image, each in of.items() if each == "pending"]
+        assert pending == [("payments", "golden-004"), ("ledger", "golden-002"), ("ledger", "golden-004")]
+
+
+async def test_shards_share_the_fleet_out(tmp_path: Path) -> None:
+    """Two shards run at once on one journal; each project is changed by exactly one, and together they do all."""
+    world = fleet(2, [f"project-{number}" for number in range(6)])
+    async with stage(tmp_path, world) as here:
+        done = await asyncio.gather(*(here.run("run", "--json", "--shard", f"{index}/2") for index in range(2)))
+        assert [each.status for each in done] == [0, 0], done[0].err + done[1].err
+        parts = [{each["project_id"] for each in shard.document["shares"]} for shard in done]
+        assert parts[0].isdisjoint(parts[1])
+        assert parts[0] | parts[1] == set(world.projects)
+        assert here.all_are("accepted")
+
+
+async def test_the_console_script_is_the_module(tmp_path: Path) -> None:
+    """`ims-share-worker` and `python -m worker` say the same of themselves."""
+    script = Path(sys.executable).with_name("ims-share-worker")
+    module, installed = await asyncio.gather(
+        Folder(tmp_path).run("--version"),
+        (await Folder(tmp_path).start("--version", launcher=(str(script),))).finished(),
+    )
+    assert (module.status, module.out) == (installed.status, installed.out)
+    assert module.out.startswith("ims-share-worker ")
+
+
+async def test_help_and_version_import_nothing_heavy(tmp_path: Path) -> None:
+    """`--help`, of a verb too, and `--version` load neither HTTP, nor settings, nor database."""
+    program = (
+        "import json, sys\n"
+        "from worker.cli import run_command\n"
+        "statuses = [run_command(line) for line in (['--help'], ['run', '--help'], ['--version'])]\n"
+        "heavy = sorted({'aiohttp', 'pydantic', 'rich', 'sqlalchemy', 'structlog'} & set(sys.modules))\n"
+        "print(json.dumps([statuses, heavy]))\n"
+    )
+    done = await (await Folder(tmp_path).start(launcher=("-c", program))).finished()
+    assert json.loads(done.out.splitlines()[-1]) == [[0, 0, 0], []]
+
+
+async def test_verbose_logs_each_call_and_only_to_standard_error(tmp_path: Path) -> None:
+    """`-v` logs each call as a line of JSON, and adds nothing to the results."""
+    async with stage(tmp_path) as here:
+        loud = await here.run("plan", "--json", "-v")
+        assert len(loud.document["changes"]) == 8
+        events = [json.loads(line)["event"] for line in loud.err.splitlines()]
+        assert events.count("call.made") == here.cloud.ledger.count(Group.IMAGES_LIST)

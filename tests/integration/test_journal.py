@@ -1,0 +1,388 @@
+"""The journal in real SQLite files: what it remembers, that it survives, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+
+from worker.core.calls import CallCounts
+from worker.core.job import JobState
+from worker.core.outcome import Outcome, OutcomeKind
+from worker.core.quarantine import QuarantineUpdate
+from worker.core.report import Result, RunReport
+from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
+from worker.errors import JournalError
+from worker.journal.database import MEMORY
+from worker.journal.schema import VERSION
+from worker.journal.store import PassRecord, open_journal
+
+DAY = 86400.0
+NOW = 1_800_000_000.0
+ACCEPT = Batch("p1", MemberStatus.ACCEPTED, "v1", ("a", "b"))
+REJECT = Batch("p2", MemberStatus.REJECTED, None, ("a",))
+WARD = Quarantined(Share("p1", "a"), MemberStatus.ACCEPTED, 2, "was poisoned", "still is", NOW + 900)
+NOTHING = QuarantineUpdate((), ())
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """Return the URL of a journal that is not there yet."""
+    return f"sqlite:///{tmp_path / 'journal.db'}"
+
+
+@pytest.fixture
+def untouched_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make an empty folder the current one, and see that it is empty still at the end."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert list(tmp_path.iterdir()) == []
+
+
+def report(run_id: str, finished_at: float, *outcomes: Outcome) -> RunReport:
+    """Return the report of a pass of ten seconds over three shares."""
+    result = Result.PARTIAL if outcomes else Result.CONVERGED
+    calls = CallCounts({}, 0, 0)
+    return RunReport(run_id, finished_at - 10, finished_at, result, 3, 3 - len(outcomes), 0, outcomes, (), calls, "")
+
+
+@contextmanager
+def commits() -> Iterator[list[int]]:
+    """Collect, for each commit of any journal, how its connection answers to `PRAGMA synchronous`."""
+    seen: list[int] = []
+
+    def note(connection: Connection) -> None:
+        seen.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    event.listen(Engine, "commit", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "commit", note)
+
+
+async def test_an_intent_and_a_job_are_in_flight_also_after_reopening(url: str) -> None:
+    """What a process has sent is known to the next one, oldest first and in full."""
+    async with open_journal(url) as journal:
+        later = await journal.intend(ACCEPT, "run-1", NOW + 5, 0)
+        earlier = await journal.intend(REJECT, "run-1", NOW, 1)
+        await journal.accept(later, "job-1", NOW + 6)
+    async with open_journal(url) as journal:
+        assert await journal.in_flight() == (
+            InFlight(earlier, REJECT, NOW),
+            InFlight(later, ACCEPT, NOW + 5, "job-1"),
+        )
+
+
+@pytest.mark.parametrize("end", ["refuse", "settle", "abandon"])
+async def test_a_batch_that_has_ended_is_no_longer_in_flight(url: str, end: str) -> None:
+    """Each of the three ends takes exactly its own batch out of flight."""
+    async with open_journal(url) as journal:
+        ended = await journal.intend(ACCEPT, "run-1", NOW, 0)
+        left = await journal.intend(REJECT, "run-1", NOW, 1)
+        if end == "settle":
+            await journal.settle(ended, JobState.PARTIAL, "", NOW)
+        else:
+            await getattr(journal, end)(ended, "why", NOW)
+    async with open_journal(url) as journal:
+        assert [flight.key for flight in await journal.in_flight()] == [left]
+
+
+async def test_keys_are_not_used_again(url: str) -> None:
+    """A late word about an old batch cannot hit a new one: keys of one journal are all different."""
+    async with open_journal(url) as journal:
+        keys = [await journal.intend(ACCEPT, "run-1", NOW, 0) for _ in range(3)]
+    async with open_journal(url) as journal:
+        keys.append(await journal.intend(ACCEPT, "run-2", NOW, 0))
+    assert len(set(keys)) == len(keys)
+
+
+async def test_a_write_survives_the_process_without_closing(url: str, tmp_path: Path) -> None:
+    """Once a method has returned, another connection sees what it wrote: nothing waits for the journal's end."""
+    async with open_journal(url) as journal:
+        await journal.intend(ACCEPT, "run-1", NOW, 0)
+        async with open_journal(url) as reader:
+            assert [flight.batch for flight in await reader.in_flight()] == [ACCEPT]
+
+
+async def test_writes_that_wait_together_are_one_transaction(url: str) -> None:
+    """Two hundred intents at once cost at most two commits, and each of them is in the file."""
+    async with open_journal(url) as journal:
+        with commits() as seen:
+            keys = await asyncio.gather(*(journal.intend(ACCEPT, "run-1", NOW + n, 0) for n in range(200)))
+        assert len(seen) <= 2
+        assert [flight.key for flight in await journal.in_flight()] == keys
+
+
+async def test_a_commit_is_on_the_disk(url: str, tmp_path: Path) -> None:
+    """Each commit is made with `synchronous` FULL (2), and the file has a write-ahead log."""
+    async with open_journal(url) as journal:
+        with commits() as seen:
+            await journal.intend(ACCEPT, "run-1", NOW, 0)
+        assert seen == [2]
+    with closing_connection(tmp_path / "journal.db") as raw:
+        assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_what_a_write_raises_reaches_all_who_wait_for_its_commit(url: str) -> None:
+    """A value that cannot be stored is an error for its group, not a wait without end; the journal goes on."""
+    bad = Batch("p1", MemberStatus.ACCEPTED, "lone surrogate \ud800", ("a",))
+    async with open_journal(url) as journal:
+        writes = [journal.intend(batch, "run-1", NOW, 0) for batch in (ACCEPT, bad)]
+        async with asyncio.timeout(5):
+            results = await asyncio.gather(*writes, return_exceptions=True)
+            assert any(isinstance(result, UnicodeEncodeError) for result in results)
+            key = await journal.intend(REJECT, "run-1", NOW, 0)
+        assert key in [flight.key for flight in await journal.in_flight()]
+
+
+async def test_quarantine_is_remembered_changed_and_left(url: str) -> None:
+    """A ward comes back as it was put in; a later pass replaces or frees it."""
+    async with open_journal(url) as journal:
+        await journal.record(report("run-1", NOW), QuarantineUpdate((WARD,), ()))
+    async with open_journal(url) as journal:
+        assert await journal.quarantined() == {WARD.share: WARD}
+        longer = Quarantined(WARD.share, WARD.status, 3, WARD.first_reason, "yet again", NOW + 1800)
+        await journal.record(report("run-2", NOW), QuarantineUpdate((longer,), ()))
+        assert await journal.quarantined() == {WARD.share: longer}
+        await journal.record(report("run-3", NOW), QuarantineUpdate((), (WARD.share,)))
+        assert await journal.quarantined() == {}
+
+
+async def test_an_approval_is_used_once(url: str) -> None:
+    """One approval lets one pass through, two let two; another plan's digest lets none."""
+    async with open_journal(url) as journal:
+        await journal.approve("sha256:1", "ann@host", NOW)
+        assert not await journal.use_approval("sha256:2", "run-1", NOW)
+        assert await journal.use_approval("sha256:1", "run-1", NOW)
+        assert not await journal.use_approval("sha256:1", "run-2", NOW)
+        for _ in range(2):
+            await journal.approve("sha256:1", "ann@host", NOW)
+        used = [await journal.use_approval("sha256:1", "run-3", NOW) for _ in range(3)]
+        assert used == [True, True, False]
+
+
+async def test_who_approved_and_what_used_it_are_kept(url: str, tmp_path: Path) -> None:
+    """The file tells who approved a plan, when, and which pass used the approval."""
+    async with open_journal(url) as journal:
+        await journal.approve("sha256:1", "ann@host", NOW)
+        await journal.use_approval("sha256:1", "run-1", NOW + 60)
+    with closing_connection(tmp_path / "journal.db") as raw:
+        query = "SELECT digest, approved_by, approved_at, used_by_run, used_at FROM approvals"
+        assert raw.execute(query).fetchall() == [("sha256:1", "ann@host", NOW, "run-1", NOW + 60)]
+
+
+async def test_release_frees_from_quarantine(url: str) -> None:
+    """A released share is out of quarantine; its neighbours stay."""
+    other = Quarantined(Share("p1", "b"), MemberStatus.ACCEPTED, 1, "x", "x", NOW)
+    async with open_journal(url) as journal:
+        await journal.record(report("run-1", NOW), QuarantineUpdate((WARD, other), ()))
+        assert await journal.release(WARD.share, "ann@host", NOW) == ("quarantine",)
+        assert set(await journal.quarantined()) == {other.share}
+        assert await journal.release(WARD.share, "ann@host", NOW) == ()
+
+
+async def test_release_takes_a_share_out_of_a_batch_and_the_last_one_gives_the_batch_up(url: str) -> None:
+    """Each released image leaves the batch in flight; without images the batch is given up, others stay."""
+    async with open_journal(url) as journal:
+        key = await journal.intend(ACCEPT, "run-1", NOW, 0)
+        await journal.accept(key, "job-1", NOW)
+        other = await journal.intend(REJECT, "run-1", NOW, 1)
+        assert await journal.release(Share("p1", "a"), "ann@host", NOW) == ("job job-1",)
+        left = {flight.key: flight.batch.images for flight in await journal.in_flight()}
+        assert left == {key: ("b",), other: ("a",)}
+        assert await journal.release(Share("p1", "b"), "ann@host", NOW) == ("job job-1",)
+        assert [flight.key for flight in await journal.in_flight()] == [other]
+        assert await journal.release(Share("p2", "a"), "ann@host", NOW) == ("a PUT whose answer is not known",)
+
+
+async def test_rejects_are_counted_by_project_from_a_moment_on(url: str) -> None:
+    """What the cloud refused and what is older does not count; what is in flight, settled or given up does."""
+    async with open_journal(url) as journal:
+        await journal.intend(REJECT, "old", NOW - DAY - 1, 5)
+        refused = await journal.intend(REJECT, "run-1", NOW, 7)
+        await journal.refuse(refused, "no", NOW)
+        settled = await journal.intend(REJECT, "run-1", NOW, 2)
+        await journal.settle(settled, JobState.FAILED, "", NOW)
+        abandoned = await journal.intend(REJECT, "run-1", NOW - DAY, 1)
+        await journal.abandon(abandoned, "", NOW)
+        await journal.intend(Batch("p3", MemberStatus.REJECTED, None, ("a",)), "run-1", NOW, 4)
+        await journal.intend(ACCEPT, "run-1", NOW, 0)
+        assert await journal.rejected_since(NOW - DAY) == {"p2": 3, "p3": 4}
+
+
+async def test_the_last_passes_come_newest_first(url: str) -> None:
+    """Of three passes the two that ended last are returned, with their counts as in the report."""
+    failed = Outcome(WARD.share, WARD.status, None, MemberStatus.PENDING, OutcomeKind.FAILED, "poisoned")
+    async with open_journal(url) as journal:
+        for run_id, at in (("middle", NOW + 1), ("last", NOW + 2), ("first", NOW)):
+            await journal.record(report(run_id, at, failed), NOTHING)
+        found = await journal.last_passes(2)
+    zeros = dict.fromkeys((kind.value for kind in OutcomeKind), 0)
+    counts = {"desired": 3, "converged": 2} | zeros | {"failed": 1}
+    assert found == (
+        PassRecord("last", NOW - 8, NOW + 2, "partial", counts),
+        PassRecord("middle", NOW - 9, NOW + 1, "partial", counts),
+    )
+
+
+async def test_prune_forgets_what_has_ended_long_ago_and_nothing_else(url: str, tmp_path: Path) -> None:
+    """Old passes and old ended batches go; young ones, and what is in flight however old, stay."""
+    async with open_journal(url) as journal:
+        old = await journal.intend(ACCEPT, "old", NOW - 40 * DAY, 0)
+        await journal.settle(old, JobState.SUCCEEDED, "", NOW - 40 * DAY)
+        stuck = await journal.intend(ACCEPT, "old", NOW - 40 * DAY, 0)
+        young = await journal.intend(ACCEPT, "new", NOW, 0)
+        await journal.settle(young, JobState.SUCCEEDED, "", NOW)
+        await journal.record(report("old", NOW - 40 * DAY), NOTHING)
+        await journal.record(report("new", NOW), NOTHING)
+        await journal.prune(NOW - 30 * DAY)
+        assert [each.run_id for each in await journal.last_passes(10)] == ["new"]
+        assert [flight.key for flight in await journal.in_flight()] == [stuck]
+    with closing_connection(tmp_path / "journal.db") as raw:
+        assert raw.execute("SELECT key FROM batches ORDER BY key").fetchall() == [(stuck,), (young,)]
+
+
+async def test_memory_remembers_while_it_lasts_and_makes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal in memory works like any other, is gone when closed, and leaves nothing behind."""
+    async with open_journal(MEMORY) as journal:
+        await journal.intend(ACCEPT, "run-1", NOW, 0)
+        assert len(await journal.in_flight()) == 1
+    async with open_journal(MEMORY) as journal:
+        assert await journal.in_flight() == ()
+
+
+async def test_several_at_once_may_make_the_same_journal(url: str, tmp_path: Path) -> None:
+    """Commands that all find no journal make one together: one set of tables, one version, every write in it."""
+
+    async def approve(digest: str) -> None:
+        async with open_journal(url) as journal:
+            await journal.approve(digest, "ann@host", NOW)
+
+    await asyncio.gather(*(approve(f"sha256:{n}") for n in range(8)))
+    with closing_connection(tmp_path / "journal.db") as raw:
+        assert raw.execute("SELECT schema_version FROM about").fetchall() == [(VERSION,)]
+        assert raw.execute("SELECT count(*) FROM approvals").fetchone() == (8,)
+
+
+async def test_a_newer_schema_is_refused(url: str, tmp_path: Path) -> None:
+    """The journal of a newer worker is not touched; the error names both versions, the file and the ways out."""
+    async with open_journal(url):
+        pass
+    with closing_connection(tmp_path / "journal.db") as raw:
+        raw.execute("UPDATE about SET schema_version = ?", (VERSION + 1,))
+        raw.commit()
+    await refused(url, str(tmp_path / "journal.db"), f"schema {VERSION + 1}", f"knows {VERSION}", "update this worker")
+
+
+async def test_a_file_that_is_no_journal_is_refused_and_left_alone(url: str, tmp_path: Path) -> None:
+    """A text file is not overwritten; the error names it and what to do."""
+    file = tmp_path / "journal.db"
+    file.write_text("This is somebody's letter, and no database at all.\n" * 40)
+    before = file.read_bytes()
+    await refused(url, str(file), "file is not a database", "move it away")
+    assert file.read_bytes() == before
+
+
+async def test_a_damaged_journal_is_refused(url: str, tmp_path: Path) -> None:
+    """A journal with a torn page is an error with its name and the way out, not a wrong memory."""
+    async with open_journal(url) as journal:
+        for n in range(200):
+            await journal.approve(f"sha256:{n:064}", "ann@host", NOW)
+    file = tmp_path / "journal.db"
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    file.write_bytes(content)
+    await refused(url, str(file), "malformed", "move it away")
+
+
+async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    """No folder is made for a journal whose name may be misspelt; the error names file and folder."""
+    file = tmp_path / "nowhere" / "journal.db"
+    await refused(f"sqlite:///{file}", str(file), f"there is no folder {file.parent}")
+    assert not file.parent.exists()
+
+
+async def test_a_folder_in_place_of_the_file_is_refused(url: str, tmp_path: Path) -> None:
+    """A journal that is a folder is an error that says what it must be."""
+    (tmp_path / "journal.db").mkdir()
+    await refused(url, str(tmp_path / "journal.db"), "unable to open", "must be a file")
+
+
+async def test_a_read_only_disk_is_refused(small_disk: Path) -> None:
+    """A journal on a disk that became read-only is an error with the way out, for readers as well."""
+    file = small_disk / "journal.db"
+    async with open_journal(f"sqlite:///{file}") as journal:
+        await journal.intend(ACCEPT, "run-1", NOW, 0)
+    remount = ["mount", "-o", "remount,ro", str(small_disk)]
+    await asyncio.to_thread(subprocess.run, remount, check=True, timeout=10)
+    await refused(f"sqlite:///{file}", str(file), "writ")
+
+
+async def test_a_full_disk_is_an_error_and_loses_nothing(small_disk: Path) -> None:
+    """When the disk is full a write fails with the way out; what was written stays, and room lets it go on."""
+    ballast = small_disk / "ballast"
+    url = f"sqlite:///{small_disk / 'journal.db'}"
+    async with open_journal(url) as journal:
+        key = await journal.intend(ACCEPT, "run-1", NOW, 0)
+        fill(ballast)
+        big = Batch("p1", MemberStatus.ACCEPTED, None, tuple(f"image-{n:060}" for n in range(1000)))
+        with pytest.raises(JournalError) as caught:
+            await journal.intend(big, "run-1", NOW, 0)
+        assert_names(caught.value, str(small_disk / "journal.db"), "full", "make room")
+        ballast.unlink()
+        assert [flight.key for flight in await journal.in_flight()] == [key]
+        await journal.intend(REJECT, "run-1", NOW, 1)
+        assert len(await journal.in_flight()) == 2
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder on a disk of half a megabyte, where that can be had."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, timeout=10, check=False).returncode:
+        pytest.skip("only root may mount the small disk that this needs")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True, timeout=10)  # noqa: S607 - as found on this system
+
+
+def fill(file: Path) -> None:
+    """Write to a file until its disk is full."""
+    with file.open("wb", buffering=0) as ballast, suppress(OSError):
+        while ballast.write(bytes(4096)):
+            pass
+
+
+async def refused(url: str, *words: str) -> None:
+    """See that the journal cannot be opened, and that the error has these words."""
+    with pytest.raises(JournalError) as caught:
+        async with open_journal(url):
+            pass
+    assert_names(caught.value, *words)
+
+
+def assert_names(error: Exception, *words: str) -> None:
+    """See that an error has all these words in one line."""
+    assert "\n" not in str(error)
+    assert [word for word in words if word not in str(error)] == [], str(error)
+
+
+@contextmanager
+def closing_connection(file: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file without any of the journal's own code."""
+    connection = sqlite3.connect(file)
+    try:
+        yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,107 @@
+"""Batches: as few as can be, none of two kinds, none that makes others wait for ever."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from math import ceil
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import batches, changes, shares
+
+from worker.core.batch import Failure, alike, halve, make_batches, worth_splitting
+from worker.core.state import Batch, Change, MemberStatus, Share
+from worker.errors import Scope
+
+sizes = st.integers(1, 5)
+singles = st.frozensets(shares, max_size=4)
+
+
+def key(change: Change) -> tuple[str, MemberStatus, str | None]:
+    """Return what all changes of one batch have in common."""
+    return change.share.project_id, change.after, change.vault_id
+
+
+@given(changes, sizes, singles)
+def test_batches_are_a_partition_of_the_changes(planned: list[Change], most: int, alone: frozenset[Share]) -> None:
+    """Each change is sent once, to its own project, with its own status and vault, and nothing else is."""
+    sent = Counter(
+        (Share(batch.project_id, image), batch.status, batch.vault_id)
+        for batch in make_batches(planned, most, alone)
+        for image in batch.images
+    )
+    assert sent == Counter((change.share, change.after, change.vault_id) for change in planned)
+
+
+@given(changes, sizes, singles)
+def test_no_batch_is_empty_or_beyond_its_size_and_singles_travel_alone(
+    planned: list[Change], most: int, alone: frozenset[Share]
+) -> None:
+    """Images are sorted, at least one and at most the size; a share that is to be alone shares its batch with none."""
+    for batch in make_batches(planned, most, alone):
+        assert 1 <= len(batch.images) <= most
+        assert list(batch.images) == sorted(batch.images)
+        assert len(batch.images) == 1 or not alone & {Share(batch.project_id, image) for image in batch.images}
+
+
+@given(changes, sizes, singles)
+def test_there_are_as_few_batches_as_can_be(planned: list[Change], most: int, alone: frozenset[Share]) -> None:
+    """For each project, status and vault its changes over the size, rounded up; and one for each single."""
+    keys = Counter(key(change) for change in planned if change.share not in alone)
+    single = sum(change.share in alone for change in planned)
+    expected = sum(ceil(count / most) for count in keys.values()) + single
+    assert len(make_batches(planned, most, alone)) == expected
+
+
+@given(changes, sizes, singles, st.randoms(use_true_random=False))
+def test_the_order_of_the_changes_does_not_matter(
+    planned: list[Change], most: int, alone: frozenset[Share], chance: Random
+) -> None:
+    """The same changes in any order are the same batches in the same order."""
+    before = make_batches(planned, most, alone)
+    chance.shuffle(planned)
+    assert make_batches(planned, most, alone) == before
+
+
+@given(changes, sizes, singles)
+def test_no_project_starves_another(planned: list[Change], most: int, alone: frozenset[Share]) -> None:
+    """Between two batches of one project, every other project that still has batches gets a turn."""
+    order = [batch.project_id for batch in make_batches(planned, most, alone)]
+    for project in set(order):
+        turns = [place for place, each in enumerate(order) if each == project]
+        for one, next_one in pairwise(turns):
+            assert set(order[one + 1 : next_one]) == set(order[one + 1 :]) - {project}
+
+
+@given(batches.filter(lambda batch: len(batch.images) > 1))
+def test_halves_are_a_partition_in_order(batch: Batch) -> None:
+    """Both halves are batches of the same kind, as equal as can be, and together what was split."""
+    left, right = halve(batch)
+    assert left.images + right.images == batch.images
+    assert 0 <= len(right.images) - len(left.images) <= 1
+    assert {(half.project_id, half.status, half.vault_id) for half in (left, right)} == {
+        (batch.project_id, batch.status, batch.vault_id)
+    }
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_only_what_may_be_about_one_image_is_split(scope: Scope) -> None:
+    """A refusal about an image, about the size, or that says nothing; and never a single image."""
+    failure = Failure(scope, "IMG.0000", "no")
+    two, one = Batch("p", MemberStatus.ACCEPTED, None, ("a", "b")), Batch("p", MemberStatus.ACCEPTED, None, ("a",))
+    assert worth_splitting(two, failure) is (scope in {Scope.IMAGE, Scope.SIZE, Scope.UNSAID})
+    assert not worth_splitting(one, failure)
+
+
+def test_halves_fail_alike_when_scope_and_code_are_the_same() -> None:
+    """The text may differ, since it may name an image; a half that did not fail is like nothing."""
+    failure = Failure(Scope.IMAGE, "IMG.0144", "image a does not exist")
+    assert alike(failure, Failure(Scope.IMAGE, "IMG.0144", "image b does not exist"))
+    assert not alike(failure, Failure(Scope.IMAGE, "IMG.0027", "image a does not exist"))
+    assert not alike(failure, Failure(Scope.UNSAID, "IMG.0144", "image a does not exist"))
+    assert not alike(failure, None)
+    assert not alike(None, failure)
+    assert not alike(None, None)

@@ -1,0 +1,25 @@
+"""The events of a pass are plain values, and their union is complete."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import FrozenInstanceError, fields, is_dataclass
+from typing import get_args
+
+import pytest
+
+from worker.core import events
+
+
+def test_the_union_has_every_event_of_the_module() -> None:
+    """A listener that handles the union handles all there is."""
+    defined = {each for _, each in inspect.getmembers(events, is_dataclass) if each.__module__ == events.__name__}
+    assert defined == set(get_args(events.Event))
+
+
+def test_an_event_cannot_be_changed_by_a_listener() -> None:
+    """Several listeners are handed the same record."""
+    event = events.Trouble("what", "why")
+    with pytest.raises(FrozenInstanceError):
+        event.what = "else"  # type: ignore[misc]
+    assert [field.name for field in fields(event)] == ["what", "reason"]

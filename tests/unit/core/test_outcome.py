@@ -1,0 +1,161 @@
+"""The final word for a share: each row of the table, and how long a reading is worth repeating."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import EPOCH, batches, statuses
+
+from worker.core.batch import Failure
+from worker.core.job import Job, JobState, Settlement
+from worker.core.outcome import (
+    End,
+    Ended,
+    OutcomeKind,
+    Unreadable,
+    is_due_again,
+    judge,
+    reads_as_desired,
+    settled,
+    worth_reading_again,
+)
+from worker.core.state import Batch, MemberStatus, Share
+from worker.errors import Scope
+
+ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
+BATCH = Batch("p", ACCEPTED, None, ("a", "b"))
+JOB = Job(7, "job-1", BATCH, EPOCH)
+VERIFY = 10.0
+UNTIL = EPOCH + 120.0
+UNANSWERED = Ended(BATCH, End.UNANSWERED, "the answer was lost: reset", UNTIL, 7)
+ends = st.builds(Ended, batches, st.sampled_from(End), st.just("why"), st.just(UNTIL), st.just(7), st.just("job-1"))
+
+
+def ended_as(state: JobState, **more: object) -> Ended:
+    """Return the end of the batch whose job was settled like this, at EPOCH."""
+    return settled(Settlement(JOB, state, 3, EPOCH, **more), VERIFY)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ended", "hopeful_until", "due_from", "kind", "reason"),
+    [
+        (
+            ended_as(JobState.SUCCEEDED),
+            EPOCH + VERIFY,
+            None,
+            OutcomeKind.FAILED,
+            "job job-1 says SUCCESS, yet the image still reads pending",
+        ),
+        (
+            ended_as(JobState.SUCCEEDED, results={"a": False}),
+            EPOCH + VERIFY,
+            None,
+            OutcomeKind.FAILED,
+            "job job-1 says that this image failed",
+        ),
+        (ended_as(JobState.PARTIAL), None, None, OutcomeKind.FAILED, "job job-1 ended as partial"),
+        (ended_as(JobState.FAILED), None, None, OutcomeKind.FAILED, "job job-1 ended as failed"),
+        (ended_as(JobState.FAILED, reason="no room"), None, None, OutcomeKind.FAILED, "no room"),
+        (Ended(BATCH, End.REFUSED, "HTTP 400"), None, None, OutcomeKind.FAILED, "HTTP 400"),
+        (Ended(BATCH, End.REFUSED), None, None, OutcomeKind.FAILED, "ended as refused"),
+        (
+            ended_as(JobState.LOST),
+            None,
+            EPOCH,
+            OutcomeKind.FAILED,
+            "the cloud no longer knows job job-1, and the image still reads pending",
+        ),
+        (UNANSWERED, UNTIL, UNTIL, OutcomeKind.UNSETTLED, "the answer was lost: reset"),
+        (ended_as(JobState.UNSETTLED, reason="slow"), None, None, OutcomeKind.UNSETTLED, "slow"),
+        (Ended(BATCH, End.NOT_SENT, "stopped"), None, None, OutcomeKind.NOT_SENT, "stopped"),
+    ],
+    ids=lambda value: value.how if isinstance(value, Ended) else "",
+)
+def test_the_table_holds_row_by_row(
+    ended: Ended, hopeful_until: float | None, due_from: float | None, kind: OutcomeKind, reason: str
+) -> None:
+    """A share that does not read as desired: how long it is read again, whether it is due, what it is called."""
+    seen = {"a": PENDING, "b": PENDING}
+    early, late = (hopeful_until or EPOCH) - 0.001, hopeful_until or EPOCH
+    assert worth_reading_again(ended, seen, early) is (hopeful_until is not None)
+    assert not worth_reading_again(ended, seen, late)
+    assert is_due_again(ended, late) is (due_from is not None)
+    outcome = judge(ended, "a", PENDING, PENDING)
+    assert (outcome.kind, outcome.reason) == (kind, reason)
+    assert (outcome.share, outcome.desired, outcome.before, outcome.after) == (
+        Share("p", "a"),
+        ACCEPTED,
+        PENDING,
+        PENDING,
+    )
+
+
+def test_a_lost_answer_is_not_due_while_its_work_may_be_alive() -> None:
+    """A lost job is due at once, a lost answer only from the moment on at which it cannot be alive any more."""
+    assert not is_due_again(UNANSWERED, UNTIL - 0.001)
+    assert is_due_again(ended_as(JobState.LOST), EPOCH)
+
+
+@given(ends, statuses)
+def test_what_reads_as_desired_is_changed_however_it_ended(ended: Ended, before: MemberStatus) -> None:
+    """The reading has the last word, and needs no reason."""
+    image = ended.batch.images[0]
+    outcome = judge(ended, image, before, ended.batch.status)
+    assert (outcome.kind, outcome.after, outcome.reason) == (OutcomeKind.CHANGED, ended.batch.status, "")
+    assert outcome.job_id == "job-1"
+
+
+@given(ends)
+def test_what_is_in_no_list_is_absent_and_what_cannot_be_read_unknown(ended: Ended) -> None:
+    """Both whatever the batch said, and both without a status after."""
+    absent = judge(ended, ended.batch.images[0], PENDING, None)
+    unknown = judge(ended, ended.batch.images[0], PENDING, Unreadable("HTTP 503: down"))
+    assert (absent.kind, absent.after) == (OutcomeKind.ABSENT, None)
+    assert (unknown.kind, unknown.after) == (OutcomeKind.UNKNOWN, None)
+    assert "no longer offered" in absent.reason
+    assert unknown.reason.endswith("HTTP 503: down")
+
+
+@pytest.mark.parametrize(
+    ("state", "how", "whole"),
+    [
+        (JobState.SUCCEEDED, End.SUCCEEDED, False),
+        (JobState.PARTIAL, End.FAILED, False),
+        (JobState.FAILED, End.FAILED, True),
+        (JobState.LOST, End.LOST, False),
+        (JobState.UNSETTLED, End.UNSETTLED, False),
+    ],
+)
+def test_a_settlement_becomes_the_end_of_its_batch(*, state: JobState, how: End, whole: bool) -> None:
+    """Only a job that failed for all of its images failed as a whole, with the cloud's own code and scope."""
+    ended = ended_as(state, reason="why", code="IMG.0046", scope=Scope.IMAGE, results={"a": True})
+    assert (ended.how, ended.batch, ended.key, ended.job_id) == (how, BATCH, 7, "job-1")
+    assert ended.failure == (Failure(Scope.IMAGE, "IMG.0046", "why") if whole else None)
+    assert ended.results == {"a": True}
+
+
+@pytest.mark.parametrize(
+    ("seen", "desired", "hopeful"),
+    [
+        ({"a": ACCEPTED, "b": ACCEPTED}, True, False),
+        ({"a": ACCEPTED, "b": PENDING}, False, True),
+        ({"a": ACCEPTED}, False, True),
+        ({"a": ACCEPTED, "b": Unreadable("down")}, False, True),
+    ],
+)
+def test_a_batch_is_read_again_until_all_of_it_reads_as_desired(
+    *, seen: dict[str, MemberStatus | Unreadable], desired: bool, hopeful: bool
+) -> None:
+    """An image that is missing or could not be read may still turn up."""
+    assert reads_as_desired(UNANSWERED, seen) is desired
+    assert worth_reading_again(UNANSWERED, seen, EPOCH) is hopeful
+
+
+def test_an_image_that_the_job_gave_up_is_not_waited_for() -> None:
+    """Its job said that it failed, so no reading will show it; one that was not spoken of may still come."""
+    ended = replace(ended_as(JobState.SUCCEEDED), results={"a": True, "b": False})
+    assert not worth_reading_again(ended, {"a": ACCEPTED, "b": PENDING}, EPOCH)
+    assert worth_reading_again(ended, {"a": PENDING, "b": PENDING}, EPOCH)

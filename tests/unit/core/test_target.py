@@ -1,0 +1,105 @@
+"""What a command is aimed at: projects, images, and one of several shards."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import IMAGES, PROJECTS, desired_states
+
+from worker.core.state import DesiredState
+from worker.core.target import Shard, Target, aim, narrow, parse_shard, shard_of
+
+project_ids = st.text("0123456789abcdef", min_size=32, max_size=32)
+fleets = st.lists(project_ids, max_size=20, unique=True)
+some_images = st.frozensets(st.sampled_from(IMAGES), max_size=3)
+some_projects = st.frozensets(st.sampled_from(PROJECTS), max_size=3)
+
+
+@pytest.mark.parametrize(("text", "shard"), [("0/1", Shard()), ("3/4", Shard(3, 4)), ("0/10000", Shard(0, 10_000))])
+def test_a_shard_is_read_and_written_alike(text: str, shard: Shard) -> None:
+    """`I/N` counts from 0."""
+    assert parse_shard(text) == shard
+    assert str(shard) == text
+
+
+@pytest.mark.parametrize("text", ["", "1", "/", "1/", "/2", "4/4", "5/4", "-1/4", "0/0", "a/b", "1/2/3", "0/10001"])
+def test_what_is_no_shard_is_refused(text: str) -> None:
+    """A worker that takes no part of the fleet, or does not know which, must not start."""
+    with pytest.raises(ValueError, match="write I/N"):
+        parse_shard(text)
+
+
+@given(fleets, st.integers(1, 6))
+def test_each_project_is_in_exactly_one_shard(fleet: list[str], count: int) -> None:
+    """The shards of a fleet leave nobody out and share nobody."""
+    shards = [aim(Target(shard=Shard(index, count)), fleet) for index in range(count)]
+    assert Counter(project for shard in shards for project in shard) == Counter(fleet)
+
+
+@given(project_ids, st.integers(1, 12))
+def test_one_shard_more_takes_projects_and_moves_no_other(project: str, count: int) -> None:
+    """From N to N+1 a project stays where it is, or goes to the new shard."""
+    assert shard_of(project, count + 1) in {shard_of(project, count), count}
+
+
+def test_shards_are_about_equal() -> None:
+    """Of 4,000 projects each of four shards has about a thousand."""
+    sizes = Counter(shard_of(f"{number:032x}", 4) for number in range(4000))
+    assert all(900 <= sizes[index] <= 1100 for index in range(4))
+
+
+def test_a_project_stays_in_its_shard_for_good() -> None:
+    """The placement is written down here, since workers of different versions must agree on it."""
+    assert [shard_of(f"{number:032x}", 3) for number in range(8)] == [2, 2, 1, 2, 1, 0, 2, 2]
+
+
+@given(desired_states, some_projects, some_images, st.integers(1, 3), st.data())
+def test_what_is_aimed_at_is_what_all_options_mean(
+    desired: DesiredState, projects: frozenset[str], images: frozenset[str], count: int, data: st.DataObject
+) -> None:
+    """A wish is kept when its project, its image and its shard are meant, unchanged, and no project is left empty."""
+    index = data.draw(st.integers(0, count - 1))
+    narrowed = narrow(desired, Target(projects, images, Shard(index, count)))
+    expected = {
+        (project, image): wish
+        for project, wishes in desired.wishes.items()
+        for image, wish in wishes.items()
+        if (not projects or project in projects)
+        and (not images or image in images)
+        and shard_of(project, count) == index
+    }
+    kept = {(project, image): wish for project, wishes in narrowed.wishes.items() for image, wish in wishes.items()}
+    assert kept == expected
+    assert all(narrowed.wishes.values())
+    assert narrowed.projects == desired.projects
+
+
+@given(desired_states)
+def test_a_target_that_names_nothing_means_everything(desired: DesiredState) -> None:
+    """Without options the whole desired state is meant, and a narrowed one narrows no further."""
+    assert narrow(desired, Target()) == desired
+    aimed = Target(images=frozenset(IMAGES[:3]))
+    assert narrow(narrow(desired, aimed), aimed) == narrow(desired, aimed)
+
+
+@pytest.mark.parametrize(
+    ("target", "whole"),
+    [
+        (Target(), True),
+        (Target(shard=Shard(0, 1)), True),
+        (Target(shard=Shard(0, 2)), False),
+        (Target(projects=frozenset("p")), False),
+        (Target(images=frozenset("i")), False),
+    ],
+)
+def test_a_target_is_whole_when_no_option_narrows_it(*, target: Target, whole: bool) -> None:
+    """Any option, and any shard of several, leaves a part of the fleet out."""
+    assert target.is_whole is whole
+
+
+def test_projects_are_aimed_at_in_order() -> None:
+    """Everything that is ordered is sorted."""
+    assert aim(Target(), ["q", "p", "r"]) == ("p", "q", "r")

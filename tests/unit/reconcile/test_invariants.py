@@ -1,0 +1,234 @@
+"""What holds whatever the cloud does: passes over a cloud in memory that fails in every way it can, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import looptime
+from doubles import FakeCloud, FakeJournal, Fate
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from passes import TEMPO, a_pass, assert_adds_up, order
+
+from worker.core.job import JobState
+from worker.core.outcome import OutcomeKind
+from worker.core.quarantine import QuarantinePolicy
+from worker.core.report import Result, RunReport
+from worker.core.state import MemberStatus, Wish
+from worker.core.timing import RetryPolicy
+from worker.errors import AuthFailed, BadRequest, Forbidden, Scope, TransientCloudError, UnexpectedReply
+from worker.reconcile.ports import Halt
+from worker.reconcile.run import run_once
+
+ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
+PROJECTS = ("p", "q")
+IMAGES = tuple(f"image-{number}" for number in range(5))
+NOT_OFFERED = "never-offered"
+UNMANAGED = ("unmanaged-0", "unmanaged-1")
+IMPATIENT = replace(
+    TEMPO, retry=RetryPolicy(3, 0.5, 5.0), deadline=30.0, quarantine=QuarantinePolicy(first=60.0, max=600.0)
+)
+LIVES = {
+    ("intent",),
+    ("intent", "refused"),
+    ("intent", "settled"),
+    ("intent", "abandoned"),
+    ("intent", "job"),
+    ("intent", "job", "settled"),
+    ("intent", "job", "abandoned"),
+}
+# A PUT whose answer is lost, to a reset or a crash, is promised to be left alone for `patience.unknown`, and a job that
+# the cloud denies three times in a row is over. So no work outlives the one, and no forgotten work the other.
+LONGEST = st.sampled_from([0.1, 1.0, 5.0, 40.0, IMPATIENT.patience.unknown - 20.0])
+FORGOTTEN = st.sampled_from([0.1, 1.0])
+ANSWER_LOST = st.sampled_from([
+    TransientCloudError("reset"),
+    TransientCloudError("down", status=503),
+    UnexpectedReply("a 200 without a job id", status=200),
+])
+NOTHING_DONE = st.sampled_from([
+    TransientCloudError("no connection", answered=True),
+    TransientCloudError("slow down", answered=True, status=429, scope=Scope.THROTTLE),
+    TransientCloudError("busy", answered=True, status=400, code="IMG.0018"),
+    BadRequest("no such image", status=400, code="IMG.0144", scope=Scope.IMAGE),
+    BadRequest("no", status=400),
+    BadRequest("no such project", status=400, code="IMG.0030", scope=Scope.PROJECT),
+    Forbidden("not yours", status=403, scope=Scope.PERMISSION),
+    AuthFailed("who are you", status=401, scope=Scope.PERMISSION),
+])
+some_images = st.frozensets(st.sampled_from(IMAGES))
+done = st.none() | some_images
+
+
+def fates(lags: st.SearchStrategy[float]) -> st.SearchStrategy[Fate]:
+    """Draw what may become of a PUT; `lags` is how long the lists may hide what a job has done."""
+    return st.one_of(
+        st.builds(
+            Fate,
+            seconds=LONGEST,
+            state=st.sampled_from([JobState.SUCCEEDED, JobState.FAILED]),
+            done=done,
+            lag=lags,
+            results=st.dictionaries(st.sampled_from(IMAGES), st.booleans(), max_size=3),
+            code=st.sampled_from(["", "IMG.0046"]),
+            scope=st.sampled_from(Scope),
+        ),
+        st.builds(Fate, error=ANSWER_LOST, begun=st.booleans(), seconds=LONGEST, done=done, lag=lags),
+        st.builds(Fate, error=NOTHING_DONE, begun=st.just(False)),
+        st.builds(Fate, forgotten=st.just(True), seconds=FORGOTTEN, done=done, lag=lags),
+    )
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a pass is cut short, some seconds after its start: told to stop with a grace, or killed without one."""
+
+    after: float
+    grace: float | None
+
+
+@dataclass(frozen=True)
+class Round:
+    """One pass in trouble, and the seconds until the next: who cannot be read and from when on, and how it is cut."""
+
+    down: frozenset[str]
+    down_after: float
+    cut: Cut | None
+    pause: float
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a test tells: the offers at first, the wishes of each pass, the fate of each PUT, and the passes."""
+
+    offered: Mapping[str, Mapping[str, MemberStatus]]
+    wishes: tuple[Mapping[str, Mapping[str, Wish]], ...]
+    fates: tuple[Fate, ...]
+    rounds: tuple[Round, ...]
+    max_images: int
+
+
+moments = st.sampled_from([0.0, 0.03, 0.06, 0.5, 2.0, 10.0, 31.0, 125.0])
+rounds = st.builds(
+    Round,
+    st.just(frozenset()) | st.frozensets(st.sampled_from(PROJECTS)),
+    moments,
+    st.none() | st.builds(Cut, moments, st.none() | st.sampled_from([0.0, 5.0])),
+    st.sampled_from([0.0, 1.0, 50.0, 130.0, 700.0]),
+)
+wished = st.sampled_from([Wish(ACCEPTED), Wish(REJECTED)])
+wishes = st.fixed_dictionaries({
+    project: st.dictionaries(st.sampled_from((*IMAGES, NOT_OFFERED)), wished, min_size=1) for project in PROJECTS
+})
+offers = st.fixed_dictionaries({
+    project: st.fixed_dictionaries({image: st.sampled_from(MemberStatus) for image in (*IMAGES, *UNMANAGED)})
+    for project in PROJECTS
+})
+
+
+@st.composite
+def stories(draw: st.DrawFn, lags: st.SearchStrategy[float], *, steady: bool) -> Story:
+    """Draw a story; in a `steady` one every pass has the same wishes."""
+    told = tuple(draw(st.lists(rounds, max_size=3)))
+    first = draw(wishes)
+    return Story(
+        draw(offers),
+        tuple(first if steady else draw(wishes) for _ in (*told, None)),
+        tuple(draw(st.lists(fates(lags), max_size=8))),
+        told,
+        draw(st.integers(1, 4)),
+    )
+
+
+async def one_pass(story: Story, number: int, cloud: FakeCloud, journal: FakeJournal) -> RunReport | None:
+    """Make a pass, cut short and in trouble as its round says; return its report, None if it was killed."""
+    loop, halt = asyncio.get_running_loop(), Halt()
+    order_of_pass = order(story.wishes[number], max_images=story.max_images)
+    task = asyncio.create_task(run_once(order_of_pass, a_pass(cloud, journal, halt=halt, tempo=IMPATIENT)))
+    if number < len(story.rounds):
+        trouble = story.rounds[number]
+        unreadable = dict.fromkeys(trouble.down, TransientCloudError("down", status=503))
+        loop.call_later(trouble.down_after, cloud.unreadable.update, unreadable)
+        if trouble.cut is not None and trouble.cut.grace is not None:
+            loop.call_later(trouble.cut.after, halt.stop, trouble.cut.grace)
+        elif trouble.cut is not None:
+            loop.call_later(trouble.cut.after, task.cancel)
+    report = None
+    async with asyncio.timeout(86400.0):
+        with suppress(asyncio.CancelledError):
+            report = await task
+    await asyncio.sleep(story.rounds[number].pause if number < len(story.rounds) else 0.0)
+    cloud.unreadable.clear()
+    return report
+
+
+async def tell(story: Story) -> tuple[FakeCloud, FakeJournal, list[RunReport]]:
+    """Make all passes of a story that go wrong, and then three in peace; return what came of them."""
+    fates_left = iter(story.fates)
+    cloud, journal = FakeCloud(lambda batch: next(fates_left, Fate())), FakeJournal()
+    for project, offered in story.offered.items():
+        cloud.offers[project] = dict(offered)
+    reports = []
+    for number in range(len(story.rounds)):
+        report = await one_pass(story, number, cloud, journal)
+        if report is not None:
+            assert_adds_up(report)
+            reports.append(report)
+            if len(set(map(repr, story.wishes))) == 1:
+                assert_true(report, story.wishes[0], cloud)
+    cloud.fate = lambda batch: Fate()
+    for _ in range(3):
+        await asyncio.sleep(IMPATIENT.quarantine.max + IMPATIENT.patience.unknown)
+        report = await one_pass(story, len(story.rounds), cloud, journal)
+        assert report is not None
+        assert_adds_up(report)
+        reports.append(report)
+    return cloud, journal, reports
+
+
+def assert_true(report: RunReport, wishes: Mapping[str, Mapping[str, Wish]], cloud: FakeCloud) -> None:
+    """See that what is reported as converged or changed is so."""
+    others = {outcome.share for outcome in report.outcomes if outcome.kind is not OutcomeKind.CHANGED}
+    for project, of_project in wishes.items():
+        for image, wish in of_project.items():
+            assert cloud.status(project, image) is wish.status or (project, image) in others
+
+
+def assert_kept(story: Story) -> None:
+    """Tell a story and see that every promise was kept."""
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        cloud, journal, reports = runner.run(tell(story))
+    last = story.wishes[-1]
+    assert cloud.sent_while_alive == []
+    for project, offered in story.offered.items():
+        expected = {image: wish.status for image, wish in last[project].items() if image in offered}
+        assert {image: cloud.offers[project][image] for image in expected} == expected
+        assert all(cloud.offers[project][image] is offered[image] for image in UNMANAGED)
+    assert [outcome.kind for outcome in reports[-1].outcomes] == [OutcomeKind.ABSENT] * sum(
+        NOT_OFFERED in of_project for of_project in last.values()
+    )
+    assert reports[-1].jobs == ()
+    assert (reports[-1].result is Result.CONVERGED) is not any(NOT_OFFERED in of_project for of_project in last.values())
+    assert {tuple(life) for life in journal.lives.values()} <= LIVES
+    assert journal.wards == {}
+    assert asyncio.run(journal.in_flight()) == ()
+
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@settings(unhurried, max_examples=150)
+@given(stories(st.sampled_from([0.0, 0.5, 5.0, 25.0]), steady=True))
+def test_the_promises_hold_for_one_wish(story: Story) -> None:
+    """Reports add up and are true, nothing alive is sent twice, and in the end all is as desired and nothing else."""
+    assert_kept(story)
+
+
+@settings(unhurried, max_examples=150)
+@given(stories(st.just(0.0), steady=False))
+def test_the_promises_hold_while_people_change_their_minds(story: Story) -> None:
+    """The same with other wishes in every pass, against jobs of the earlier ones that are still alive."""
+    assert_kept(story)

@@ -1,0 +1,46 @@
+"""One writer per journal and shard on PostgreSQL: advisory locks, which the server lets go of with the connection.
+
+A worker of the whole fleet takes the gate for itself. A shard shares the gate with others, takes the lock of its
+index for itself, and shows its count: shards of another count would overlap it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, func, literal, select, text
+
+from worker.core.target import Shard
+
+_GATE = 0
+_COUNTS = 1_000_000
+_OTHER_COUNTS = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND classid::bigint = hashtext('ims-share-worker ' || current_schema())::bigint & 4294967295 "
+    "AND objid::bigint > :base AND objid::bigint <> :own"
+)
+
+
+def take(connection: Connection, shard: Shard) -> bool:
+    """Take the locks of a shard for this connection; tell whether they were free. Those of a failed try are let go."""
+    if shard.count == 1:
+        taken = _try(connection, "pg_try_advisory_lock", _GATE)
+    else:
+        taken = (
+            _try(connection, "pg_try_advisory_lock_shared", _GATE)
+            and _try(connection, "pg_try_advisory_lock_shared", _COUNTS + shard.count)
+            and _try(connection, "pg_try_advisory_lock", 1 + shard.index)
+            and not connection.execute(_OTHER_COUNTS, {"base": _COUNTS, "own": _COUNTS + shard.count}).scalar_one()
+        )
+    if not taken:
+        connection.execute(text("SELECT pg_advisory_unlock_all()"))
+    return taken
+
+
+def backend(connection: Connection) -> int:
+    """Return the number of the server's process for this connection: with another one the locks are gone."""
+    return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+def _try(connection: Connection, function: str, key: int) -> bool:
+    family = func.hashtext(literal("ims-share-worker ").concat(func.current_schema()))
+    return bool(connection.execute(select(getattr(func, function)(family, key))).scalar_one())

@@ -1,0 +1,87 @@
+"""One writer per journal and shard: locks on files beside it, which the system lets go of when the process dies.
+
+Each holder locks a file named after its shard; the whole fleet is shard 0 of 1. Two shards of one count go together,
+while shards of different counts would overlap. Whoever wants a lock looks at those of the others alone, behind a gate.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from worker.core.target import Shard
+from worker.errors import JournalError, JournalLocked
+
+_LOCK_OF_SHARD = re.compile(r"\.([0-9]+)-of-([0-9]+)\.lock")
+
+
+@contextmanager
+def hold(journal: Path, verb: str, shard: Shard) -> Iterator[None]:
+    """Hold the journal, or its part for a shard, for this process.
+
+    Raises JournalLocked with who holds it already, JournalError if it cannot be locked. The lock files stay behind,
+    unlocked and harmless: to remove them would open a race.
+    """
+    with ExitStack() as held:
+        try:
+            with _opened(journal, ".lock") as gate:
+                fcntl.flock(gate, fcntl.LOCK_EX)
+                for rival in _rivals(journal, shard):
+                    _see_that_it_is_free(journal, rival)
+                lock = held.enter_context(_opened(journal, f".{shard.index}-of-{shard.count}.lock"))
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.truncate(lock, 0)
+                os.pwrite(lock, json.dumps(_holder(verb, shard)).encode(), 0)
+        except OSError as error:
+            way_out = "its folder must exist, be writable and have room"
+            raise JournalError(f"the journal {journal} cannot be locked: {error.strerror}; {way_out}") from error
+        yield
+
+
+@contextmanager
+def _opened(journal: Path, suffix: str) -> Iterator[int]:
+    handle = os.open(journal.with_name(journal.name + suffix), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _rivals(journal: Path, shard: Shard) -> Iterator[str]:
+    """Yield the suffixes of the lock files of those that must not write beside this shard."""
+    for path in sorted(journal.parent.glob(f"{glob.escape(journal.name)}.*.lock")):
+        suffix = path.name.removeprefix(journal.name)
+        if match := _LOCK_OF_SHARD.fullmatch(suffix):
+            index, count = map(int, match.groups())
+            if count != shard.count or index == shard.index:
+                yield suffix
+
+
+def _see_that_it_is_free(journal: Path, suffix: str) -> None:
+    with _opened(journal, suffix) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise JournalLocked(f"another worker holds the journal {journal}: {_described(lock)}") from error
+
+
+def _holder(verb: str, shard: Shard) -> dict[str, str | int]:
+    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    what = verb if shard.count == 1 else f"{verb} --shard {shard}"
+    return {"verb": what, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
+
+
+def _described(handle: int) -> str:
+    try:
+        holder = json.loads(os.pread(handle, 4096, 0))
+        return f"`{holder['verb']}`, process {holder['pid']} on {holder['host']}, since {holder['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "it has not said who it is"

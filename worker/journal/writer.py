@@ -1,0 +1,95 @@
+"""One connection in a thread of its own, and transactions that are committed together when they wait together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.errors import JournalError
+from worker.journal.database import Database
+
+T = TypeVar("T")
+_Write = tuple[Callable[[Connection], Any], asyncio.Future[Any]]
+
+
+class Writer:
+    """Reads and durable writes, off the event loop; `commits` counts the transactions so far.
+
+    `also` is run in each transaction before it is committed, for what can wait until something else is written.
+    """
+
+    def __init__(self, database: Database, also: Callable[[Connection], None]) -> None:
+        self.commits = 0
+        self._database = database
+        self._also = also
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._waiting: list[_Write] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Run a query; raise JournalError."""
+
+        def run() -> T:
+            with self._database.engine.connect() as connection:
+                return query(connection)
+
+        return await self._in_thread(run)
+
+    async def write(self, write: Callable[[Connection], T]) -> T:
+        """Make one write durable, together with those that wait; raise JournalError if any of them fails.
+
+        Cancelled, the write may or may not be made, but always whole.
+        """
+        written: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((write, written))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        return await written
+
+    async def close(self) -> None:
+        """Wait for what is being written, then let go of the database."""
+        while self._flushing is not None:
+            await asyncio.wait({self._flushing})
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._database.engine.dispose)
+        self._thread.shutdown()
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                writes, self._waiting = self._waiting, []
+                await self._commit(writes)
+        finally:
+            self._flushing = None
+
+    async def _commit(self, writes: list[_Write]) -> None:
+        def run() -> list[Any]:
+            with self._database.engine.begin() as connection:
+                if self._database.begin:
+                    connection.exec_driver_sql(self._database.begin)
+                results = [write(connection) for write, _ in writes]
+                self._also(connection)
+                return results
+
+        try:
+            results = await self._in_thread(run)
+        except Exception as error:  # noqa: BLE001 - a bug too must reach those who wait, or they wait for ever
+            for _, written in writes:
+                if not written.done():
+                    written.set_exception(error)
+            return
+        self.commits += 1
+        for (_, written), result in zip(writes, results, strict=True):
+            if not written.done():
+                written.set_result(result)
+
+    async def _in_thread(self, run: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        except SQLAlchemyError as error:
+            where, why = self._database.where, self._database.explained(error)
+            raise JournalError(f"the journal {where} failed: {why}") from error
