@@ -207,10 +207,11 @@ class Stage(Folder):
         """Tell whether every share of the cloud has this status."""
         return {found for shares in self.read().values() for found in shares.values()} == {status}
 
-    async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until something is true of the cloud."""
+    async def until(self, is_so: Callable[[], bool], running: Running) -> None:
+        """Wait until something is true of the cloud, which a running command is to bring about."""
         async with asyncio.timeout(TIMEOUT):
             while not is_so():  # noqa: ASYNC110 - the cloud changes by the clock, and tells nobody
+                assert running.process.returncode is None, "it has ended before that"
                 await asyncio.sleep(0.01)
 
     def end_jobs(self) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from passes import assert_adds_up
 
-from worker import wiring
 from worker.cloud.ims import Ims
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.events import Event
@@ -19,6 +18,7 @@ from worker.core.manifest import Manifest
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.report import RunReport
 from worker.core.state import MemberStatus, Project, Wish
+from worker.core.target import Shard
 from worker.journal.database import MEMORY
 from worker.journal.store import Journal
 from worker.reconcile.ports import Halt
@@ -29,14 +29,17 @@ from worker.simulator.naming import OWNER, project_id, vault_id
 from worker.simulator.options import Group, Limits, Options
 from worker.simulator.server import Simulator
 from worker.simulator.world import FIRST_CREATED, Account, Image, JobRules, Status, Vault, World
+from worker.wiring.policies import cloud_config
+from worker.wiring.site import Aim, Site, order_of
+from worker.wiring.work import at_work, make_pass, run
 
 KEYS = {"kind": "static", "access_key": "AKREHEARSAL", "secret_key": "secret-of-the-rehearsal"}
 VAULT = vault_id("nightly")
-BRISK = JobRules(seconds=(0.02, 0.04))
+BRISK = JobRules(seconds=(0.005, 0.015))
 QUICK: Mapping[str, Mapping[str, Any]] = {
     "cloud": {"read_timeout": "300ms"},
     "limits": dict.fromkeys(("members_put", "job_get", "job_progress", "images_list", "burst"), "1000/s"),
-    "polling": {"first": "20ms", "max": "100ms", "deadline": "500ms", "unknown": "500ms", "verify": "250ms"},
+    "polling": {"first": "10ms", "max": "100ms", "deadline": "500ms", "unknown": "500ms", "verify": "250ms"},
     "retry": {"attempts": 3, "base": "10ms", "max": "20ms"},
     "guards": {"max_reject": "100%"},
 }
@@ -98,7 +101,7 @@ class Worker:
     """A worker at a simulated cloud, with all that it told."""
 
     cloud: Simulator
-    site: wiring.Site
+    site: Site
     ims: Ims
     journal: Journal
     calls: list[CallRecord]
@@ -106,8 +109,8 @@ class Worker:
 
     async def run(self, halt: Halt | None = None) -> RunReport:
         """Make one pass, and see that its report adds up."""
-        the_pass = wiring.make_pass(self.site.settings, self.ims, self.journal, self.events.append, halt or Halt())
-        report = await wiring.run(self.site, wiring.order_of(self.site, wiring.Aim()), the_pass, self.journal)
+        the_pass = make_pass(self.site.settings, self.ims, self.journal, self.events.append, halt or Halt())
+        report = await run(self.site, order_of(self.site, Aim()), the_pass, self.journal)
         assert_adds_up(report)
         return report
 
@@ -117,12 +120,9 @@ async def working(cloud: Simulator, manifest: Manifest, settings: Settings) -> A
     """Open a worker at a cloud; see in the end that nothing went wrong behind its back."""
     mishaps: list[Mapping[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: mishaps.append(context))
-    site = wiring.Site(settings, manifest)
+    site = Site(settings, manifest)
     calls: list[CallRecord] = []
-    async with (
-        wiring.open_cloud(site, {}, calls.append) as ims,
-        wiring.journal_to_write(wiring.journal_url(settings)) as journal,
-    ):
+    async with at_work(site, cloud_config(site, {}), "run", Shard(), calls.append) as (journal, ims):
         yield Worker(cloud, site, ims, journal, calls, [])
     assert mishaps == []
 

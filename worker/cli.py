@@ -62,6 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument("--fail-on-drift", action="store_true", help="exit with 6 when there are changes")
     run = verbs.add_parser("run", parents=[every, aimed], help="make one pass: observe, change, prove, report")
     run.add_argument("--deadline", metavar="TIME", help="stop submitting in time to end by then, such as 10m")
+    serve = verbs.add_parser("serve", parents=[every], help="make passes on a schedule, until SIGTERM")
+    serve.add_argument("--shard", metavar="I/N", help="only the I-th (from 0) of N parts of the fleet")
     verbs.add_parser("status", parents=[every], help="show jobs in flight, quarantined shares and the last passes")
     release = verbs.add_parser(
         "release", parents=[every], help="free a share from quarantine, or from a job that never ends"

@@ -13,7 +13,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from worker import wiring
 from worker.core.calls import CallGroup
 from worker.core.outcome import OutcomeKind
 from worker.core.report import RunReport
@@ -31,6 +30,9 @@ from worker.simulator.faults import FaultSet, load_faults
 from worker.simulator.seed import Seed, load_seed
 from worker.simulator.server import Simulator
 from worker.telemetry.logs import log_call, log_event
+from worker.wiring import work
+from worker.wiring.policies import cloud_config
+from worker.wiring.site import Aim, Site, load_site, order_of
 
 SCHEMA = "ims-share-worker/demo/1"
 
@@ -82,24 +84,24 @@ async def simulate(listen: str, seeds: tuple[Path, ...], faults: Path | None) ->
         ) from error
 
 
-def _site(folder: Path, fleet: Demo, url: str) -> wiring.Site:
+def _site(folder: Path, fleet: Demo, url: str) -> Site:
     config = folder / "config.toml"
     (folder / "manifest.toml").write_text(fleet.manifest)
     config.write_text(
         f'[cloud]\nims_endpoint = "{url}"\n[journal]\nurl = "{MEMORY}"\n[guards]\nmax_reject = "10%"\n'
         '[credentials.default]\nkind = "static"\naccess_key = "DEMO"\nsecret_key = "a-secret-of-the-demo"\n'
     )
-    return wiring.load_site(load_settings(config, {}, {}))
+    return load_site(load_settings(config, {}, {}))
 
 
-async def _rehearse(site: wiring.Site, fleet: Demo, out: Console, *, quiet: bool) -> Shown:
-    order = wiring.order_of(site, wiring.Aim())
+async def _rehearse(site: Site, fleet: Demo, out: Console, *, quiet: bool) -> Shown:
+    order = order_of(site, Aim())
     names = Names(site.manifest.projects, site.manifest.image_names)
-    async with wiring.at_work(site, wiring.cloud_config(site, {}), "demo", order.target.shard, log_call) as (
+    async with work.at_work(site, cloud_config(site, {}), "demo", order.target.shard, log_call) as (
         journal,
         ims,
     ):
-        prepared, forecast = await wiring.plan(site, order, ims, journal, log_event)
+        prepared, forecast = await work.plan(site, order, ims, journal, log_event)
         desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
         view = PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, names)
         if not quiet:
@@ -107,8 +109,8 @@ async def _rehearse(site: wiring.Site, fleet: Demo, out: Console, *, quiet: bool
             print_plan(view, out)
         reports = []
         for _ in range(2):
-            the_pass = wiring.make_pass(site.settings, ims, journal, log_event, Halt())
-            reports.append(await wiring.run(site, order, the_pass, journal))
+            the_pass = work.make_pass(site.settings, ims, journal, log_event, Halt())
+            reports.append(await work.run(site, order, the_pass, journal))
             if not quiet:
                 _heading(out, "ims-share-worker run")
                 print_report(reports[-1], names, out)

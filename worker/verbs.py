@@ -17,7 +17,6 @@ from typing import Any
 
 from rich.console import Console
 
-from worker import wiring
 from worker.cloud.ims import Ims
 from worker.core.events import Event, Listener
 from worker.core.manifest import Manifest
@@ -34,6 +33,9 @@ from worker.render.status import StatusView, print_status, status_json
 from worker.settings import Loaded, load_settings
 from worker.telemetry.logs import log_call, log_event, set_up
 from worker.telemetry.progress import LiveProgress
+from worker.wiring import work
+from worker.wiring.policies import cloud_config
+from worker.wiring.site import Aim, journal_url, load_site, names_of, order_of, share_of, survey
 
 NO_SOURCES: Mapping[str, bytes] = {}
 _PASSES_SHOWN = 10
@@ -99,24 +101,24 @@ async def perform(options: argparse.Namespace, environ: Mapping[str, str]) -> Ex
 
 async def check(command: Command) -> Exit:
     """Read config and manifest offline, and print every problem at once."""
-    survey = wiring.survey(command.options.config, command.environ)
-    sources = {document.name: document.source for document in survey.documents}
-    view = CheckView(survey.problems, survey.warnings, sources, survey.manifest)
-    command.warn(survey.warnings)
+    found = survey(command.options.config, command.environ)
+    sources = {document.name: document.source for document in found.documents}
+    view = CheckView(found.problems, found.warnings, sources, found.manifest)
+    command.warn(found.warnings)
     command.show(check_json(view), lambda: print(check_text(view, color=_in_color(command.out))))
     return Exit.USAGE if view.problems else Exit.CONVERGED
 
 
 async def plan(command: Command) -> Exit:
     """Observe and diff, and print what a run would do."""
-    site = wiring.load_site(command.configure())
-    order = wiring.order_of(site, _aim(command.options))
+    site = load_site(command.configure())
+    order = order_of(site, _aim(command.options))
     async with (
-        wiring.open_cloud(wiring.cloud_config(site, command.environ), log_call) as ims,
-        wiring.journal_to_read(wiring.journal_url(site.settings)) as journal,
+        work.open_cloud(cloud_config(site, command.environ), log_call) as ims,
+        work.journal_to_read(journal_url(site.settings)) as journal,
     ):
         with _watched(command, ims) as events:
-            prepared, forecast = await wiring.plan(site, order, ims, journal, events)
+            prepared, forecast = await work.plan(site, order, ims, journal, events)
     desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
     view = PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, _names(site.manifest))
     command.show(plan_json(view), lambda: print_plan(view, command.out))
@@ -130,32 +132,42 @@ async def plan(command: Command) -> Exit:
 
 async def run(command: Command) -> Exit:
     """Make one pass, and print its report."""
-    site = wiring.load_site(command.configure())
-    order = wiring.order_of(site, _aim(command.options))
+    site = load_site(command.configure())
+    order = order_of(site, _aim(command.options))
     deadline = _duration(command.options.deadline) if command.options.deadline else None
-    shard, config = order.target.shard, wiring.cloud_config(site, command.environ)
-    async with wiring.at_work(site, config, "run", shard, log_call) as (journal, ims):
-        with wiring.stopped_by_signals(site.settings.schedule.grace) as stopper, _watched(command, ims) as events:
+    shard, config = order.target.shard, cloud_config(site, command.environ)
+    async with work.at_work(site, config, "run", shard, log_call) as (journal, ims):
+        with work.stopped_by_signals(site.settings.schedule.grace) as stopper, _watched(command, ims) as events:
             halt = stopper.halt()
             if deadline is not None:
-                halt.finish_within(deadline, min(wiring.RESERVE, deadline / 2))
-            the_pass = wiring.make_pass(site.settings, ims, journal, events, halt)
-            report = await wiring.run(site, order, the_pass, journal)
+                halt.finish_within(deadline, min(work.RESERVE, deadline / 2))
+            the_pass = work.make_pass(site.settings, ims, journal, events, halt)
+            report = await work.run(site, order, the_pass, journal)
     command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
     return exit_of_report(report)
+
+
+async def serve(command: Command) -> Exit:
+    """Make passes on the schedule until SIGTERM or SIGINT."""
+    site = load_site(command.configure())
+    order = order_of(site, _aim(command.options))
+    config = cloud_config(site, command.environ)
+    with work.stopped_by_signals(site.settings.schedule.grace) as stopper:
+        await work.serve(site, order, config, stopper, work.Watch(log_event, log_call))
+    return Exit.CONVERGED
 
 
 async def status(command: Command) -> Exit:
     """Print what the journal knows; make no call, take no lock."""
     loaded = command.configure()
-    async with wiring.journal_to_read(wiring.journal_url(loaded.settings)) as journal:
+    async with work.journal_to_read(journal_url(loaded.settings)) as journal:
         view = StatusView(
             loaded.settings.journal.place,
             await journal.in_flight(),
             tuple((await journal.quarantined()).values()),
             await journal.last_passes(_PASSES_SHOWN),
             time.time(),
-            _names(wiring.names_of(loaded)),
+            _names(names_of(loaded)),
         )
     command.show(status_json(view), lambda: print_status(view, command.out))
     return Exit.CONVERGED
@@ -164,8 +176,8 @@ async def status(command: Command) -> Exit:
 async def release(command: Command) -> Exit:
     """Free a share from quarantine, and from what is in flight."""
     loaded = command.configure()
-    share = wiring.share_of(wiring.names_of(loaded), command.options.image, command.options.project)
-    async with wiring.journal_to_write(wiring.journal_url(loaded.settings)) as journal:
+    share = share_of(names_of(loaded), command.options.image, command.options.project)
+    async with work.journal_to_write(journal_url(loaded.settings)) as journal:
         freed = await journal.release(share, _who(), time.time())
     document = {"schema": "ims-share-worker/release/1", **share._asdict(), "freed_from": list(freed)}
     said = f"Freed from {', '.join(freed)}." if freed else "The share was neither quarantined nor in flight."
@@ -180,7 +192,7 @@ async def approve(command: Command) -> Exit:
         hint = "copy it from the refusal"
         raise SettingsError((Problem("DIGEST", 0, 0, "", "a digest is sha256: and 64 hex digits", digest, hint),))
     loaded, who = command.configure(), _who()
-    async with wiring.journal_to_write(wiring.journal_url(loaded.settings)) as journal:
+    async with work.journal_to_write(journal_url(loaded.settings)) as journal:
         await journal.approve(digest, who, time.time())
     document = {"schema": "ims-share-worker/approve/1", "digest": digest, "approved_by": who}
     command.show(document, lambda: print(f"Approved by {who}: the next pass with this very plan may go, once."))
@@ -210,6 +222,7 @@ _VERBS: dict[str, Callable[[Command], Awaitable[Exit]]] = {
     "check": check,
     "plan": plan,
     "run": run,
+    "serve": serve,
     "status": status,
     "release": release,
     "approve": approve,
@@ -224,7 +237,7 @@ def _watched(command: Command, ims: Ims) -> Iterator[Listener]:
     if not command.is_live:
         yield log_event
         return
-    with LiveProgress(Console(stderr=True), lambda: wiring.calls_left(ims)) as progress:
+    with LiveProgress(Console(stderr=True), lambda: work.calls_left(ims)) as progress:
 
         def both(event: Event) -> None:
             log_event(event)
@@ -245,12 +258,12 @@ def _explain(
         print()
 
 
-def _aim(options: argparse.Namespace) -> wiring.Aim:
+def _aim(options: argparse.Namespace) -> Aim:
     try:
         shard = parse_shard(options.shard) if options.shard else Shard()
     except ValueError as error:
         raise SettingsError((Problem("--shard", 0, 0, "", str(error), options.shard),)) from error
-    return wiring.Aim(tuple(options.project), tuple(options.image), shard)
+    return Aim(tuple(getattr(options, "project", ())), tuple(getattr(options, "image", ())), shard)
 
 
 def _duration(text: str) -> float:

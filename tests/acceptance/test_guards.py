@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from commands import fleet, manifest, share, stage
@@ -16,16 +15,20 @@ ONE = {"guards.max_reject": "1"}
 
 
 async def test_an_approved_plan_passes_once(tmp_path: Path) -> None:
-    """The refused plan passes after `approve DIGEST`; the same plan is refused again the next time."""
+    """After `approve DIGEST` another plan is refused, that very plan passes, and the next time it is refused again."""
     world = fleet(2, status=Status.ACCEPTED)
     async with stage(tmp_path, world, text=manifest(world, share(world, "rejected"))) as here:
         refused = await here.run("run", "--json", settings=ONE)
-        assert (refused.status, here.puts()) == (3, 0)
+        assert (refused.status, refused.document["result"], refused.document["not_sent"]) == (3, "refused", 4)
         digest = refused.document["digest"]
         approved = await here.run("approve", digest, "--json")
         assert approved.status == 0
         assert approved.document["digest"] == digest
         assert "@" in approved.document["approved_by"]
+        world.share(image_id("golden-001"), project_id("ledger"), Status.PENDING)
+        assert (await here.run("run", settings=ONE)).status == 3
+        assert here.puts() == 0
+        world.share(image_id("golden-001"), project_id("ledger"), Status.ACCEPTED)
         done = await here.run("run", "--json", settings=ONE)
         assert (done.status, done.document["changed"]) == (0, 4)
         assert here.all_are("rejected")
@@ -35,17 +38,6 @@ async def test_an_approved_plan_passes_once(tmp_path: Path) -> None:
         again = await here.run("run", "--json", settings=ONE)
         assert (again.status, again.document["digest"]) == (3, digest)
         assert here.all_are("accepted")
-
-
-async def test_an_approval_is_for_that_very_plan(tmp_path: Path) -> None:
-    """When the cloud has changed since the refusal, the approval does not count."""
-    world = fleet(3, status=Status.ACCEPTED)
-    async with stage(tmp_path, world, text=manifest(world, share(world, "rejected"))) as here:
-        plan = await here.run("plan", "--json", settings=ONE)
-        await here.run("approve", plan.document["digest"])
-        world.share(image_id("golden-001"), project_id("ledger"), Status.PENDING)
-        assert (await here.run("run", settings=ONE)).status == 3
-        assert here.puts() == 0
 
 
 async def test_rejects_of_a_day_add_up(tmp_path: Path) -> None:
@@ -79,8 +71,6 @@ async def test_a_released_share_is_tried_again_at_once(tmp_path: Path) -> None:
     async with stage(tmp_path, world, [fault]) as here:
         assert (await here.run("run")).status == 1
         here.cloud.set_faults(())
-        waiting = (await here.run("status", "--json")).document["quarantined"]
-        assert [(ward["image_id"], ward["attempts"]) for ward in waiting] == [(image_id("golden-002"), 1)]
         freed = await here.run("release", "golden-002", "payments", "--json")
         assert (freed.status, freed.document["freed_from"]) == (0, ["quarantine"])
         assert (await here.run("run")).status == 0
@@ -102,11 +92,8 @@ async def test_a_job_that_never_ends_is_given_up_by_release(tmp_path: Path) -> N
 
 
 async def test_to_release_what_is_free_is_no_error(tmp_path: Path) -> None:
-    """A share that is held by nothing is said to be free; an unknown one is an error with a suggestion."""
+    """A share that is held by nothing is said to be free."""
     async with stage(tmp_path) as here:
-        free, unknown = await asyncio.gather(
-            here.run("release", "golden-001", "payments"), here.run("release", "golden-001", "paymnets")
-        )
-        assert (free.status, unknown.status) == (0, 2)
-        assert "neither quarantined nor in flight" in free.out
-        assert 'did you mean "payments"?' in unknown.err
+        done = await here.run("release", "golden-001", "payments")
+        assert done.status == 0
+        assert "neither quarantined nor in flight" in done.out

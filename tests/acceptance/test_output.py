@@ -75,7 +75,7 @@ async def test_no_color_is_obeyed(tmp_path: Path) -> None:
         assert _COLOR.findall(text) == []
 
 
-@pytest.mark.parametrize("arguments", [("plan", "--json"), ("run",), ("status",), ("check",), ("--help",)])
+@pytest.mark.parametrize("arguments", [("run",), ("check",), ("--help",)])
 async def test_a_reader_that_has_gone_is_no_error_to_shout_about(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """With the reading end of the pipe closed, a command ends without a traceback, nor a complaint of Python."""
     async with stage(tmp_path, fleet(2)):

@@ -27,7 +27,7 @@ async def test_a_signal_drains_what_was_sent_and_submits_nothing_more(tmp_path: 
         folder.mkdir()
         async with stage(folder, world) as here:
             running = await here.start("run", "--json", settings=ONE_BY_ONE)
-            await here.until(lambda: len(world.jobs) == 2)  # noqa: B023 - ends before the next turn
+            await here.until(lambda: len(world.jobs) == 2, running)  # noqa: B023 - ends before the next turn
             running.send(number)
             here.end_jobs()
             done = await running.finished()
@@ -42,7 +42,7 @@ async def test_a_signal_when_all_is_sent_takes_nothing_away(tmp_path: Path) -> N
     world = fleet(3, seconds=ENDLESS)
     async with stage(tmp_path, world) as here:
         running = await here.start("run", "--json")
-        await here.until(lambda: len(world.jobs) == 2)
+        await here.until(lambda: len(world.jobs) == 2, running)
         running.send(signal.SIGTERM)
         here.end_jobs()
         done = await running.finished()
@@ -54,14 +54,14 @@ async def test_the_grace_ends_and_the_next_run_takes_up_what_is_alive(tmp_path: 
     world = fleet(3, ["payments"], seconds=ENDLESS)
     async with stage(tmp_path, world) as here:
         running = await here.start("run", "--json", settings={"schedule.grace": "200ms"})
-        await here.until(lambda: len(world.jobs) == 1)
+        await here.until(lambda: len(world.jobs) == 1, running)
         running.send(signal.SIGTERM)
         cut = await running.finished()
         assert (cut.status, cut.document["unsettled"]) == (1, 3)
         (job_id,) = world.jobs
         assert [job["state"] for job in cut.document["jobs"]] == ["unsettled"]
         again = await here.start("run", "--json")
-        await polled(here)
+        await polled(here, again)
         here.end_jobs()
         done = await again.finished()
         assert (done.status, done.document["changed"]) == (0, 3)
@@ -74,7 +74,7 @@ async def test_a_second_signal_stops_at_once_and_the_journal_knows(tmp_path: Pat
     world = fleet(2, ["payments"])
     async with stage(tmp_path, world, [Fault(Stuck())]) as here:
         running = await here.start("run", "--json")
-        await polled(here)
+        await polled(here, running)
         ending = asyncio.create_task(running.finished())
         while not ending.done():  # signals that come together are one
             running.send(signal.SIGINT)
@@ -89,7 +89,7 @@ async def test_an_interrupt_of_what_only_reads_is_quiet(tmp_path: Path) -> None:
     """Ctrl-C during `plan` ends it at once with 1 and a word, not with a stack of calls."""
     async with stage(tmp_path, faults=[Fault(Delay(20.0), on=(Group.IMAGES_LIST,))]) as here:
         running = await here.start("plan")
-        await here.until(lambda: here.cloud.ledger.peak > 0)
+        await here.until(lambda: here.cloud.ledger.peak > 0, running)
         running.send(signal.SIGINT)
         done = await running.finished()
         assert (done.status, done.out) == (1, "")
@@ -111,7 +111,7 @@ async def test_while_a_run_is_on_the_journal_tells_of_it_and_keeps_others_out(tm
     world = fleet(2, ["payments"], seconds=ENDLESS)
     async with stage(tmp_path, world) as here:
         first = await here.start("run", "--json")
-        await polled(here)
+        await polled(here, first)
         during, second = await asyncio.gather(here.run("status", "--json"), here.run("run"))
         assert [flight["job_id"] for flight in during.document["in_flight"]] == list(world.jobs)
         assert second.status == 5
@@ -130,7 +130,7 @@ async def test_a_kill_at_any_moment_is_made_good_by_the_next_run(tmp_path: Path,
     async with stage(tmp_path, world, [slow]) as here:
         settings = {"batch.max_images": "2", "limits.members_put": "3/500ms"}
         running = await here.start("run", settings=settings)
-        await here.until(lambda: here.cloud.ledger.count(Group.IMAGES_LIST) >= 6)
+        await here.until(lambda: here.cloud.ledger.count(Group.IMAGES_LIST) >= 6, running)
         await asyncio.sleep(chance.uniform(0.0, 1.2))
         await kill(running)
         done = await here.run("run", "--json", settings=settings)
@@ -140,10 +140,10 @@ async def test_a_kill_at_any_moment_is_made_good_by_the_next_run(tmp_path: Path,
         assert all(world.job(job_id).state is JobState.SUCCESS for job_id in list(world.jobs))
 
 
-async def polled(here: Stage) -> None:
+async def polled(here: Stage, running: Running) -> None:
     """Wait until a job is asked for once more: its process goes on, and has journalled it."""
     before = sum(job.polls for job in here.world.jobs.values())
-    await here.until(lambda: sum(job.polls for job in here.world.jobs.values()) > before)
+    await here.until(lambda: sum(job.polls for job in here.world.jobs.values()) > before, running)
 
 
 async def kill(running: Running) -> None:

@@ -32,17 +32,20 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from worker import wiring
 from worker.core.calls import CallGroup
 from worker.core.job import JobState
 from worker.core.limits import Rate
 from worker.core.manifest import Manifest
 from worker.core.report import Result, RunReport
 from worker.core.state import Batch, MemberStatus, Project, Wish
+from worker.core.target import Shard
 from worker.journal.database import MEMORY
 from worker.reconcile.ports import Halt
 from worker.settings import Settings
 from worker.simulator.naming import image_id, project_id
+from worker.wiring.policies import cloud_config
+from worker.wiring.site import Aim, Site, order_of
+from worker.wiring.work import at_work, make_pass, run
 
 ALLOWED = 1.2
 PROJECTS = [f"p-{number:02}" for number in range(50)]
@@ -76,12 +79,12 @@ async def measure(limits: Mapping[str, str], journal: str, profile: cProfile.Pro
         async with working(url, limits, MEMORY, "ALONE") as (_, ims, _):
             chain = median([await go_alone(ims, name) for name in IMAGES[:5]])
         async with working(url, limits, journal, "FLEET") as (site, ims, memory):
-            the_pass = wiring.make_pass(site.settings, ims, memory, lambda _: None, Halt())
+            the_pass = make_pass(site.settings, ims, memory, lambda _: None, Halt())
             with counted_commits() as commits:
                 started, cpu = time.perf_counter(), time.process_time()
                 if profile is not None:
                     profile.enable()
-                report = await wiring.run(site, wiring.order_of(site, wiring.Aim()), the_pass, memory)
+                report = await run(site, order_of(site, Aim()), the_pass, memory)
                 if profile is not None:
                     profile.disable()
                 seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
@@ -135,11 +138,8 @@ async def working(url: str, limits: Mapping[str, str], journal: str, key: str) -
     )
     projects = {project_id(name): Project(project_id(name), name) for name in PROJECTS}
     wishes = dict.fromkeys(map(image_id, IMAGES), Wish(MemberStatus.ACCEPTED))
-    site = wiring.Site(settings, Manifest(projects, dict.fromkeys(projects, wishes), {}, {}, {}, {}))
-    async with (
-        wiring.open_cloud(site, {}, lambda _: None) as ims,
-        wiring.journal_to_write(wiring.journal_url(settings)) as memory,
-    ):
+    site = Site(settings, Manifest(projects, dict.fromkeys(projects, wishes), {}, {}, {}, {}))
+    async with at_work(site, cloud_config(site, {}), "run", Shard(), lambda _: None) as (memory, ims):
         yield site, ims, memory
 
 

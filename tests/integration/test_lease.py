@@ -1,8 +1,7 @@
-"""The lock on the journal: one holder per shard, who is named, and whose death sets it free."""
+"""The lease of a journal in SQLite: one writer, who is named; its number stops a holder who has lost it."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,26 +10,39 @@ from pathlib import Path
 
 import pytest
 
+from worker.core.state import Batch, MemberStatus
 from worker.core.target import Shard
-from worker.errors import JournalError, JournalLocked
-from worker.journal.file_lock import hold
+from worker.errors import JournalLocked
+from worker.journal.database import MEMORY
+from worker.journal.lease import hold_journal
+from worker.journal.store import open_journal
 
+NOW = 1_800_000_000.0
+BATCH = Batch("p1", MemberStatus.ACCEPTED, None, ("a",))
 WHOLE = Shard()
 _HOLDER = """
-import sys
-from pathlib import Path
-from worker.core.target import parse_shard
-from worker.journal.file_lock import hold
-with hold(Path(sys.argv[1]), "run", parse_shard(sys.argv[2])):
-    print("held", flush=True)
-    sys.stdin.read()
+import asyncio, sys
+from worker.core.target import Shard
+from worker.journal.database import MEMORY
+from worker.journal.lease import hold_journal
+async def main():
+    async with hold_journal(sys.argv[1], "run", Shard()):
+        print("held", flush=True)
+        sys.stdin.read()
+asyncio.run(main())
 """
 
 
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """Return the URL of a journal that is not there yet."""
+    return f"sqlite:///{tmp_path / 'journal.db'}"
+
+
 @contextmanager
-def holder(journal: Path, shard: Shard = WHOLE) -> Iterator[subprocess.Popen[str]]:
+def holder(url: str) -> Iterator[subprocess.Popen[str]]:
     """Have another process hold the journal; end that process at the end."""
-    command = [sys.executable, "-c", _HOLDER, str(journal), str(shard)]
+    command = [sys.executable, "-c", _HOLDER, url]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
@@ -40,93 +52,70 @@ def holder(journal: Path, shard: Shard = WHOLE) -> Iterator[subprocess.Popen[str
             process.kill()
 
 
-def test_a_second_holder_is_told_who_holds(tmp_path: Path) -> None:
-    """The error names the journal, and the verb, process and host that hold it."""
-    journal = tmp_path / "journal.db"
-    with holder(journal) as process:
-        with pytest.raises(JournalLocked) as caught, hold(journal, "run", WHOLE):
-            pass
-        for word in (str(journal), "`run`", f"process {process.pid}", os.uname().nodename):
-            assert word in str(caught.value)
+async def test_a_second_holder_is_told_who_holds_and_others_may_write_a_row(url: str) -> None:
+    """Another process's lease is respected, and named; an approval, which needs none, is written beside it."""
+    with holder(url) as process:
+        with pytest.raises(JournalLocked, match=f"`run`, process {process.pid} on "):
+            async with hold_journal(url, "run", WHOLE):
+                pass
+        async with open_journal(url) as journal:
+            await journal.approve("sha256:1", "ann@host", NOW)
 
 
-def test_the_journal_is_free_once_its_holder_is_killed(tmp_path: Path) -> None:
-    """After SIGKILL, which lets nobody tidy up, the next one holds it at once."""
-    journal = tmp_path / "journal.db"
-    with holder(journal) as process:
+async def test_after_a_kill_the_lease_is_free_and_the_end_known_as_unclean(url: str) -> None:
+    """SIGKILL frees the lease at once; the next holder knows that calls may be unrecorded, the one after does not."""
+    with holder(url) as process:
         process.kill()
         process.wait(10)
-        with hold(journal, "run", WHOLE):
-            pass
+    ends = []
+    for _ in range(2):
+        async with hold_journal(url, "run", WHOLE) as journal:
+            ends.append(journal.unclean)
+    assert ends == [True, False]
 
 
-def test_the_journal_is_free_after_the_hold(tmp_path: Path) -> None:
-    """Two holds in a row do not disturb each other, and neither does an error inside the first."""
-    journal = tmp_path / "journal.db"
-    with pytest.raises(ZeroDivisionError), hold(journal, "run", WHOLE):
-        raise ZeroDivisionError
-    with hold(journal, "run", WHOLE):
-        pass
+async def test_an_error_of_the_holder_is_no_unclean_end(url: str) -> None:
+    """Whatever ends the work, the lease is given back on the way out."""
+    with pytest.raises(ZeroDivisionError):
+        async with hold_journal(url, "run", WHOLE):
+            raise ZeroDivisionError
+    async with hold_journal(url, "run", WHOLE) as journal:
+        assert not journal.unclean
 
 
-def test_an_error_of_the_holder_is_its_own(tmp_path: Path) -> None:
-    """A system call that would block, inside the hold, is not taken for a lock."""
-    with pytest.raises(BlockingIOError), hold(tmp_path / "journal.db", "run", WHOLE):
-        raise BlockingIOError
-
-
-@pytest.mark.parametrize(
-    ("held", "asked", "together"),
-    [
-        ("0/1", "0/1", False),
-        ("0/2", "0/2", False),
-        ("0/2", "1/2", True),
-        ("0/2", "0/1", False),
-        ("0/1", "1/2", False),
-        ("0/2", "1/3", False),
-        ("0/2", "0/3", False),
-    ],
-)
-def test_shards_of_one_count_go_together_and_no_others(
-    tmp_path: Path, held: str, asked: str, *, together: bool
-) -> None:
-    """Two shards of one count may write at once; the same shard, the whole fleet, or another count may not."""
-    first, second = (Shard(*map(int, text.split("/"))) for text in (held, asked))
-    journal = tmp_path / "journal.db"
-    with hold(journal, "run", first):
-        if together:
-            with hold(journal, "run", second):
+async def test_shards_of_one_count_hold_together(url: str) -> None:
+    """Both halves of a fleet are held at once, and each may send; the whole fleet is refused beside them."""
+    async with hold_journal(url, "run", Shard(0, 2)) as one, hold_journal(url, "run", Shard(1, 2)) as other:
+        for journal in (one, other):
+            await journal.intend(BATCH, "run-1", NOW, 0)
+        with pytest.raises(JournalLocked, match="--shard 0/2"):
+            async with hold_journal(url, "run", WHOLE):
                 pass
-            return
-        with pytest.raises(JournalLocked), hold(journal, "run", second):
-            pass
 
 
-def test_a_shard_that_holds_is_named(tmp_path: Path) -> None:
-    """Of a shard the error says which one it is."""
-    journal = tmp_path / "journal.db"
-    with (
-        hold(journal, "run", Shard(1, 4)),
-        pytest.raises(JournalLocked, match="`run --shard 1/4`"),
-        hold(journal, "run", WHOLE),
-    ):
-        pass
+@pytest.mark.parametrize("next_shard", [WHOLE, Shard(1, 2)])
+async def test_who_lost_the_lease_without_noticing_sends_nothing_more(
+    tmp_path: Path, url: str, next_shard: Shard
+) -> None:
+    """When the lock was deleted and another took over, the first holder's intents are refused, the second's are not."""
+    async with hold_journal(url, "run", WHOLE) as lost:
+        await lost.intend(BATCH, "run-1", NOW, 0)
+        remove_locks(tmp_path)
+        async with hold_journal(url, "run", next_shard) as journal:
+            with pytest.raises(JournalLocked, match="taken the journal over"):
+                await lost.intend(BATCH, "run-1", NOW, 0)
+            key = await journal.intend(BATCH, "run-2", NOW + 1, 0)
+            assert [flight.key for flight in await journal.in_flight()][1:] == [key]
 
 
-def test_journals_in_one_folder_have_locks_of_their_own(tmp_path: Path) -> None:
-    """Neither another journal, nor one whose name is a pattern that fits, is locked with the first."""
-    with (
-        hold(tmp_path / "a.db", "run", WHOLE),
-        hold(tmp_path / "b.db", "run", WHOLE),
-        hold(tmp_path / "[ab].db", "run", WHOLE),
-    ):
-        pass
+async def test_memory_needs_no_lock(tmp_path: Path) -> None:
+    """Two workers whose journals are in memory know nothing of each other."""
+    async with hold_journal(MEMORY, "run", WHOLE) as one, hold_journal(MEMORY, "run", WHOLE) as other:
+        await one.intend(BATCH, "run-1", NOW, 0)
+        assert await other.in_flight() == ()
 
 
-def test_a_lock_that_cannot_be_made_is_an_error_with_the_way_out(tmp_path: Path) -> None:
-    """A missing folder is an error of the journal, which it names, and not of the lock alone."""
-    journal = tmp_path / "nowhere" / "journal.db"
-    with pytest.raises(JournalError, match="its folder must exist") as caught, hold(journal, "run", WHOLE):
-        pass
-    assert str(journal) in str(caught.value)
-    assert not isinstance(caught.value, JournalLocked)
+def remove_locks(folder: Path) -> None:
+    """Delete the lock files, as a careless cleaner might."""
+    for lock in folder.glob("*.lock"):
+        lock.unlink()

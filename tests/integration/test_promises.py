@@ -38,7 +38,8 @@ from worker.core.state import MemberStatus, Wish
 from worker.simulator import effects
 from worker.simulator.faults import Fault
 from worker.simulator.naming import project_id
-from worker.simulator.options import Group, Options
+from worker.simulator.options import Group, Limits, Options
+from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
 from worker.simulator.world import Account, Image, JobRules, Status, World
 
@@ -127,11 +128,12 @@ async def test_1_full_ecs_images_are_told_from_others(attribute: Any, whole_filt
 @pytest.mark.parametrize("legacy", ["absent", "forbidden"])
 async def test_1_the_recommended_job_query_takes_over(legacy: Any) -> None:
     """Where the older query is gone or forbidden, one call finds that out and the other one settles the job."""
-    async with rehearsal(fleet({"p": 6}), options=Options(legacy=legacy)) as worker:
+    slow = JobRules(seconds=(0.15, 0.15))
+    async with rehearsal(fleet({"p": 6}, jobs=slow), options=Options(legacy=legacy)) as worker:
         report = await worker.run()
         assert kinds(report) == CHANGED
         assert [job.state for job in report.jobs] == [JobState.SUCCEEDED]
-        assert made(report, CallGroup.JOB_GET) == 1
+        assert made(report, CallGroup.JOB_GET) == 1 < made(report, CallGroup.JOB_PROGRESS)
 
 
 async def test_1_without_any_job_query_the_next_pass_reads_what_became_of_it() -> None:
@@ -147,7 +149,7 @@ async def test_1_without_any_job_query_the_next_pass_reads_what_became_of_it() -
 
 async def test_1_a_hostile_job_id_is_never_used() -> None:
     """Nine job ids that would break a URL lead to nine PUT, no query, and nine images seen to be accepted."""
-    rules = JobRules(seconds=(0.02, 0.04), ids="hostile")
+    rules = JobRules(seconds=(0.005, 0.015), ids="hostile")
     async with rehearsal(fleet({"p": 9}, jobs=rules), batch={"max_images": 1}) as worker:
         report = await worker.run()
         assert kinds(report) == {OutcomeKind.CHANGED: 9}
@@ -234,7 +236,7 @@ async def test_4_a_success_that_did_nothing_is_a_failure() -> None:
 
 async def test_4_a_list_that_lags_behind_its_job_is_waited_for() -> None:
     """A SUCCESS that shows in the lists a little later is true."""
-    async with rehearsal(fleet({"p": 6}, jobs=JobRules(seconds=(0.02, 0.04), lag=0.15))) as worker:
+    async with rehearsal(fleet({"p": 6}, jobs=JobRules(seconds=(0.005, 0.015), lag=0.15))) as worker:
         assert kinds(await worker.run()) == CHANGED
 
 
@@ -263,6 +265,24 @@ async def test_6_the_first_call_of_a_credential_goes_alone() -> None:
         assert kinds(await worker.run()) == {OutcomeKind.CHANGED: 10}
         first, second = arrivals(worker.cloud, Group.IMAGES_LIST)[:2]
         assert second.at - first.at >= 0.15
+
+
+async def test_6_the_calls_of_an_earlier_process_count(tmp_path: Path) -> None:
+    """A worker that follows another within the window leaves room for what that one sent: the cloud never refuses."""
+    world = fleet({"p": 10})
+    manifest = manifest_of(world)
+    half = {project: dict(list(wishes.items())[:5]) for project, wishes in manifest.wishes.items()}
+    async with Simulator(world, limits=Limits(members_put=Limit(5, 1.0), images_list=Limit(8, 1.0))) as cloud:
+        settings = quick(
+            cloud,
+            journal={"url": f"sqlite:///{tmp_path}/journal.db"},
+            limits={"members_put": "5/s", "images_list": "8/s"},
+            batch={"max_images": 1},
+        )
+        for each in (replace(manifest, wishes=half), manifest):
+            async with working(cloud, each, settings) as worker:
+                assert kinds(await worker.run()) == {OutcomeKind.CHANGED: 5}
+        assert [call for call in cloud.ledger.arrivals if call.status == 429] == []
 
 
 async def test_7_a_refused_plan_sends_nothing_until_it_is_approved_and_then_once() -> None:

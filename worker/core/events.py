@@ -13,6 +13,20 @@ from worker.core.state import Batch
 
 
 @dataclass(frozen=True, slots=True)
+class StandingBy:
+    """The daemon waits until it may work; `reason` says who holds the journal, or why it cannot be had."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """The daemon holds the journal from now on; `unclean` tells that the last holder did not give it back."""
+
+    unclean: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PassStarted:
     """A pass begins."""
 
@@ -85,7 +99,9 @@ class PassFinished:
 
 
 Event = (
-    PassStarted
+    StandingBy
+    | AtWork
+    | PassStarted
     | ProjectObserved
     | Planned
     | BatchSubmitted

@@ -74,16 +74,3 @@ def retry_delay(policy: RetryPolicy, failures: int, u: float, retry_after: float
     """
     span = min(policy.max, policy.base * 2.0 ** min(failures - 1, 32))
     return max(u * span, min(retry_after or 0.0, 3600.0))
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """How often passes begin: every so many seconds, late by at most the fraction `jitter` of that."""
-
-    every: float
-    jitter: float
-
-
-def next_start(interval: Interval, started: float, now: float, u: float) -> float:
-    """Return when the pass after one that began at `started` begins; at once if that time has passed already."""
-    return max(now, started + interval.every * (1 + interval.jitter * u))

@@ -93,6 +93,13 @@ class _Road:
         self._pass = the_pass
         self._work = work
         self._reader = Rereader(the_pass, work.project)
+        # Several batches in flight may be about one image: the last whose change has not come about answers for it.
+        self._answering = {
+            image: flight.key
+            for flight in work.resumed
+            for image in flight.batch.images
+            if work.before.get(image) is not flight.batch.status
+        }
         self.settlements: list[Settlement] = []
 
     async def deliver(self, batch: Batch) -> tuple[Outcome, ...]:
@@ -112,15 +119,17 @@ class _Road:
             ended = await self._follow(Job(flight.key, flight.job_id, batch, flight.intent_at), resumed=True)
         seen, read_at = await self._read(ended)
         await self._close(ended, seen, read_at)
+        others = {image for image in batch.images if self._answering.get(image) != flight.key}
         due = [
             change
             for image in batch.images
-            if is_due_again(ended, read_at)
+            if image not in others
+            and is_due_again(ended, read_at)
             and _differs(seen.get(image), batch.status)
             and (change := self._work.waiting.get(image)) is not None
             and change.after is batch.status is MemberStatus.ACCEPTED
         ]
-        final = self._judged(_without(ended, (change.share.image_id for change in due)), seen)
+        final = self._judged(_without(ended, others.union(change.share.image_id for change in due)), seen)
         wished = self._announced(tuple(today for outcome in final if (today := self._as_wished(outcome))))
         again = [await self.deliver(each) for each in make_batches(due, len(batch.images))]
         return wished + tuple(outcome for outcomes in again for outcome in outcomes)

@@ -6,32 +6,32 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from worker.core.events import Listener, Trouble
-from worker.core.timing import Interval, next_start
 from worker.errors import CloudError
 
 
 async def run_forever(
-    make_one_pass: Callable[[], Awaitable[object]],
-    interval: Interval,
+    make_pass: Callable[[], Awaitable[object]],
+    wait: Callable[[float], float],
     stop: asyncio.Event,
-    chance: Callable[[], float],
     emit: Listener,
 ) -> None:
-    """Make passes until `stop` is set, the first at once. A cloud in trouble is reported, and tried again in time.
+    """Make passes until `stop` is set, the first at once; `wait` tells how long to sleep from the seconds one took.
 
-    Raises what else a pass raises. A pass under way when `stop` is set is waited for: it is told by other means.
+    A cloud in trouble is reported, and the next pass comes in its time; what else a pass raises ends it all. A pass
+    under way when `stop` is set is waited for: it is told by other means.
     """
     loop = asyncio.get_running_loop()
     while not stop.is_set():
         started = loop.time()
         try:
-            await make_one_pass()
+            await make_pass()
         except CloudError as error:
             emit(Trouble("the pass failed", str(error)))
-        await _until(next_start(interval, started, loop.time(), chance()), stop)
+        await sleep_until(loop.time() + wait(loop.time() - started), stop)
 
 
-async def _until(moment: float, stop: asyncio.Event) -> None:
+async def sleep_until(moment: float, stop: asyncio.Event) -> None:
+    """Sleep until the loop's clock says `moment`, or `stop` is set."""
     try:
         async with asyncio.timeout_at(moment):
             await stop.wait()

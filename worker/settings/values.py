@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from worker.cloud.regions import endpoint_origin
 from worker.core.allowance import Allowance
 from worker.core.limits import Rate
+from worker.core.schedule import check_cron, check_zone
 from worker.core.timing import parse_duration
 
 _LONGEST = 3650 * 86400.0
@@ -209,11 +210,19 @@ Region = Annotated[str, _like("[a-z0-9-]{0,63}", "small letters, digits and hyph
 Label = Annotated[str, _like("[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, underscores, dots and hyphens")]
 """A name that people choose."""
 
-Cron = Annotated[str, _like(r"\s*(?:[0-9A-Za-z*,/#?-]+\s+){4}[0-9A-Za-z*,/#?-]+\s*", "five fields, as in */15 * * * *")]
-"""When to do something, in five fields; only their number is checked here."""
+Cron = Annotated[
+    str,
+    _like(r"\s*(?:[0-9A-Za-z*,/#?-]+\s+){4}[0-9A-Za-z*,/#?-]+\s*", "five fields, as in */15 * * * *"),
+    AfterValidator(check_cron),
+]
+"""When to do something, in five fields."""
 
-Zone = Annotated[str, _like("[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", "a name such as UTC or Europe/Berlin")]
-"""The name of a time zone; whether there is one is not checked here."""
+Zone = Annotated[
+    str,
+    _like("[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", "a name such as UTC or Europe/Berlin"),
+    AfterValidator(check_zone),
+]
+"""The name of a time zone."""
 
 Words = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_commas), Field(min_length=1)]
 """A list of strings; in one string they are set apart by commas."""

@@ -2,6 +2,7 @@
 
 | event | level | when |
 |---|---|---|
+| `daemon.standing_by`, `daemon.at_work` | info | the daemon waits for the journal, and holds it |
 | `pass.started`, `pass.finished` | info | a pass begins and ends: one canonical line with all its counts |
 | `project.observed`, `project.unreadable` | debug, warning | a project's lists were read, or could not be |
 | `plan.made`, `plan.refused` | info, warning | the plan, and what the guards say to it |
@@ -88,10 +89,14 @@ def _masked(key: str, value: Any) -> Any:
     return value
 
 
-def log_event(event: events.Event) -> None:  # noqa: C901 - one arm for each row of the table above
+def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for each row of the table above
     """Write one event of a pass as a log line."""
     log = structlog.get_logger()
     match event:
+        case events.StandingBy(reason):
+            log.info("daemon.standing_by", reason=reason)
+        case events.AtWork(unclean):
+            log.info("daemon.at_work", unclean=unclean)
         case events.PassStarted(run_id, projects):
             structlog.contextvars.bind_contextvars(run_id=run_id)
             log.info("pass.started", projects=projects)

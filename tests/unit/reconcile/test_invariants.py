@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import looptime
 from doubles import FakeCloud, FakeJournal, Fate
@@ -26,6 +26,7 @@ from worker.reconcile.run import run_once
 ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
 PROJECTS = ("p", "q")
 IMAGES = tuple(f"image-{number}" for number in range(5))
+A_DAY = 86400.0
 NOT_OFFERED = "never-offered"
 UNMANAGED = ("unmanaged-0", "unmanaged-1")
 IMPATIENT = replace(
@@ -44,21 +45,25 @@ LIVES = {
 # the cloud denies three times in a row is over. So no work outlives the one, and no forgotten work the other.
 LONGEST = st.sampled_from([0.1, 1.0, 5.0, 40.0, IMPATIENT.patience.unknown - 20.0])
 FORGOTTEN = st.sampled_from([0.1, 1.0])
-ANSWER_LOST = st.sampled_from([
-    TransientCloudError("reset"),
-    TransientCloudError("down", status=503),
-    UnexpectedReply("a 200 without a job id", status=200),
-])
-NOTHING_DONE = st.sampled_from([
-    TransientCloudError("no connection", answered=True),
-    TransientCloudError("slow down", answered=True, status=429, scope=Scope.THROTTLE),
-    TransientCloudError("busy", answered=True, status=400, code="IMG.0018"),
-    BadRequest("no such image", status=400, code="IMG.0144", scope=Scope.IMAGE),
-    BadRequest("no", status=400),
-    BadRequest("no such project", status=400, code="IMG.0030", scope=Scope.PROJECT),
-    Forbidden("not yours", status=403, scope=Scope.PERMISSION),
-    AuthFailed("who are you", status=401, scope=Scope.PERMISSION),
-])
+ANSWER_LOST = st.sampled_from(
+    [
+        TransientCloudError("reset"),
+        TransientCloudError("down", status=503),
+        UnexpectedReply("a 200 without a job id", status=200),
+    ]
+)
+NOTHING_DONE = st.sampled_from(
+    [
+        TransientCloudError("no connection", answered=True),
+        TransientCloudError("slow down", answered=True, status=429, scope=Scope.THROTTLE),
+        TransientCloudError("busy", answered=True, status=400, code="IMG.0018"),
+        BadRequest("no such image", status=400, code="IMG.0144", scope=Scope.IMAGE),
+        BadRequest("no", status=400),
+        BadRequest("no such project", status=400, code="IMG.0030", scope=Scope.PROJECT),
+        Forbidden("not yours", status=403, scope=Scope.PERMISSION),
+        AuthFailed("who are you", status=401, scope=Scope.PERMISSION),
+    ]
+)
 some_images = st.frozensets(st.sampled_from(IMAGES))
 done = st.none() | some_images
 
@@ -100,10 +105,17 @@ class Round:
     pause: float
 
 
+IN_PEACE = Round(frozenset(), 0.0, None, 0.0)
+
+
 @dataclass(frozen=True)
 class Story:
-    """What a test tells: the offers at first, the wishes of each pass, the fate of each PUT, and the passes."""
+    """What a test tells: the offers at first, the wishes of each pass, the fate of each PUT, and the passes.
 
+    In a `steady` one the wishes are always the same.
+    """
+
+    steady: bool
     offered: Mapping[str, Mapping[str, MemberStatus]]
     wishes: tuple[Mapping[str, Mapping[str, Wish]], ...]
     fates: tuple[Fate, ...]
@@ -120,21 +132,24 @@ rounds = st.builds(
     st.sampled_from([0.0, 1.0, 50.0, 130.0, 700.0]),
 )
 wished = st.sampled_from([Wish(ACCEPTED), Wish(REJECTED)])
-wishes = st.fixed_dictionaries({
-    project: st.dictionaries(st.sampled_from((*IMAGES, NOT_OFFERED)), wished, min_size=1) for project in PROJECTS
-})
-offers = st.fixed_dictionaries({
-    project: st.fixed_dictionaries({image: st.sampled_from(MemberStatus) for image in (*IMAGES, *UNMANAGED)})
-    for project in PROJECTS
-})
+wishes = st.fixed_dictionaries(
+    {project: st.dictionaries(st.sampled_from((*IMAGES, NOT_OFFERED)), wished, min_size=1) for project in PROJECTS}
+)
+offers = st.fixed_dictionaries(
+    {
+        project: st.fixed_dictionaries({image: st.sampled_from(MemberStatus) for image in (*IMAGES, *UNMANAGED)})
+        for project in PROJECTS
+    }
+)
 
 
 @st.composite
 def stories(draw: st.DrawFn, lags: st.SearchStrategy[float], *, steady: bool) -> Story:
-    """Draw a story; in a `steady` one every pass has the same wishes."""
+    """Draw a story with these lags."""
     told = tuple(draw(st.lists(rounds, max_size=3)))
     first = draw(wishes)
     return Story(
+        steady,
         draw(offers),
         tuple(first if steady else draw(wishes) for _ in (*told, None)),
         tuple(draw(st.lists(fates(lags), max_size=8))),
@@ -143,26 +158,25 @@ def stories(draw: st.DrawFn, lags: st.SearchStrategy[float], *, steady: bool) ->
     )
 
 
-async def one_pass(story: Story, number: int, cloud: FakeCloud, journal: FakeJournal) -> RunReport | None:
-    """Make a pass, cut short and in trouble as its round says; return its report, None if it was killed."""
+async def one_pass(
+    story: Story, number: int, cloud: FakeCloud, journal: FakeJournal, trouble: Round = IN_PEACE
+) -> RunReport | None:
+    """Make a pass with the wishes of that number, in trouble or not; return its report, None if it was killed."""
     loop, halt = asyncio.get_running_loop(), Halt()
     order_of_pass = order(story.wishes[number], max_images=story.max_images)
     task = asyncio.create_task(run_once(order_of_pass, a_pass(cloud, journal, halt=halt, tempo=IMPATIENT)))
-    if number < len(story.rounds):
-        trouble = story.rounds[number]
-        unreadable = dict.fromkeys(trouble.down, TransientCloudError("down", status=503))
-        loop.call_later(trouble.down_after, cloud.unreadable.update, unreadable)
-        if trouble.cut is not None and trouble.cut.grace is not None:
-            loop.call_later(trouble.cut.after, halt.stop, trouble.cut.grace)
-        elif trouble.cut is not None:
-            loop.call_later(trouble.cut.after, task.cancel)
-    report = None
-    async with asyncio.timeout(86400.0):
-        with suppress(asyncio.CancelledError):
-            report = await task
-    await asyncio.sleep(story.rounds[number].pause if number < len(story.rounds) else 0.0)
+    unreadable = dict.fromkeys(trouble.down, TransientCloudError("down", status=503))
+    timers = [loop.call_later(trouble.down_after, cloud.unreadable.update, unreadable)]
+    if trouble.cut is not None:
+        cut = task.cancel if trouble.cut.grace is None else partial(halt.stop, trouble.cut.grace)
+        timers.append(loop.call_later(trouble.cut.after, cut))
+    await asyncio.wait({task}, timeout=A_DAY)
+    assert task.done(), "a pass does not end"
+    for timer in timers:
+        timer.cancel()
     cloud.unreadable.clear()
-    return report
+    await asyncio.sleep(trouble.pause)
+    return None if task.cancelled() else task.result()
 
 
 async def tell(story: Story) -> tuple[FakeCloud, FakeJournal, list[RunReport]]:
@@ -172,17 +186,17 @@ async def tell(story: Story) -> tuple[FakeCloud, FakeJournal, list[RunReport]]:
     for project, offered in story.offered.items():
         cloud.offers[project] = dict(offered)
     reports = []
-    for number in range(len(story.rounds)):
-        report = await one_pass(story, number, cloud, journal)
+    for number, trouble in enumerate(story.rounds):
+        report = await one_pass(story, number, cloud, journal, trouble)
         if report is not None:
             assert_adds_up(report)
             reports.append(report)
-            if len(set(map(repr, story.wishes))) == 1:
+            if story.steady:
                 assert_true(report, story.wishes[0], cloud)
     cloud.fate = lambda batch: Fate()
     for _ in range(3):
         await asyncio.sleep(IMPATIENT.quarantine.max + IMPATIENT.patience.unknown)
-        report = await one_pass(story, len(story.rounds), cloud, journal)
+        report = await one_pass(story, -1, cloud, journal)
         assert report is not None
         assert_adds_up(report)
         reports.append(report)
@@ -211,7 +225,9 @@ def assert_kept(story: Story) -> None:
         NOT_OFFERED in of_project for of_project in last.values()
     )
     assert reports[-1].jobs == ()
-    assert (reports[-1].result is Result.CONVERGED) is not any(NOT_OFFERED in of_project for of_project in last.values())
+    assert (reports[-1].result is Result.CONVERGED) is not any(
+        NOT_OFFERED in of_project for of_project in last.values()
+    )
     assert {tuple(life) for life in journal.lives.values()} <= LIVES
     assert journal.wards == {}
     assert asyncio.run(journal.in_flight()) == ()

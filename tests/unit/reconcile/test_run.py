@@ -327,8 +327,30 @@ async def test_a_changed_wish_waits_for_what_is_in_flight() -> None:
     report = await run({"p": {"image-0000": REJECT}}, cloud, journal)
     assert [batch.status for batch in cloud.puts] == [ACCEPTED]
     assert [each.kind for each in report.outcomes] == [OutcomeKind.NOT_SENT]
-    await run({"p": {"image-0000": REJECT}}, cloud, journal)
-    assert cloud.status("p", "image-0000") is PENDING or len(cloud.puts) == 2
+    assert cloud.status("p", "image-0000") is ACCEPTED
+    last = await run({"p": {"image-0000": REJECT}}, cloud, journal)
+    assert (last.result, last.count(OutcomeKind.CHANGED)) == (Result.CONVERGED, 1)
+    assert cloud.status("p", "image-0000") is REJECTED
+    assert [batch.status for batch in cloud.puts] == [ACCEPTED, REJECTED]
+    assert cloud.sent_while_alive == []
+
+
+async def test_a_share_of_two_batches_in_flight_is_told_once() -> None:
+    """An accept that is still alive for others, and the reject of what it brought about already: the reject counts."""
+    cloud, journal = FakeCloud(lambda batch: Fate(seconds=400.0)), FakeJournal()
+    cloud.offer("p", images(2))
+    hasty = a_pass(cloud, journal, tempo=replace(TEMPO, deadline=5.0))
+    await run_once(order({"p": dict.fromkeys(images(2), ACCEPT)}), hasty)
+    cloud.offer("p", ["image-0000"], ACCEPTED)
+    wishes = {"p": {"image-0000": REJECT, "image-0001": ACCEPT}}
+    await run_once(order(wishes), hasty)
+    assert [flight.batch.status for flight in await journal.in_flight()] == [ACCEPTED, REJECTED]
+    report = await run_once(order(wishes), hasty)
+    assert_adds_up(report)
+    assert [(each.share.image_id, each.kind) for each in report.outcomes] == [
+        ("image-0000", OutcomeKind.UNSETTLED),
+        ("image-0001", OutcomeKind.UNSETTLED),
+    ]
 
 
 async def test_told_to_stop_a_pass_sends_nothing_more_and_follows_what_it_sent() -> None:

@@ -1,0 +1,216 @@
+"""Reading the lists of a project: all of them or nothing, and what to do when they move meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+
+import pytest
+from doubles import FakeCloud
+
+from worker.core.events import Event, ProjectObserved
+from worker.core.state import MemberStatus, ObservedImage, ObservedState, Project
+from worker.errors import BadRequest, CloudError, Forbidden, TransientCloudError, UnexpectedReply
+from worker.reconcile.observe import observe, read_offers
+
+pytestmark = pytest.mark.looptime
+ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
+PROJECT = Project("p", "payments")
+Lists = dict[MemberStatus, list[str]]
+
+
+def image(ident: str, *, whole: bool | None = None) -> ObservedImage:
+    """Return an image as a list shows it."""
+    return ObservedImage(ident, ident, "owner", whole)
+
+
+class Moving(FakeCloud):
+    """A cloud whose lists are different in each reading; the last reading stays. `read` has the lists asked for."""
+
+    def __init__(self, *readings: Lists) -> None:
+        super().__init__()
+        self.readings = list(readings)
+        self.read: list[MemberStatus] = []
+
+    async def list_shared(
+        self, project: Project, status: MemberStatus, *, whole: bool = False
+    ) -> AsyncIterator[tuple[ObservedImage, ...]]:
+        """Yield the list as one page; a list that was asked for before begins the next reading."""
+        if status in self.read and len(self.readings) > 1:
+            self.readings.pop(0)
+            self.read.clear()
+        self.read.append(status)
+        yield tuple(map(image, self.readings[0].get(status, [])))
+
+
+class Telling(FakeCloud):
+    """A cloud that knows the filter for full-ECS images, does not know it, or refuses it, as `filtered` says."""
+
+    def __init__(self, offers: dict[str, MemberStatus], filtered: Collection[str] | CloudError | None) -> None:
+        super().__init__()
+        self.offers["p"] = offers
+        self.filtered = filtered
+        self.asked: list[MemberStatus] = []
+        self.said: dict[str, bool] = {}
+
+    async def list_shared(
+        self, project: Project, status: MemberStatus, *, whole: bool = False
+    ) -> AsyncIterator[tuple[ObservedImage, ...]]:
+        """Yield one list, filtered or not."""
+        everything = [ident for ident, each in self.offers["p"].items() if each is status]
+        if whole:
+            self.asked.append(status)
+            if isinstance(self.filtered, CloudError):
+                raise self.filtered
+            if self.filtered is not None:
+                everything = [ident for ident in everything if ident in self.filtered]
+        yield tuple(image(ident, whole=self.said.get(ident)) for ident in everything)
+
+
+async def observed(
+    cloud: FakeCloud, *, may_accept: Collection[str] = (), projects: Collection[Project] = (PROJECT,)
+) -> tuple[ObservedState, list[Event]]:
+    """Observe; return the state and the events."""
+    events: list[Event] = []
+    return await observe(cloud, projects, {"p": may_accept}, events.append), events
+
+
+def whole_images(state: ObservedState) -> set[str]:
+    """Return the images that are known to be full-ECS images."""
+    return {ident for ident, offer in state.offers["p"].items() if offer.image.whole}
+
+
+async def test_a_project_is_its_three_lists() -> None:
+    """An image has the status of the list that it is in, over all pages."""
+    cloud = FakeCloud()
+    cloud.offer("p", [f"image-{number:03}" for number in range(120)], PENDING)
+    cloud.offer("p", ["yes"], ACCEPTED)
+    cloud.offer("p", ["no"], REJECTED)
+    state, events = await observed(cloud)
+    statuses = {ident: offer.status for ident, offer in state.offers["p"].items()}
+    assert statuses == cloud.offers["p"]
+    assert events == [ProjectObserved("p", 122)]
+
+
+async def test_a_project_that_fails_does_not_disturb_the_others() -> None:
+    """It is unreadable with its reason, and has no offers, not even those of the lists that could be read."""
+    cloud = FakeCloud()
+    cloud.offer("p", ["a"])
+    cloud.unreadable["q"] = Forbidden("not yours", status=403)
+    state, events = await observed(cloud, projects=(PROJECT, Project("q", "ledger")))
+    assert state.offers.keys() == {"p"}
+    assert state.unreadable == {"q": "HTTP 403: not yours"}
+    assert ProjectObserved("q", 0, "HTTP 403: not yours") in events
+
+
+async def test_a_list_that_breaks_off_spoils_the_whole_project() -> None:
+    """Half a reading is no reading: nothing may be planned on it."""
+
+    class Half(Moving):
+        async def list_shared(
+            self, project: Project, status: MemberStatus, *, whole: bool = False
+        ) -> AsyncIterator[tuple[ObservedImage, ...]]:
+            yield (image(f"first of {status}"),)
+            if status is REJECTED:
+                raise UnexpectedReply("the marker was ignored")
+
+    state, _ = await observed(Half())
+    assert (state.offers, state.unreadable) == ({}, {"p": "the marker was ignored"})
+
+
+async def test_a_bug_is_not_taken_for_an_unreadable_project() -> None:
+    """Only failed calls are; anything else ends the pass."""
+
+    class Buggy(FakeCloud):
+        def list_shared(
+            self, project: Project, status: MemberStatus, *, whole: bool = False
+        ) -> AsyncIterator[tuple[ObservedImage, ...]]:
+            raise KeyError("a bug")
+
+    with pytest.raises(ExceptionGroup, match="unhandled errors"):
+        await observed(Buggy())
+
+
+async def test_an_image_that_moves_between_the_lists_is_read_again() -> None:
+    """Seen twice, it is in neither list for sure; the next reading tells."""
+    cloud = Moving({ACCEPTED: ["a"], PENDING: ["a", "b"]}, {ACCEPTED: ["a"], PENDING: ["b"]})
+    offers = await read_offers(cloud, PROJECT)
+    assert {ident: offer.status for ident, offer in offers.items()} == {"a": ACCEPTED, "b": PENDING}
+
+
+async def test_images_that_keep_moving_make_a_project_unreadable() -> None:
+    """Three readings, and then the project is left alone."""
+    cloud = Moving(*[{ACCEPTED: ["a"], PENDING: ["a"]}] * 4)
+    with pytest.raises(UnexpectedReply, match="kept moving"):
+        await read_offers(cloud, PROJECT)
+    assert len(cloud.readings) == 2
+
+
+def statuses_of(*idents: str) -> dict[str, MemberStatus]:
+    """Return these images, each expected to be accepted."""
+    return dict.fromkeys(idents, ACCEPTED)
+
+
+async def test_reading_for_certain_images_ends_when_all_were_seen() -> None:
+    """One list is enough where all of them are in it."""
+    cloud = Moving({ACCEPTED: ["a", "b", "c"], PENDING: ["d"]})
+    offers = await read_offers(cloud, PROJECT, statuses_of("a", "b"))
+    assert cloud.read == [ACCEPTED]
+    assert {ident: offer.status for ident, offer in offers.items()} == statuses_of("a", "b", "c")
+
+
+async def test_reading_for_certain_images_begins_where_they_should_be() -> None:
+    """What should be rejected is looked for among the rejected first."""
+    cloud = Moving({REJECTED: ["a"], ACCEPTED: ["b"]})
+    await read_offers(cloud, PROJECT, {"a": REJECTED})
+    assert cloud.read == [REJECTED]
+
+
+async def test_an_image_that_is_not_where_it_should_be_is_looked_for_everywhere() -> None:
+    """Elsewhere or in no list: both are known only after all three."""
+    cloud = Moving({PENDING: ["a"]})
+    offers = await read_offers(cloud, PROJECT, statuses_of("a", "gone"))
+    assert sorted(cloud.read) == sorted(MemberStatus)
+    assert {ident: offer.status for ident, offer in offers.items()} == {"a": PENDING}
+
+
+async def test_the_filter_tells_which_images_are_full_ecs() -> None:
+    """Only those of the list; and their status stays what it was."""
+    cloud = Telling({"a": PENDING, "b": PENDING, "c": REJECTED}, {"a"})
+    state, _ = await observed(cloud, may_accept=["a", "b", "c"])
+    assert whole_images(state) == {"a"}
+    assert state.offers["p"]["a"].status is PENDING
+    assert sorted(cloud.asked) == [PENDING, REJECTED]
+
+
+@pytest.mark.parametrize("filtered", [None, BadRequest("unknown parameter", status=400)], ids=["ignores", "refuses"])
+async def test_a_region_that_does_not_know_the_filter_has_not_answered(filtered: CloudError | None) -> None:
+    """Then no image is known to be a full-ECS image, and the project is readable all the same."""
+    state, _ = await observed(Telling({"a": PENDING, "b": PENDING}, filtered), may_accept=["a"])
+    assert state.offers["p"].keys() == {"a", "b"}
+    assert whole_images(state) == set()
+
+
+async def test_a_filter_that_fails_for_a_while_makes_the_project_unreadable() -> None:
+    """It might have answered, and a full-ECS image must not be sent without its vault."""
+    state, _ = await observed(Telling({"a": PENDING}, TransientCloudError("down", status=503)), may_accept=["a"])
+    assert state.unreadable == {"p": "HTTP 503: down"}
+
+
+@pytest.mark.parametrize(
+    ("offers", "said", "may_accept"),
+    [
+        ({"a": PENDING}, {}, []),
+        ({"a": PENDING}, {}, ["not offered"]),
+        ({"a": ACCEPTED}, {}, ["a"]),
+        ({"a": PENDING}, {"a": True}, ["a"]),
+        ({"a": PENDING}, {"a": False}, ["a"]),
+    ],
+)
+async def test_the_filter_is_asked_only_where_it_matters(
+    offers: dict[str, MemberStatus], said: dict[str, bool], may_accept: list[str]
+) -> None:
+    """Not for what is not to be accepted, is accepted already, or was told by the list itself."""
+    cloud = Telling(offers, set())
+    cloud.said = said
+    await observed(cloud, may_accept=may_accept)
+    assert cloud.asked == []

@@ -1,0 +1,147 @@
+"""One reading for all batches of a project that end together, and never one that began before it was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from doubles import FakeCloud, FakeJournal
+from passes import a_pass
+
+from worker.core.outcome import Unreadable
+from worker.core.state import MemberStatus, ObservedImage, Project
+from worker.errors import TransientCloudError
+from worker.reconcile.reread import LINGER, Rereader
+
+pytestmark = pytest.mark.looptime
+ACCEPTED, PENDING = MemberStatus.ACCEPTED, MemberStatus.PENDING
+PROJECT = Project("p", "payments")
+A, B = {"a": ACCEPTED}, {"b": ACCEPTED}
+
+
+class Slow(FakeCloud):
+    """A cloud whose accepted images are one list that takes ten seconds; `begun` has when each reading began."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offer("p", ["a", "b"], ACCEPTED)
+        self.begun: list[float] = []
+        self.bug: Exception | None = None
+
+    async def list_shared(
+        self, project: Project, status: MemberStatus, *, whole: bool = False
+    ) -> AsyncIterator[tuple[ObservedImage, ...]]:
+        """Yield the list as it was when the reading began."""
+        if status is ACCEPTED:
+            self.begun.append(now())
+        page = tuple(ObservedImage(each, each, "") for each, is_now in self.offers["p"].items() if is_now is status)
+        await asyncio.sleep(10.0)
+        if self.bug:
+            raise self.bug
+        if project.id in self.unreadable:
+            raise self.unreadable[project.id]
+        yield page
+
+
+def now() -> float:
+    """Return the loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+def reader(cloud: FakeCloud) -> Rereader:
+    """Return a reader of the project."""
+    return Rereader(a_pass(cloud, FakeJournal()), PROJECT)
+
+
+async def test_requests_that_come_together_share_one_reading() -> None:
+    """Each is told what it asked for, and nothing else."""
+    cloud = Slow()
+    rereader = reader(cloud)
+    assert await asyncio.gather(rereader.read(A), rereader.read(B), rereader.read(A | B)) == [A, B, A | B]
+    assert len(cloud.begun) == 1
+
+
+async def test_a_request_during_a_reading_gets_the_next_one() -> None:
+    """A reading that began before may not show what has happened since."""
+    cloud = Slow()
+    rereader = reader(cloud)
+    cloud.offers["p"]["b"] = PENDING
+    first = asyncio.create_task(rereader.read(B))
+    await asyncio.sleep(25.0)
+    cloud.offers["p"]["b"] = ACCEPTED
+    second = asyncio.create_task(rereader.read(B))
+    assert await first == {"b": PENDING}
+    assert await second == B
+    assert cloud.begun == pytest.approx([0.0, 30.0])
+
+
+async def test_a_reading_waits_a_moment_for_what_is_about_to_end() -> None:
+    """A batch that ends within the moment is served by the same reading, which begins as soon as all are here."""
+    cloud = Slow()
+    rereader = reader(cloud)
+
+    async def batch(seconds: float) -> None:
+        with rereader.expecting():
+            await asyncio.sleep(seconds)
+        await rereader.read(A)
+
+    await asyncio.gather(batch(0.5), batch(1.5))
+    assert cloud.begun == pytest.approx([1.5])
+
+
+async def test_a_reading_does_not_wait_for_ever() -> None:
+    """A batch that is stuck holds the others up for the moment, and no longer."""
+    cloud = Slow()
+    rereader = reader(cloud)
+    with rereader.expecting():
+        assert await rereader.read(A) == A
+    assert cloud.begun == pytest.approx([LINGER])
+
+
+async def test_an_image_in_no_list_is_none() -> None:
+    """It is no longer offered."""
+    cloud = Slow()
+    del cloud.offers["p"]["a"]
+    assert await reader(cloud).read(A | B) == {"a": None, "b": ACCEPTED}
+
+
+async def test_what_cannot_be_read_is_unreadable_for_each_that_asked() -> None:
+    """And the next request tries again."""
+    cloud = Slow()
+    rereader = reader(cloud)
+    cloud.unreadable["p"] = TransientCloudError("down", status=503)
+    down = Unreadable("HTTP 503: down")
+    assert await asyncio.gather(rereader.read(A), rereader.read(B)) == [{"a": down}, {"b": down}]
+    cloud.unreadable.clear()
+    assert await rereader.read(A) == A
+
+
+@pytest.mark.parametrize("unreadable", [{}, {"p": TransientCloudError("down", status=503)}])
+async def test_a_caller_that_is_cancelled_leaves_the_reading_to_the_others(
+    unreadable: dict[str, TransientCloudError],
+) -> None:
+    """The reading goes on, whether it succeeds or fails, and answers who is still there."""
+    cloud = Slow()
+    cloud.unreadable.update(unreadable)
+    rereader = reader(cloud)
+    gone, stays = asyncio.create_task(rereader.read(A)), asyncio.create_task(rereader.read(B))
+    await asyncio.sleep(1.0)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert await stays == ({"b": Unreadable("HTTP 503: down")} if unreadable else B)
+    assert len(cloud.begun) == 1
+
+
+async def test_a_bug_reaches_everybody_who_waits() -> None:
+    """Nobody waits for ever for a reading that died."""
+    cloud = Slow()
+    rereader = reader(cloud)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    cloud.bug = KeyError("a bug")
+    waiting = [asyncio.create_task(rereader.read(each)) for each in (A, B)]
+    await asyncio.sleep(5.0)
+    late = asyncio.create_task(rereader.read(A))
+    results = await asyncio.gather(*waiting, late, return_exceptions=True)
+    assert [type(each) for each in results] == [KeyError, KeyError, asyncio.CancelledError]

@@ -1,0 +1,102 @@
+"""Settings become the small values that each part below needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from worker.cloud.ims import CloudConfig
+from worker.cloud.ims import Keys as AccountKeys
+from worker.cloud.signing import SigningKeys
+from worker.cloud.transport import Connections
+from worker.core.calls import CallGroup, CallRecord
+from worker.core.forecast import Speed
+from worker.core.job import JobApi
+from worker.core.plan import Patience
+from worker.core.quarantine import QuarantinePolicy
+from worker.core.schedule import Cron, Interval, Schedule
+from worker.core.timing import PollPolicy, RetryPolicy
+from worker.reconcile.ports import Tempo
+from worker.settings import Settings, resolve_credentials
+from worker.wiring.site import Site
+
+
+def cloud_config(site: Site, environ: Mapping[str, str]) -> CloudConfig:
+    """Return what the client of the cloud needs; raise SettingsError for credentials that are missing or incomplete."""
+    used = {site.manifest.projects[project_id].credential for project_id in site.manifest.wishes}
+    return _cloud_config(site.settings, used, environ)
+
+
+def _cloud_config(settings: Settings, used: Collection[str], environ: Mapping[str, str]) -> CloudConfig:
+    keys = resolve_credentials(settings, environ, used)
+    limits, cloud = settings.limits, settings.cloud
+    return CloudConfig(
+        credentials={
+            name: AccountKeys(
+                settings.credentials[name].account,
+                SigningKeys(
+                    each.access_key,
+                    each.secret_key.get_secret_value(),
+                    each.security_token.get_secret_value() if each.security_token else None,
+                ),
+            )
+            for name, each in keys.items()
+        },
+        limits=_rates(settings),
+        burst=limits.burst,
+        retry=RetryPolicy(settings.retry.attempts, settings.retry.base, settings.retry.max),
+        region=cloud.region,
+        endpoint=cloud.ims_endpoint,
+        page_size=settings.batch.page_size,
+        job_api=cloud.job_api,
+        connections=Connections(
+            connect_timeout=cloud.connect_timeout,
+            read_timeout=cloud.read_timeout,
+            max_connections=limits.max_connections,
+            ca_file=str(cloud.ca_file or ""),
+        ),
+        clock=time.time,
+        observer=_ignore,
+    )
+
+
+def _ignore(_record: CallRecord) -> None:
+    """Stand in for who watches the calls, until the connections are opened."""
+
+
+def _rates(settings: Settings) -> dict[CallGroup, Any]:
+    limits = settings.limits
+    return {
+        CallGroup.MEMBERS_PUT: limits.members_put,
+        CallGroup.JOB_GET: limits.job_get,
+        CallGroup.JOB_PROGRESS: limits.job_progress,
+        CallGroup.IMAGES_LIST: limits.images_list,
+    }
+
+
+def speed(settings: Settings) -> Speed:
+    """Return what bounds a run, for its forecast."""
+    poll_group = CallGroup.JOB_PROGRESS if settings.cloud.job_api is JobApi.PROGRESS else CallGroup.JOB_GET
+    return Speed(_rates(settings), settings.limits.burst, settings.batch.page_size, poll_group)
+
+
+def schedule_of(settings: Settings) -> Schedule:
+    """Return when the daemon's passes begin."""
+    schedule = settings.schedule
+    if schedule.cron is not None:
+        return Cron(schedule.cron, schedule.timezone)
+    return Interval(schedule.every or 0.0)
+
+
+def tempo(settings: Settings) -> Tempo:
+    """Return how patient a pass is."""
+    polling, retry = settings.polling, settings.retry
+    return Tempo(
+        polling=PollPolicy(polling.first, polling.factor, polling.max),
+        retry=RetryPolicy(retry.attempts, retry.base, retry.max),
+        deadline=polling.deadline,
+        verify=polling.verify,
+        patience=Patience(polling.unknown, polling.abandon),
+        quarantine=QuarantinePolicy(settings.quarantine.first, settings.quarantine.max),
+    )

@@ -1,0 +1,149 @@
+"""What a command works on: config and manifest, read; and the part of the fleet that it is aimed at."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker.core.documents import Document, shown
+from worker.core.guard import GuardPolicy
+from worker.core.manifest import Manifest, empty_manifest, parse_manifest, unknown_credentials
+from worker.core.state import Share
+from worker.core.target import Shard, Target
+from worker.errors import ManifestError, Problem, SettingsError
+from worker.reconcile.run import Order
+from worker.settings import Loaded, Settings, load_settings, manifest_names, read_manifests
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a pass works on: the settings, and the manifest they name."""
+
+    settings: Settings
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """The part of the fleet a command is aimed at, as it was typed: names or ids."""
+
+    projects: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    shard: Shard = field(default_factory=Shard)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is wrong with the config and the manifest, and the manifest if it could be read."""
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+    documents: tuple[Document, ...]
+    manifest: Manifest | None
+
+
+def load_site(loaded: Loaded) -> Site:
+    """Read the manifest that the settings name, and see that they know its credentials.
+
+    Raises SettingsError for files that are not there, ManifestError with every problem of the manifest.
+    """
+    documents = read_manifests(loaded.settings.manifest, loaded.base)
+    manifest = parse_manifest(documents)
+    if problems := unknown_credentials(manifest, loaded.settings.credentials, documents):
+        raise ManifestError(problems, {document.name: document.source for document in documents})
+    return Site(loaded.settings, manifest)
+
+
+def names_of(loaded: Loaded) -> Manifest:
+    """Return the manifest for its names alone: an empty one where it cannot be read."""
+    try:
+        return load_site(loaded).manifest
+    except (SettingsError, ManifestError):
+        return empty_manifest()
+
+
+def journal_url(settings: Settings) -> str:
+    """Return the journal's URL; it may hold a password."""
+    return settings.journal.url.get_secret_value()
+
+
+def survey(config: Path | None, environ: Mapping[str, str]) -> Survey:
+    """Read everything offline and collect what is wrong with any of it; raise nothing."""
+    problems: list[Problem] = []
+    warnings: tuple[str, ...] = ()
+    documents: tuple[Document, ...] = ()
+    manifest = None
+    credentials: Collection[str] | None = None
+    try:
+        loaded = load_settings(config, environ, {})
+        names, base, warnings = loaded.settings.manifest, loaded.base, loaded.warnings
+        credentials = loaded.settings.credentials
+    except SettingsError as error:
+        problems += error.problems
+        names, base = manifest_names(config, environ)
+    try:
+        documents = read_manifests(names, base)
+        manifest = parse_manifest(documents)
+    except (SettingsError, ManifestError) as error:
+        problems += error.problems
+    if manifest is not None and credentials is not None:
+        problems += unknown_credentials(manifest, credentials, documents)
+    return Survey(tuple(problems), warnings, documents, manifest)
+
+
+def order_of(site: Site, aim: Aim) -> Order:
+    """Return what a pass is asked to do; raise SettingsError for a project or image that the manifest does not know."""
+    settings = site.settings
+    return Order(
+        manifest=site.manifest,
+        target=_target(site.manifest, aim),
+        vaults=settings.cloud.vault_policy,
+        guard=GuardPolicy(settings.guards.max_reject, settings.guards.max_change),
+        max_images=settings.batch.max_images,
+    )
+
+
+def share_of(manifest: Manifest, image: str, project: str) -> Share:
+    """Return the share of an image and a project, by name or id; raise SettingsError for what is neither.
+
+    An id need not be in the manifest: what it no longer names may still be in the journal.
+    """
+    image_id, project_id = manifest.image(image), manifest.project_id(project)
+    problems = []
+    if image_id is None:
+        problems.append(_unknown("IMAGE", image, manifest.image_ids))
+    if project_id is None:
+        problems.append(_unknown("PROJECT", project, _project_names(manifest)))
+    if image_id is None or project_id is None:
+        raise SettingsError(tuple(problems))
+    return Share(project_id, image_id)
+
+
+def _target(manifest: Manifest, aim: Aim) -> Target:
+    problems: list[Problem] = []
+    projects, images = set(), set()
+    for name in aim.projects:
+        if project := manifest.project(name):
+            projects.add(project.id)
+        else:
+            problems.append(_unknown("--project", name, _project_names(manifest)))
+    for name in aim.images:
+        if image := manifest.image(name):
+            images.add(image)
+        else:
+            problems.append(_unknown("--image", name, manifest.image_ids))
+    if problems:
+        raise SettingsError(tuple(problems))
+    return Target(frozenset(projects), frozenset(images), aim.shard)
+
+
+def _project_names(manifest: Manifest) -> list[str]:
+    return [project.name for project in manifest.projects.values()]
+
+
+def _unknown(option: str, name: str, known: Collection[str]) -> Problem:
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {shown(close[0])}?" if close else "give a name or an id of the manifest"
+    return Problem(option, 0, 0, "", f"the manifest knows nothing called {shown(name)}", name, hint)

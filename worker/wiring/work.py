@@ -1,0 +1,240 @@
+"""Passes at work: on the journal and the cloud, once or for ever, until they are done or asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from math import ceil
+
+from worker.cloud.ims import CloudConfig, Ims
+from worker.core.calls import CallGroup, CallRecord
+from worker.core.events import AtWork, Listener, StandingBy
+from worker.core.forecast import Forecast, forecast
+from worker.core.report import RunReport
+from worker.core.schedule import next_wait
+from worker.core.target import Shard
+from worker.errors import JournalError
+from worker.journal.database import MEMORY, path_of
+from worker.journal.lease import HeldJournal, hold_journal
+from worker.journal.store import Journal, open_journal
+from worker.reconcile.ports import Halt, Pass
+from worker.reconcile.run import Order, Prepared, prepare, run_once
+from worker.reconcile.schedule import run_forever, sleep_until
+from worker.settings import Settings
+from worker.wiring.policies import schedule_of, speed, tempo
+from worker.wiring.site import Site, journal_url
+
+RESERVE = 60.0
+_STAND_BY = 2.0
+_FLUSH_EVERY = 1.0
+_UNRECORDED = 2 * _FLUSH_EVERY
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who watches a command: listeners to its events, and to the calls it makes."""
+
+    events: Listener
+    calls: Callable[[CallRecord], None]
+
+
+@asynccontextmanager
+async def open_cloud(config: CloudConfig, calls: Callable[[CallRecord], None]) -> AsyncIterator[Ims]:
+    """Open the connections to the cloud; `calls` is told of each call. Raises SettingsError for an unusable CA file."""
+    async with Ims.open(replace(config, observer=calls)) as ims:
+        yield ims
+
+
+def journal_to_write(url: str) -> AbstractAsyncContextManager[Journal]:
+    """Open the journal, and make it if there is none, for one short write beside the worker that holds it."""
+    return open_journal(url)
+
+
+@asynccontextmanager
+async def journal_to_read(url: str) -> AsyncIterator[Journal]:
+    """Open the journal for a command that only reads it: one that does not exist yet is empty, and is not made."""
+    path = path_of(url)
+    async with open_journal(url if path is None or path.exists() else MEMORY) as journal:
+        yield journal
+
+
+@asynccontextmanager
+async def at_work(
+    site: Site, config: CloudConfig, verb: str, shard: Shard, calls: Callable[[CallRecord], None]
+) -> AsyncIterator[tuple[HeldJournal, Ims]]:
+    """Hold the journal as its only writer for a shard, and open the cloud; the calls of earlier processes count.
+
+    Raises JournalLocked with who holds the journal, JournalError, and SettingsError for an unusable CA file.
+    """
+    async with hold_journal(journal_url(site.settings), verb, shard) as journal:
+
+        def note(record: CallRecord) -> None:
+            if record.group is not CallGroup.MEMBERS_PUT:  # each of these has an intent in the journal
+                journal.note_call(record.account, record.group, time.time())
+            calls(record)
+
+        async with open_cloud(config, note) as ims, _calls_recorded(journal):
+            await _remember_calls(site, config, journal, ims)
+            yield journal, ims
+
+
+async def plan(site: Site, order: Order, ims: Ims, journal: Journal, events: Listener) -> tuple[Prepared, Forecast]:
+    """Observe and plan, writing nothing; foretell what a run would cost."""
+    prepared = await prepare(order, make_pass(site.settings, ims, journal, events, Halt()))
+    lists = ims.counts().made.get(CallGroup.IMAGES_LIST, 0)
+    accounts = {
+        project_id: site.settings.credentials[project.credential].account
+        for project_id, project in site.manifest.projects.items()
+    }
+    return prepared, forecast(prepared.batches, prepared.observed, lists, accounts, speed(site.settings))
+
+
+async def run(site: Site, order: Order, the_pass: Pass, journal: Journal) -> RunReport:
+    """Make one pass, and forget what is older than the history is kept."""
+    report = await run_once(order, the_pass)
+    await the_pass.keep(journal.prune(the_pass.now() - site.settings.journal.keep))
+    return report
+
+
+async def serve(site: Site, order: Order, config: CloudConfig, stopper: Stopper, watch: Watch) -> None:
+    """Make passes on the schedule until the process is asked to stop, standing by while another holds the journal.
+
+    Losing the journal, or a journal that cannot be had, means to stand by again.
+    """
+    loop = asyncio.get_running_loop()
+    last_reason = ""
+    while not stopper.asked.is_set():
+        try:
+            async with at_work(site, config, "serve", order.target.shard, watch.calls) as (journal, ims):
+                watch.events(AtWork(journal.unclean))
+                last_reason = ""
+                await _work_on(site, order, journal, ims, stopper, watch.events)
+        except JournalError as error:
+            if str(error) != last_reason:
+                watch.events(StandingBy(str(error)))
+            last_reason = str(error)
+            await sleep_until(loop.time() + _STAND_BY, stopper.asked)
+
+
+async def _work_on(
+    site: Site, order: Order, journal: HeldJournal, ims: Ims, stopper: Stopper, events: Listener
+) -> None:
+    async def make_one_pass() -> None:
+        await journal.see_that_it_is_held()
+        ims.retry_stopped()
+        await run(site, order, make_pass(site.settings, ims, journal, events, stopper.halt()), journal)
+
+    schedule, jitter = schedule_of(site.settings), site.settings.schedule.jitter
+
+    def wait(elapsed: float) -> float:
+        return next_wait(schedule, elapsed, time.time(), jitter * random.random())  # noqa: S311 - it guards nothing
+
+    await run_forever(make_one_pass, wait, stopper.asked, events)
+
+
+def make_pass(settings: Settings, ims: Ims, journal: Journal, events: Listener, halt: Halt) -> Pass:
+    """Return what the verbs of one pass work with."""
+    return Pass(
+        run_id=_run_id(),
+        cloud=ims,
+        journal=journal,
+        now=time.time,
+        chance=random.random,
+        emit=events,
+        halt=halt,
+        tempo=tempo(settings),
+    )
+
+
+def calls_left(ims: Ims) -> dict[CallGroup, int]:
+    """Return how many calls of each group the limits still let through now, over all accounts."""
+    accounts = ims.standing().values()
+    return {group: sum(groups[group].left for groups in accounts) for group in CallGroup}
+
+
+class Stopper:
+    """Whether the process was asked to stop; it halts the passes under way with some seconds of grace."""
+
+    def __init__(self, grace: float) -> None:
+        self.asked = asyncio.Event()
+        self._grace = grace
+        self._halts: list[Halt] = []
+
+    def halt(self) -> Halt:
+        """Return the halt of the next pass, which goes with those who ask the process to stop."""
+        halt = Halt()
+        self._halts = [halt]
+        if self.asked.is_set():
+            halt.stop(self._grace)
+        return halt
+
+    def stop(self) -> None:
+        """Ask the process to stop with grace; the second time, end it at once."""
+        if self.asked.is_set():
+            os._exit(1)
+        self.asked.set()
+        for halt in self._halts:
+            halt.stop(self._grace)
+
+
+@contextmanager
+def stopped_by_signals(grace: float) -> Iterator[Stopper]:
+    """Have SIGTERM and SIGINT stop the passes with grace; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    stopper = Stopper(grace)
+    for number in signals:
+        loop.add_signal_handler(number, stopper.stop)
+    try:
+        yield stopper
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _calls_recorded(journal: Journal) -> AsyncIterator[None]:
+    """Have the calls that count written at least every second, so that a crash leaves few of them unrecorded."""
+
+    async def flush() -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_EVERY)
+            with suppress(JournalError):
+                await journal.flush_calls()
+
+    flushing = asyncio.create_task(flush())
+    try:
+        yield
+    finally:
+        flushing.cancel()
+
+
+async def _remember_calls(site: Site, config: CloudConfig, journal: HeldJournal, ims: Ims) -> None:
+    """Count the calls that earlier processes made, and those that a crash may have left unrecorded, as made now."""
+    now = time.time()
+    since = now - max(rate.window for rate in config.limits.values())
+    for made in await journal.calls_since(since):
+        ims.remember(made.account, made.group, [now - made.at] * made.count)
+    projects, credentials = site.manifest.projects, site.settings.credentials
+    for project_id, at in await journal.intents_since(since):
+        if project_id in projects:
+            account = credentials[projects[project_id].credential].account
+            ims.remember(account, CallGroup.MEMBERS_PUT, [now - at])
+    if journal.unclean:
+        unrecorded = ceil(config.burst.count * _UNRECORDED / config.burst.window)
+        for account in {keys.account for keys in config.credentials.values()}:
+            for group, rate in config.limits.items():
+                if group is not CallGroup.MEMBERS_PUT:
+                    ims.remember(account, group, [0.0] * min(rate.count, unrecorded))
+
+
+def _run_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
