@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from worker.simulator.faults import Fault
 from worker.simulator.naming import OWNER, image_id, project_id
@@ -129,6 +129,12 @@ class Running:
         with suppress(ProcessLookupError):
             self.process.send_signal(number)
 
+    async def kill(self) -> None:
+        """Kill it, whatever it was about to do."""
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.communicate()
+
     async def finished(self) -> Finished:
         """Wait for its end, and see that it printed nothing that no command may print."""
         async with asyncio.timeout(TIMEOUT):
@@ -142,10 +148,21 @@ class Running:
 
 @dataclass
 class Folder:
-    """A folder with a config and a manifest, where commands are run; `environ` holds for all of them."""
+    """A folder with a config and a manifest, where commands are run; `environ` holds for all of them.
+
+    As a context it ends, when it is left, those that still run.
+    """
 
     path: Path
     environ: dict[str, str] = field(default_factory=dict)
+    started: list[Running] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for running in self.started:
+            await running.kill()
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the folder."""
@@ -174,7 +191,8 @@ class Folder:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        return Running(process)
+        self.started.append(Running(process))
+        return self.started[-1]
 
     async def run(self, *arguments: str, settings: Mapping[str, str] = _NOTHING) -> Finished:
         """Run a command to its end."""
@@ -210,7 +228,7 @@ class Stage(Folder):
     async def until(self, is_so: Callable[[], bool], running: Running) -> None:
         """Wait until something is true of the cloud, which a running command is to bring about."""
         async with asyncio.timeout(TIMEOUT):
-            while not is_so():  # noqa: ASYNC110 - the cloud changes by the clock, and tells nobody
+            while not is_so():
                 assert running.process.returncode is None, "it has ended before that"
                 await asyncio.sleep(0.01)
 
@@ -236,8 +254,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """Open a cloud, and a folder whose config leads to it and whose manifest (by default: accept all) is `text`."""
     held = world if world is not None else fleet()
-    async with Simulator(held, faults=tuple(faults), limits=NO_LIMITS) as cloud:
-        opened = Stage(path, cloud=cloud)
+    async with Simulator(held, faults=tuple(faults), limits=NO_LIMITS) as cloud, Stage(path, cloud=cloud) as opened:
         opened.configure(cloud.url)
         opened.write("manifest.toml", manifest(held) if text is None else text)
         yield opened

@@ -51,7 +51,10 @@ class _Job:
 
 
 class FakeCloud:
-    """Projects with offers, and a PUT whose fate a test decides. Sending what may be alive is an error at once."""
+    """Projects with offers, and a PUT whose fate a test decides.
+
+    `sent_while_alive` has what was sent while a job that was yet to change it was alive.
+    """
 
     def __init__(self, fate: Callable[[Batch], Fate] = lambda batch: Fate()) -> None:
         self.fate = fate
@@ -131,8 +134,12 @@ class FakeCloud:
         return job.fate.stuck or asyncio.get_running_loop().time() < job.started + job.fate.seconds
 
     def _is_alive(self, project_id: str, image: str) -> bool:
+        status = self.offers.get(project_id, {}).get(image)
         return any(
-            job.batch.project_id == project_id and image in job.batch.images and self._runs(job)
+            job.batch.project_id == project_id
+            and image in job.batch.images
+            and job.batch.status is not status
+            and self._runs(job)
             for job in self.jobs.values()
         )
 

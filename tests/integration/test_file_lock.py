@@ -114,11 +114,14 @@ def test_a_shard_that_holds_is_named(tmp_path: Path) -> None:
 
 
 def test_journals_in_one_folder_have_locks_of_their_own(tmp_path: Path) -> None:
-    """Neither another journal, nor one whose name is a pattern that fits, is locked with the first."""
+    """A journal whose name is a pattern for the others' is not locked with them, and is locked by itself."""
+    strange = tmp_path / "[ab].db"
     with (
         hold(tmp_path / "a.db", "run", WHOLE),
         hold(tmp_path / "b.db", "run", WHOLE),
-        hold(tmp_path / "[ab].db", "run", WHOLE),
+        hold(strange, "run", WHOLE),
+        pytest.raises(JournalLocked),
+        hold(strange, "run", WHOLE),
     ):
         pass
 

@@ -328,6 +328,15 @@ async def test_a_read_only_disk_is_refused(small_disk: Path) -> None:
     await refused(f"sqlite:///{file}", str(file), "writ")
 
 
+async def test_a_journal_cannot_be_opened_on_a_full_disk(small_disk: Path) -> None:
+    """Even to read it needs a little room: the error names the file, and the disk as the place to look at."""
+    url = f"sqlite:///{small_disk / 'journal.db'}"
+    async with open_journal(url):
+        pass
+    fill(small_disk / "ballast")
+    await refused(url, str(small_disk / "journal.db"), "its disk", "full")
+
+
 async def test_a_full_disk_is_an_error_and_loses_nothing(small_disk: Path) -> None:
     """When the disk is full a write fails with the way out; what was written stays, and room lets it go on."""
     ballast = small_disk / "ballast"

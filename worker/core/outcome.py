@@ -1,14 +1,13 @@
 """The final word for one share in one pass, and how it is reached once its batch has ended.
 
-| how the batch ended | the share now reads as desired | it does not                                              |
-|---------------------|--------------------------------|----------------------------------------------------------|
-| succeeded           | changed                        | read again for a while, then failed: SUCCESS was untrue  |
-| partial, failed     | changed                        | failed                                                   |
-| refused             | changed                        | failed                                                   |
-| lost                | changed                        | due: planned again in this pass, a few times             |
-| unanswered          | changed                        | read again until it can no longer be alive, then due     |
-| unsettled           | changed                        | unsettled                                                |
-| not sent            | changed                        | not_sent                                                 |
+| how the batch ended | the share reads as desired | it does not                                                     |
+|---------------------|----------------------------|-----------------------------------------------------------------|
+| succeeded           | changed                    | read again for a while, then failed: SUCCESS was untrue         |
+| partial, failed     | changed                    | failed                                                          |
+| refused             | changed                    | failed                                                          |
+| lost, unanswered    | changed                    | read again until it cannot be alive, then sent again, in bounds |
+| unsettled           | changed                    | read again until the job's deadline, then unsettled             |
+| not sent            | changed                    | not_sent                                                        |
 
 Whatever the batch said, a share that is in no list is absent, and one that could not be read again is unknown.
 """
@@ -91,9 +90,27 @@ class Outcome:
     waits: bool = False
 
 
-def settled(settlement: Settlement, verify: float) -> Ended:
-    """Turn a job's settlement into the end of its batch; a success is read again for `verify` seconds."""
+@dataclass(frozen=True, slots=True)
+class Hope:
+    """How long it is worth reading again, in seconds.
+
+    `verify` is from a job's success, `unknown` from the sending of what nobody knows any more, and `deadline` from
+    that of a job whose end is not known.
+    """
+
+    verify: float
+    unknown: float
+    deadline: float
+
+
+def settled(settlement: Settlement, hope: Hope) -> Ended:
+    """Turn a job's settlement into the end of its batch, and say until when to read again."""
     job, state = settlement.job, settlement.state
+    until = {
+        JobState.SUCCEEDED: settlement.settled_at + hope.verify,
+        JobState.LOST: job.submitted_at + hope.unknown,
+        JobState.UNSETTLED: job.submitted_at + hope.deadline,
+    }
     how = {
         JobState.SUCCEEDED: End.SUCCEEDED,
         JobState.PARTIAL: End.FAILED,
@@ -106,7 +123,7 @@ def settled(settlement: Settlement, verify: float) -> Ended:
         batch=job.batch,
         how=how,
         reason=reason,
-        until=settlement.settled_at + verify if how is End.SUCCEEDED else 0.0,
+        until=until.get(state, 0.0),
         key=job.key,
         job_id=job.job_id,
         failure=Failure(settlement.scope, settlement.code, reason) if as_a_whole else None,
@@ -129,11 +146,11 @@ def worth_reading_again(ended: Ended, seen: Mapping[str, Seen], now: float) -> b
 
 def is_due_again(ended: Ended, now: float) -> bool:
     """Tell whether what still differs may be sent again in this pass: what was sent cannot be alive any more."""
-    return ended.how is End.LOST or (ended.how is End.UNANSWERED and now >= ended.until)
+    return ended.how in {End.LOST, End.UNANSWERED} and now >= ended.until
 
 
-def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen) -> Outcome:
-    """Give the final word for one image of a batch, from how the batch ended and how the image reads now."""
+def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, read_at: float) -> Outcome:
+    """Give the final word for one image of a batch, from how the batch ended and how the image read at `read_at`."""
     desired = ended.batch.status
     share = Share(ended.batch.project_id, image_id)
     if isinstance(seen, Unreadable):
@@ -144,20 +161,14 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen) 
     if seen is None:
         reason = "no longer offered: the owner stopped sharing it, or deleted it, during the pass"
         return Outcome(share, desired, before, None, OutcomeKind.ABSENT, reason, ended.job_id)
-    kind = {
-        End.UNSETTLED: OutcomeKind.UNSETTLED,
-        End.UNANSWERED: OutcomeKind.UNSETTLED,
-        End.NOT_SENT: OutcomeKind.NOT_SENT,
-    }
-    return Outcome(
-        share,
-        desired,
-        before,
-        seen,
-        kind.get(ended.how, OutcomeKind.FAILED),
-        _why(ended, image_id, seen),
-        ended.job_id,
-    )
+    return Outcome(share, desired, before, seen, _kind(ended, read_at), _why(ended, image_id, seen), ended.job_id)
+
+
+def _kind(ended: Ended, read_at: float) -> OutcomeKind:
+    if ended.how is End.NOT_SENT:
+        return OutcomeKind.NOT_SENT
+    may_be_alive = ended.how in {End.LOST, End.UNANSWERED} and not is_due_again(ended, read_at)
+    return OutcomeKind.UNSETTLED if ended.how is End.UNSETTLED or may_be_alive else OutcomeKind.FAILED
 
 
 def _why(ended: Ended, image_id: str, seen: MemberStatus) -> str:

@@ -22,6 +22,7 @@ _SQLITE_WAYS_OUT = {
     "SQLITE_CANTOPEN": "it must be a file, in a folder that may be written to",
     "SQLITE_CORRUPT": "move it away: the next pass makes a new one, and the cloud tells what is true",
     "SQLITE_FULL": "make room on its disk",
+    "SQLITE_IOERR": "see to its disk, which may be full",
     "SQLITE_NOTADB": "move it away, or name another file in the config",
     "SQLITE_READONLY": "the file and its folder must be writable",
 }

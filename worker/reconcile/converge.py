@@ -18,6 +18,7 @@ from worker.core.job import Job, JobState, Settlement
 from worker.core.outcome import (
     End,
     Ended,
+    Hope,
     Outcome,
     OutcomeKind,
     Seen,
@@ -93,6 +94,8 @@ class _Road:
         self._pass = the_pass
         self._work = work
         self._reader = Rereader(the_pass, work.project)
+        tempo = the_pass.tempo
+        self._hope = Hope(tempo.verify, tempo.patience.unknown, tempo.deadline)
         # Several batches in flight may be about one image: the last whose change has not come about answers for it.
         self._answering = {
             image: flight.key
@@ -119,20 +122,22 @@ class _Road:
             ended = await self._follow(Job(flight.key, flight.job_id, batch, flight.intent_at), resumed=True)
         seen, read_at = await self._read(ended)
         await self._close(ended, seen, read_at)
-        others = {image for image in batch.images if self._answering.get(image) != flight.key}
-        due = [
+        mine = [image for image in batch.images if self._answering.get(image) == flight.key]
+        due = [image for image in mine if is_due_again(ended, read_at) and _differs(seen.get(image), batch.status)]
+        again = [
             change
-            for image in batch.images
-            if image not in others
-            and is_due_again(ended, read_at)
-            and _differs(seen.get(image), batch.status)
-            and (change := self._work.waiting.get(image)) is not None
-            and change.after is batch.status is MemberStatus.ACCEPTED
+            for image in due
+            if (change := self._work.waiting.get(image)) and change.after is batch.status is MemberStatus.ACCEPTED
         ]
-        final = self._judged(_without(ended, others.union(change.share.image_id for change in due)), seen)
+        sent = {change.share.image_id for change in again}
+        left = replace(ended, how=End.NOT_SENT, reason="nothing came of an earlier PUT; the next pass sends it again")
+        final = (
+            *self._judged(_with(ended, (image for image in mine if image not in due)), seen, read_at),
+            *self._judged(_with(left, (image for image in due if image not in sent)), seen, read_at),
+        )
         wished = self._announced(tuple(today for outcome in final if (today := self._as_wished(outcome))))
-        again = [await self.deliver(each) for each in make_batches(due, len(batch.images))]
-        return wished + tuple(outcome for outcomes in again for outcome in outcomes)
+        delivered = [await self.deliver(each) for each in make_batches(again, len(batch.images))]
+        return wished + tuple(outcome for outcomes in delivered for outcome in outcomes)
 
     async def _send(self, batch: Batch, sends: int = 1) -> _Leg:
         with self._reader.expecting():
@@ -149,26 +154,29 @@ class _Road:
         with self._reader.expecting():
             settlement = await track(self._pass, self._work.project, job, resumed=resumed)
         self.settlements.append(settlement)
-        return settled(settlement, self._pass.tempo.verify)
+        return settled(settlement, self._hope)
 
     async def _conclude(self, ended: Ended, sends: int) -> _Leg:
         """Read what a PUT was about again, and tell what is final, what is sent again, and what failed together."""
         if ended.how is End.REFUSED:
             return _Leg((), ended)
         if ended.how is End.NOT_SENT:
-            return _Leg(self._judged(ended, self._work.before))
+            return _Leg(self._judged(ended, self._work.before, self._pass.now()))
         seen, read_at = await self._read(ended)
         await self._close(ended, seen, read_at)
         differs = tuple(image for image in ended.batch.images if _differs(seen.get(image), ended.batch.status))
-        kept = self._judged(_without(ended, differs), seen)
+        rest = _with(ended, differs)
+        kept = self._judged(
+            _with(ended, (image for image in ended.batch.images if image not in differs)), seen, read_at
+        )
         if not differs:
             return _Leg(kept)
         if is_due_again(ended, read_at) and sends < _SENDS:
-            leg = await self._send(replace(ended.batch, images=differs), sends + 1)
+            leg = await self._send(rest.batch, sends + 1)
             return replace(leg, outcomes=kept + leg.outcomes)
         if ended.failure is not None and not any(ended.results.values()):
-            return _Leg(kept, replace(ended, batch=replace(ended.batch, images=differs)), seen)
-        return _Leg(self._judged(ended, seen))
+            return _Leg(kept, rest, seen)
+        return _Leg(kept + self._judged(rest, seen, read_at))
 
     async def _divide(self, leg: _Leg) -> tuple[Outcome, ...]:
         if leg.failed is None or leg.failure is None or not worth_splitting(leg.failed.batch, leg.failure):
@@ -185,7 +193,7 @@ class _Road:
         if leg.failed is None:
             return ()
         seen = leg.seen if leg.seen is not None else (await self._read(leg.failed))[0]
-        return self._judged(leg.failed, seen)
+        return self._judged(leg.failed, seen, self._pass.now())
 
     async def _read(self, ended: Ended) -> tuple[Mapping[str, Seen], float]:
         """Read a batch's images until they read as desired or no more can be hoped for; tell when reading began."""
@@ -203,19 +211,17 @@ class _Road:
 
     async def _close(self, ended: Ended, seen: Mapping[str, Seen], read_at: float) -> None:
         """Journal what the reading says of a batch that the cloud's own words left open."""
-        if ended.key is None or ended.how not in {End.UNANSWERED, End.UNSETTLED}:
+        if ended.key is None or ended.how not in {End.UNANSWERED, End.LOST, End.UNSETTLED}:
             return
-        now = self._pass.now()
+        journal, key, now = self._pass.journal, ended.key, self._pass.now()
         if reads_as_desired(ended, seen):
-            await self._pass.keep(
-                self._pass.journal.settle(ended.key, JobState.SUCCEEDED, "its shares read as desired", now)
-            )
+            await self._pass.keep(journal.settle(key, JobState.SUCCEEDED, "its shares read as desired", now))
         elif is_due_again(ended, read_at) and not any(isinstance(status, Unreadable) for status in seen.values()):
-            await self._pass.keep(self._pass.journal.abandon(ended.key, f"no trace of it: {ended.reason}", now))
+            await self._pass.keep(journal.abandon(key, f"no trace of it: {ended.reason}", now))
 
-    def _judged(self, ended: Ended, seen: Mapping[str, Seen]) -> tuple[Outcome, ...]:
+    def _judged(self, ended: Ended, seen: Mapping[str, Seen], read_at: float) -> tuple[Outcome, ...]:
         before = self._work.before
-        return tuple(judge(ended, image, before.get(image), seen.get(image)) for image in ended.batch.images)
+        return tuple(judge(ended, image, before.get(image), seen.get(image), read_at) for image in ended.batch.images)
 
     def _as_wished(self, outcome: Outcome) -> Outcome | None:
         """Turn the outcome of an earlier pass's batch into one of today's wish; None where there is nothing to say."""
@@ -239,7 +245,5 @@ def _differs(seen: Seen, status: MemberStatus) -> bool:
     return isinstance(seen, MemberStatus) and seen is not status
 
 
-def _without(ended: Ended, images: Iterable[str]) -> Ended:
-    dropped = frozenset(images)
-    kept = tuple(image for image in ended.batch.images if image not in dropped)
-    return replace(ended, batch=replace(ended.batch, images=kept))
+def _with(ended: Ended, images: Iterable[str]) -> Ended:
+    return replace(ended, batch=replace(ended.batch, images=tuple(images)))

@@ -22,7 +22,8 @@ async def track(the_pass: Pass, project: Project, job: Job, *, resumed: bool = F
     Cancelled, the journal still holds the job as in flight.
     """
     settlement = await _follow(the_pass, project, job, resumed=resumed)
-    if settlement.state is not JobState.UNSETTLED:
+    # A job that the cloud does not know may be alive all the same: only a reading can tell.
+    if settlement.state not in {JobState.UNSETTLED, JobState.LOST}:
         await the_pass.keep(
             the_pass.journal.settle(job.key, settlement.state, settlement.reason, settlement.settled_at)
         )

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -30,9 +31,12 @@ from worker.core.job import JobState
 from worker.core.outcome import OutcomeKind
 
 _SECRET_NAME = re.compile(r"(?i)(secret|token|password|authorization|signature|access_key|credential_value)")
+# As headers, bodies, queries and reprs have it: to the closing quote, else to the end of a word, or for a header whose
+# value is several words to the end of the line.
 _SECRET_TEXT = re.compile(
     r"(?i)(x-auth-token|x-security-token|x-subject-token|authorization|signature|secret_key|security_token|password)"
-    r"(\s*[:=]\s*)(\"[^\"]*\"|[^\s,;]+(?:\s+Access=[^\n]*)?)"
+    r"(\\*[\"']?\s*[:=]\s*\\*)"
+    r"(\"[^\"]*\"|'[^']*'|(?:bearer|basic|sdk-hmac-sha256)\s[^\n]*|[^\s,;&]+)"
 )
 MASK = "***"
 
@@ -41,8 +45,9 @@ def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
     """Send structured logs to `stream` (default: standard error), as `console`, `json`, or by what the stream is."""
     out = stream or sys.stderr
     pretty = log_format == "console" or (log_format == "auto" and out.isatty())
+    colors = out.isatty() and not os.environ.get("NO_COLOR")
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=out.isatty()) if pretty else structlog.processors.JSONRenderer(default=str)
+        structlog.dev.ConsoleRenderer(colors=colors) if pretty else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
@@ -78,15 +83,16 @@ def log_call(record: CallRecord) -> None:
 
 
 def _masked(key: str, value: Any) -> Any:
-    if _SECRET_NAME.search(key) and isinstance(value, str | bytes):
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if _SECRET_NAME.search(key):
         return MASK
-    if isinstance(value, str):
-        return _SECRET_TEXT.sub(rf"\1\2{MASK}", value)
     if isinstance(value, Mapping):
         return {inner: _masked(str(inner), each) for inner, each in value.items()}
     if isinstance(value, list | tuple):
         return [_masked(key, each) for each in value]
-    return value
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return _SECRET_TEXT.sub(rf"\1\2{MASK}", text)
 
 
 def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for each row of the table above

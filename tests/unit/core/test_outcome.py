@@ -14,6 +14,7 @@ from worker.core.job import Job, JobState, Settlement
 from worker.core.outcome import (
     End,
     Ended,
+    Hope,
     OutcomeKind,
     Unreadable,
     is_due_again,
@@ -28,7 +29,7 @@ from worker.errors import Scope
 ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
 BATCH = Batch("p", ACCEPTED, None, ("a", "b"))
 JOB = Job(7, "job-1", BATCH, EPOCH)
-VERIFY = 10.0
+VERIFY, UNKNOWN, DEADLINE = 10.0, 120.0, 900.0
 UNTIL = EPOCH + 120.0
 UNANSWERED = Ended(BATCH, End.UNANSWERED, "the answer was lost: reset", UNTIL, 7)
 ends = st.builds(Ended, batches, st.sampled_from(End), st.just("why"), st.just(UNTIL), st.just(7), st.just("job-1"))
@@ -36,7 +37,7 @@ ends = st.builds(Ended, batches, st.sampled_from(End), st.just("why"), st.just(U
 
 def ended_as(state: JobState, **more: object) -> Ended:
     """Return the end of the batch whose job was settled like this, at EPOCH."""
-    return settled(Settlement(JOB, state, 3, EPOCH, **more), VERIFY)  # type: ignore[arg-type]
+    return settled(Settlement(JOB, state, 3, EPOCH, **more), Hope(VERIFY, UNKNOWN, DEADLINE))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -63,13 +64,13 @@ def ended_as(state: JobState, **more: object) -> Ended:
         (Ended(BATCH, End.REFUSED), None, None, OutcomeKind.FAILED, "ended as refused"),
         (
             ended_as(JobState.LOST),
-            None,
-            EPOCH,
+            EPOCH + UNKNOWN,
+            EPOCH + UNKNOWN,
             OutcomeKind.FAILED,
             "the cloud no longer knows job job-1, and the image still reads pending",
         ),
-        (UNANSWERED, UNTIL, UNTIL, OutcomeKind.UNSETTLED, "the answer was lost: reset"),
-        (ended_as(JobState.UNSETTLED, reason="slow"), None, None, OutcomeKind.UNSETTLED, "slow"),
+        (UNANSWERED, UNTIL, UNTIL, OutcomeKind.FAILED, "the answer was lost: reset"),
+        (ended_as(JobState.UNSETTLED, reason="slow"), EPOCH + DEADLINE, None, OutcomeKind.UNSETTLED, "slow"),
         (Ended(BATCH, End.NOT_SENT, "stopped"), None, None, OutcomeKind.NOT_SENT, "stopped"),
     ],
     ids=lambda value: value.how if isinstance(value, Ended) else "",
@@ -83,7 +84,7 @@ def test_the_table_holds_row_by_row(
     assert worth_reading_again(ended, seen, early) is (hopeful_until is not None)
     assert not worth_reading_again(ended, seen, late)
     assert is_due_again(ended, late) is (due_from is not None)
-    outcome = judge(ended, "a", PENDING, PENDING)
+    outcome = judge(ended, "a", PENDING, PENDING, late)
     assert (outcome.kind, outcome.reason) == (kind, reason)
     assert (outcome.share, outcome.desired, outcome.before, outcome.after) == (
         Share("p", "a"),
@@ -93,17 +94,18 @@ def test_the_table_holds_row_by_row(
     )
 
 
-def test_a_lost_answer_is_not_due_while_its_work_may_be_alive() -> None:
-    """A lost job is due at once, a lost answer only from the moment on at which it cannot be alive any more."""
-    assert not is_due_again(UNANSWERED, UNTIL - 0.001)
-    assert is_due_again(ended_as(JobState.LOST), EPOCH)
+@pytest.mark.parametrize("ended", [UNANSWERED, ended_as(JobState.LOST)])
+def test_what_nobody_knows_is_not_due_while_it_may_be_alive(ended: Ended) -> None:
+    """A lost answer and a lost job are unsettled until the moment at which they cannot be alive any more."""
+    assert not is_due_again(ended, UNTIL - 0.001)
+    assert judge(ended, "a", PENDING, PENDING, UNTIL - 0.001).kind is OutcomeKind.UNSETTLED
 
 
 @given(ends, statuses)
 def test_what_reads_as_desired_is_changed_however_it_ended(ended: Ended, before: MemberStatus) -> None:
     """The reading has the last word, and needs no reason."""
     image = ended.batch.images[0]
-    outcome = judge(ended, image, before, ended.batch.status)
+    outcome = judge(ended, image, before, ended.batch.status, EPOCH)
     assert (outcome.kind, outcome.after, outcome.reason) == (OutcomeKind.CHANGED, ended.batch.status, "")
     assert outcome.job_id == "job-1"
 
@@ -111,8 +113,8 @@ def test_what_reads_as_desired_is_changed_however_it_ended(ended: Ended, before:
 @given(ends)
 def test_what_is_in_no_list_is_absent_and_what_cannot_be_read_unknown(ended: Ended) -> None:
     """Both whatever the batch said, and both without a status after."""
-    absent = judge(ended, ended.batch.images[0], PENDING, None)
-    unknown = judge(ended, ended.batch.images[0], PENDING, Unreadable("HTTP 503: down"))
+    absent = judge(ended, ended.batch.images[0], PENDING, None, EPOCH)
+    unknown = judge(ended, ended.batch.images[0], PENDING, Unreadable("HTTP 503: down"), EPOCH)
     assert (absent.kind, absent.after) == (OutcomeKind.ABSENT, None)
     assert (unknown.kind, unknown.after) == (OutcomeKind.UNKNOWN, None)
     assert "no longer offered" in absent.reason

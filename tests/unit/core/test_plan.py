@@ -14,6 +14,7 @@ from worker.core.drift import VaultPolicy, find_drift
 from worker.core.plan import Flights, Patience, Plan, is_done, make_plan, sort_flights
 from worker.core.state import (
     Batch,
+    Change,
     DesiredState,
     InFlight,
     MemberStatus,
@@ -51,6 +52,11 @@ def one(wished: MemberStatus, seen: MemberStatus) -> tuple[DesiredState, Observe
 def flight(status: MemberStatus, job_id: str | None = "job-1", *images: str) -> InFlight:
     """Return a batch in flight about the one share, and others."""
     return InFlight(1, Batch("p", status, None, ("image", *images)), EPOCH - 60.0, job_id)
+
+
+def by_share(change: Change) -> Share:
+    """Return what changes are sorted by."""
+    return change.share
 
 
 def applied(planned: Plan, observed: ObservedState) -> ObservedState:
@@ -117,6 +123,19 @@ def test_what_is_in_flight_is_never_changed(
         project, image = change.share
         about = [each.batch for each in in_flight if each.batch.project_id == project and image in each.batch.images]
         assert all(change.before is batch.status for batch in about)
+
+
+@given(*anything)
+def test_each_change_is_due_waiting_or_held_back(
+    desired: DesiredState, observed: ObservedState, in_flight: list[InFlight], wards: dict[Share, Quarantined]
+) -> None:
+    """The drift's changes are parted in three; what waits is in flight, with the change that it waits for."""
+    planned = plan(desired, observed, in_flight, wards)
+    drift = find_drift(desired, observed, VaultPolicy.WHEN_NEEDED)
+    held = {left.share for left in planned.quarantined}
+    parts = [*planned.changes, *planned.waiting, *(change for change in drift.changes if change.share in held)]
+    assert sorted(parts, key=by_share) == sorted(drift.changes, key=by_share)
+    assert {change.share for change in planned.waiting} <= {left.share for left in planned.in_flight}
 
 
 @given(*anything)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import looptime
@@ -17,7 +17,7 @@ from worker.core.job import JobState
 from worker.core.outcome import OutcomeKind
 from worker.core.quarantine import QuarantinePolicy
 from worker.core.report import Result, RunReport
-from worker.core.state import MemberStatus, Wish
+from worker.core.state import MemberStatus, Share, Wish
 from worker.core.timing import RetryPolicy
 from worker.errors import AuthFailed, BadRequest, Forbidden, Scope, TransientCloudError, UnexpectedReply
 from worker.reconcile.ports import Halt
@@ -97,22 +97,26 @@ class Cut:
 
 @dataclass(frozen=True)
 class Round:
-    """One pass in trouble, and the seconds until the next: who cannot be read and from when on, and how it is cut."""
+    """One pass in trouble, and the seconds until the next.
 
-    down: frozenset[str]
-    down_after: float
-    cut: Cut | None
-    pause: float
+    Who cannot be read and from when on, how the pass is cut short, and what people have changed by hand after it.
+    """
+
+    down: frozenset[str] = frozenset()
+    down_after: float = 0.0
+    cut: Cut | None = None
+    by_hand: Mapping[Share, MemberStatus] = field(default_factory=dict)
+    pause: float = 0.0
 
 
-IN_PEACE = Round(frozenset(), 0.0, None, 0.0)
+IN_PEACE = Round()
 
 
 @dataclass(frozen=True)
 class Story:
     """What a test tells: the offers at first, the wishes of each pass, the fate of each PUT, and the passes.
 
-    In a `steady` one the wishes are always the same.
+    In a `steady` one the wishes are always the same, and nobody else changes anything.
     """
 
     steady: bool
@@ -124,12 +128,9 @@ class Story:
 
 
 moments = st.sampled_from([0.0, 0.03, 0.06, 0.5, 2.0, 10.0, 31.0, 125.0])
-rounds = st.builds(
-    Round,
-    st.just(frozenset()) | st.frozensets(st.sampled_from(PROJECTS)),
-    moments,
-    st.none() | st.builds(Cut, moments, st.none() | st.sampled_from([0.0, 5.0])),
-    st.sampled_from([0.0, 1.0, 50.0, 130.0, 700.0]),
+no_change: dict[Share, MemberStatus] = {}
+by_hand = st.dictionaries(
+    st.builds(Share, st.sampled_from(PROJECTS), st.sampled_from(IMAGES)), st.sampled_from(MemberStatus), max_size=3
 )
 wished = st.sampled_from([Wish(ACCEPTED), Wish(REJECTED)])
 wishes = st.fixed_dictionaries(
@@ -146,6 +147,14 @@ offers = st.fixed_dictionaries(
 @st.composite
 def stories(draw: st.DrawFn, lags: st.SearchStrategy[float], *, steady: bool) -> Story:
     """Draw a story with these lags."""
+    rounds = st.builds(
+        Round,
+        st.just(frozenset()) | st.frozensets(st.sampled_from(PROJECTS)),
+        moments,
+        st.none() | st.builds(Cut, moments, st.none() | st.sampled_from([0.0, 5.0])),
+        st.just(no_change) if steady else by_hand,
+        st.sampled_from([0.0, 1.0, 50.0, 130.0, 700.0]),
+    )
     told = tuple(draw(st.lists(rounds, max_size=3)))
     first = draw(wishes)
     return Story(
@@ -175,6 +184,8 @@ async def one_pass(
     for timer in timers:
         timer.cancel()
     cloud.unreadable.clear()
+    for share, status in trouble.by_hand.items():
+        cloud.offer(share.project_id, [share.image_id], status)
     await asyncio.sleep(trouble.pause)
     return None if task.cancelled() else task.result()
 
@@ -246,5 +257,5 @@ def test_the_promises_hold_for_one_wish(story: Story) -> None:
 @settings(unhurried, max_examples=150)
 @given(stories(st.just(0.0), steady=False))
 def test_the_promises_hold_while_people_change_their_minds(story: Story) -> None:
-    """The same with other wishes in every pass, against jobs of the earlier ones that are still alive."""
+    """The same with other wishes in every pass and changes by hand, against earlier jobs that are still alive."""
     assert_kept(story)

@@ -219,6 +219,15 @@ async def test_a_job_that_vanished_with_its_work_done_is_settled_by_reading() ->
     assert [job.state for job in report.jobs] == [JobState.LOST]
 
 
+async def test_a_job_that_the_cloud_denies_while_it_works_is_not_sent_again() -> None:
+    """Nobody knows the job, yet half a minute later its work is done: the reading waits, and one PUT is all."""
+    cloud = FakeCloud(lambda batch: Fate(forgotten=True, seconds=30.0))
+    cloud.offer("p", images(3))
+    report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
+    assert report.count(OutcomeKind.CHANGED) == 3
+    assert (len(cloud.puts), cloud.sent_while_alive) == (1, [])
+
+
 async def test_a_job_that_vanished_without_a_trace_is_sent_again_in_the_same_pass() -> None:
     """What still differs after a lost job is due again; a few times, not for ever."""
     fates = iter([Fate(forgotten=True, done=frozenset())])
@@ -473,11 +482,11 @@ async def test_reads_are_shared_by_batches_that_end_together() -> None:
 
 
 async def test_an_unmanaged_leftover_of_the_journal_stays_out_of_the_report() -> None:
-    """A batch in flight whose shares nobody wishes for any more is followed, and not reported."""
+    """A batch in flight whose shares nobody wishes for any more is followed, given up in time, and not reported."""
     cloud, journal = FakeCloud(), FakeJournal()
     cloud.offer("p", ["old", "new"])
     key = await journal.intend(Batch("p", REJECTED, None, ("old",)), "earlier", a_pass(cloud, journal).now(), 0)
     await journal.accept(key, "job-0", 0.0)
     report = await run({"p": {"new": ACCEPT}}, cloud, journal)
     assert [each.share for each in report.outcomes] == [Share("p", "new")]
-    assert journal.lives[key] == ["intent", "job", "settled"]
+    assert journal.lives[key] == ["intent", "job", "abandoned"]

@@ -1,0 +1,207 @@
+"""A plan as JSON that scripts hold on to, and as text that people read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from consoles import COLOR, HOSTILE, assert_harmless, on_terminal, piped
+from rich.console import Console
+
+from worker.core.drift import LeftOut
+from worker.core.forecast import Forecast
+from worker.core.plan import Plan
+from worker.core.state import Change, MemberStatus, Project, Share
+from worker.render.names import Names
+from worker.render.plan import PlanView, plan_json, print_plan
+
+ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
+DIGEST = "sha256:" + "0" * 64
+BUCKETS = ("absent", "unknown", "blocked", "in_flight", "quarantined")
+NAMES = Names(
+    {"p": Project("p", "payments"), "q": Project("q", "ledger")},
+    {"i-0": "ubuntu", "i-1": "windows", "i-2": "debian"},
+)
+
+
+def left(image: str = "i-2", reason: str = "why", before: MemberStatus | None = None, **more: bool) -> LeftOut:
+    """Return a share of payments that is left out."""
+    return LeftOut(Share("p", image), ACCEPTED, before, reason, **more)
+
+
+def view(changes: tuple[Change, ...] = (), refusals: tuple[str, ...] = (), **buckets: tuple[LeftOut, ...]) -> PlanView:
+    """Return a view of a plan for 20 shares of payments, and one of ledger that is as desired."""
+    aside = dict.fromkeys(BUCKETS, ()) | buckets
+    plan = Plan(
+        desired=21,
+        converged=21 - len(changes) - sum(map(len, aside.values())),
+        changes=changes,
+        unmanaged=4,
+        waiting=(),
+        probes=frozenset(),
+        digest=DIGEST,
+        **aside,
+    )
+    return PlanView(plan, {"p": 20, "q": 1}, 2, Forecast(17, 2.0004), refusals, NAMES)
+
+
+CHANGES = (
+    Change(Share("p", "i-0"), PENDING, ACCEPTED, "vault-1"),
+    Change(Share("p", "i-1"), ACCEPTED, REJECTED),
+)
+
+
+def shown(of: PlanView) -> str:
+    """Return the view as it is shown to a pipe."""
+    return piped(lambda console: print_plan(of, console))
+
+
+def test_the_json_has_the_documented_keys() -> None:
+    """Those of the contract, what the guards say, and nothing else; it is JSON all through."""
+    document = plan_json(view(CHANGES))
+    assert set(document) == {
+        *("schema", "desired", "converged", "changes", *BUCKETS, "unmanaged", "batches", "forecast", "digest"),
+        "refused",
+    }
+    assert document["schema"] == "ims-share-worker/plan/1"
+    assert (document["desired"], document["converged"], document["unmanaged"], document["batches"]) == (21, 19, 4, 2)
+    assert document["forecast"] == {"calls": 17, "seconds": 2.0}
+    assert (document["digest"], document["refused"]) == (DIGEST, [])
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_the_json_of_a_change_has_ids_and_names() -> None:
+    """From what it is to what it becomes, and into which vault; null where there is none."""
+    assert plan_json(view(CHANGES))["changes"] == [
+        {
+            "project_id": "p",
+            "project": "payments",
+            "image_id": "i-0",
+            "image": "ubuntu",
+            "from": "pending",
+            "to": "accepted",
+            "vault_id": "vault-1",
+        },
+        {
+            "project_id": "p",
+            "project": "payments",
+            "image_id": "i-1",
+            "image": "windows",
+            "from": "accepted",
+            "to": "rejected",
+            "vault_id": None,
+        },
+    ]
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+def test_the_json_of_what_is_left_out_is_the_same_in_each_bucket(bucket: str) -> None:
+    """Who, what was wished and seen, why, and whether the wish allows it; every other bucket is empty."""
+    document = plan_json(view(**{bucket: (left(before=PENDING, waits=True),)}))
+    assert document[bucket] == [
+        {
+            "project_id": "p",
+            "project": "payments",
+            "image_id": "i-2",
+            "image": "debian",
+            "desired": "accepted",
+            "observed": "pending",
+            "reason": "why",
+            "waits": True,
+        }
+    ]
+    assert [document[other] for other in BUCKETS if other != bucket] == [[]] * 4
+    assert plan_json(view(**{bucket: (left(),)}))[bucket][0]["observed"] is None
+
+
+def test_the_text_has_a_table_by_project_names_and_a_sum() -> None:
+    """Projects by name, with what is to be accepted and rejected; rejections first; and what it would cost."""
+    assert shown(view(CHANGES)) == (
+        "Project   Desired  Converged  Accept  Reject\n"
+        "ledger          1          1       -       -\n"
+        "payments       20         18       1       1\n"
+        "\n"
+        "payments\n"
+        "  reject  windows  (is accepted)\n"
+        "  accept  ubuntu  (is pending, into vault vault-1)\n"
+        "\n"
+        "To accept: 1, to reject: 1, in 2 PUT. "
+        "19 of 21 shares are as desired, 4 unmanaged; about 17 calls, 2s.\n"
+    )
+
+
+def test_the_text_without_changes_says_so() -> None:
+    """Nothing to change is a sentence, not an empty table."""
+    assert "\nNothing to change. 21 of 21 shares are as desired" in shown(view())
+
+
+def test_of_many_changes_the_first_are_shown() -> None:
+    """Ten of a project, and how many there are more."""
+    many = tuple(Change(Share("p", f"i-{number:02}"), PENDING, ACCEPTED) for number in range(13))
+    lines = shown(view(many)).splitlines()
+    assert sum(line.startswith("  accept  ") for line in lines) == 10
+    assert "  and 3 more (--json shows all)" in lines
+    assert not any("more" in line for line in shown(view(many[:10])).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("bucket", "title"),
+    [
+        ("absent", "Absent"),
+        ("unknown", "Unknown"),
+        ("blocked", "Blocked"),
+        ("in_flight", "In flight"),
+        ("quarantined", "Quarantined"),
+    ],
+)
+def test_what_is_left_out_is_shown_with_its_reason_and_a_column(bucket: str, title: str) -> None:
+    """One line for all shares of a project with the same reason, the first three by name; a column with the count."""
+    few = (left("i-0"), left("i-1"), left("i-2"), left("i-9"), left("i-0", "another reason"))
+    text = shown(view(**{bucket: few}))
+    header, _, payments, *_ = text.splitlines()
+    assert header.endswith(title)
+    assert payments.split() == ["payments", "20", "15", "-", "-", "5"]
+    assert (
+        f"\n{title}\n  payments: ubuntu: another reason\n  payments: ubuntu, windows, debian and 1 more: why\n" in text
+    )
+
+
+def test_an_absence_that_its_wish_allows_is_told_apart() -> None:
+    """It is no failure, and says so."""
+    assert "payments: debian: why (its wish allows that)\n" in shown(view(absent=(left(waits=True),)))
+
+
+def test_a_refused_plan_says_why_and_how_to_let_it_pass() -> None:
+    """The guards' own words, and the command that approves exactly this plan."""
+    text = shown(view(CHANGES, ("max_reject: too many",)))
+    assert "The guards refuse this plan:\n  max_reject: too many\n" in text
+    assert f"ims-share-worker approve {DIGEST}\n" in text
+    assert "approve" not in shown(view(CHANGES))
+
+
+def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
+    """Wherever they come from: a project, an image, a reason of the cloud, a refusal."""
+    names = Names({"p": Project("p", HOSTILE)}, dict.fromkeys(("i-0", "i-1", "i-2"), HOSTILE))
+    hostile = replace(view(CHANGES, (HOSTILE,), absent=(left(reason=HOSTILE),)), names=names)
+    text = shown(hostile)
+    assert_harmless(text)
+    assert text.count("\\x1b[31mred") == 8
+    assert "[bold]" in shown(replace(hostile, names=Names({"p": Project("p", "[bold]")}, {})))
+
+
+def test_a_pipe_gets_no_control_sequences_and_a_terminal_no_colour_it_does_not_want() -> None:
+    """Colour is for terminals, and only without NO_COLOR."""
+
+    def show(console: Console) -> None:
+        print_plan(view(CHANGES, ("no",), absent=(left(),)), console)
+
+    assert "\x1b" not in piped(show)
+    assert COLOR.search(on_terminal(show))
+    assert not COLOR.search(on_terminal(show, no_color=True))
+
+
+def test_a_pipe_gets_long_lines_whole() -> None:
+    """What is cut or wrapped cannot be searched."""
+    long = "x" * 500
+    assert f"payments: debian: {long}\n" in shown(view(absent=(left(reason=long),)))

@@ -1,0 +1,206 @@
+"""The report of a pass as JSON that scripts hold on to, and as text that people read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from consoles import COLOR, HOSTILE, assert_harmless, on_terminal, piped
+from rich.console import Console
+from strategies import EPOCH
+
+from worker.core.calls import CallCounts, CallGroup
+from worker.core.job import Job, JobState, Settlement
+from worker.core.outcome import Outcome, OutcomeKind
+from worker.core.report import Result, RunReport
+from worker.core.state import Batch, MemberStatus, Project, Share
+from worker.render.names import Names
+from worker.render.report import calls_json, print_report, report_json
+
+ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
+DIGEST = "sha256:" + "0" * 64
+NAMES = Names({"p": Project("p", "payments")}, {"i-0": "ubuntu", "i-1": "windows"})
+KINDS = ("changed", "failed", "unsettled", "absent", "unknown", "blocked", "quarantined", "not_sent")
+JOB = Job(1, "job-1", Batch("p", ACCEPTED, "vault-1", ("i-0", "i-1")), EPOCH)
+
+
+def outcome(kind: OutcomeKind, image: str = "i-1", reason: str = "why", **more: object) -> Outcome:
+    """Return an outcome of one image of payments."""
+    return replace(Outcome(Share("p", image), ACCEPTED, PENDING, PENDING, kind, reason), **more)  # type: ignore[arg-type]
+
+
+REPORT = RunReport(
+    run_id="run-1",
+    started_at=EPOCH,
+    finished_at=EPOCH + 12.5,
+    result=Result.PARTIAL,
+    desired=5,
+    converged=3,
+    unmanaged=2,
+    outcomes=(
+        outcome(OutcomeKind.CHANGED, "i-0", "", after=ACCEPTED, job_id="job-1"),
+        outcome(OutcomeKind.FAILED, before=None, after=None),
+    ),
+    jobs=(Settlement(JOB, JobState.PARTIAL, 3, EPOCH + 8.0, "no room"),),
+    calls=CallCounts({CallGroup.MEMBERS_PUT: 1, CallGroup.IMAGES_LIST: 7}, throttled=2, retried=1),
+    digest=DIGEST,
+)
+
+
+def shown(report: RunReport, names: Names = NAMES) -> str:
+    """Return the report as it is shown to a pipe."""
+    return piped(lambda console: print_report(report, names, console))
+
+
+def test_the_json_has_the_documented_keys() -> None:
+    """Those of the contract and three that came later; it is JSON all through, and adds up."""
+    document = report_json(REPORT)
+    assert list(document) == [
+        *("schema", "run_id", "started_at", "finished_at", "result", "desired", "converged", *KINDS, "unmanaged"),
+        *("calls", "jobs", "shares"),
+        *("digest", "refused", "journal_error"),
+    ]
+    assert document["schema"] == "ims-share-worker/report/1"
+    assert (document["started_at"], document["finished_at"]) == ("2027-01-15T08:00:00.000Z", "2027-01-15T08:00:12.500Z")
+    assert (document["result"], document["desired"], document["unmanaged"]) == ("partial", 5, 2)
+    assert (document["digest"], document["refused"], document["journal_error"]) == (DIGEST, [], "")
+    assert document["converged"] + sum(document[kind] for kind in KINDS) == document["desired"]
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_the_json_of_the_calls_has_every_group() -> None:
+    """Zero where no call was made, so that a script need not ask."""
+    assert calls_json(REPORT.calls) == {
+        "members_put": 1,
+        "job_get": 0,
+        "job_progress": 0,
+        "images_list": 7,
+        "token": 0,
+        "throttled": 2,
+        "retried": 1,
+    }
+
+
+def test_the_json_of_a_job_has_its_batch_and_its_end() -> None:
+    """How many images, how it ended and when, and after how many polls."""
+    assert report_json(REPORT)["jobs"] == [
+        {
+            "job_id": "job-1",
+            "project_id": "p",
+            "status": "accepted",
+            "vault_id": "vault-1",
+            "images": 2,
+            "state": "partial",
+            "submitted_at": "2027-01-15T08:00:00.000Z",
+            "settled_at": "2027-01-15T08:00:08.000Z",
+            "polls": 3,
+            "reason": "no room",
+        }
+    ]
+
+
+def test_the_json_of_a_job_that_has_not_ended_has_no_end() -> None:
+    """When the worker lost patience is not when the job settled."""
+    settlement = replace(REPORT.jobs[0], state=JobState.UNSETTLED)
+    (job,) = report_json(replace(REPORT, jobs=(settlement,)))["jobs"]
+    assert (job["state"], job["settled_at"]) == ("unsettled", None)
+
+
+def test_the_json_of_a_share_has_its_statuses_and_its_outcome() -> None:
+    """Null for what was not seen, and for what was in no job."""
+    assert report_json(REPORT)["shares"] == [
+        {
+            "project_id": "p",
+            "image_id": "i-0",
+            "desired": "accepted",
+            "before": "pending",
+            "after": "accepted",
+            "outcome": "changed",
+            "reason": "",
+            "job_id": "job-1",
+        },
+        {
+            "project_id": "p",
+            "image_id": "i-1",
+            "desired": "accepted",
+            "before": None,
+            "after": None,
+            "outcome": "failed",
+            "reason": "why",
+            "job_id": None,
+        },
+    ]
+
+
+def test_the_text_says_what_did_not_go_well_and_sums_up() -> None:
+    """Troubles by name with their reasons, then the result with its counts, then what it cost."""
+    assert shown(REPORT) == (
+        "Failed\n"
+        "  payments: windows: why\n"
+        "Partial: 5 desired, 3 already right, 1 changed, 1 failed\n"
+        "1 jobs, calls: 7 images_list, 1 members_put; 2 throttled, 1 retried; 12s, run run-1\n"
+    )
+
+
+def test_the_text_of_a_pass_with_nothing_to_do_is_short() -> None:
+    """One line for the result, one for the costs."""
+    idle = replace(REPORT, result=Result.CONVERGED, converged=5, outcomes=(), jobs=(), calls=CallCounts())
+    assert shown(idle) == (
+        "Converged: 5 desired, 5 already right\n0 jobs, calls: none; 0 throttled, 0 retried; 12s, run run-1\n"
+    )
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OutcomeKind if kind is not OutcomeKind.CHANGED])
+def test_each_trouble_has_its_own_heading(kind: OutcomeKind) -> None:
+    """Every kind but a change is listed; an absence that its wish allows says so."""
+    text = shown(replace(REPORT, outcomes=(outcome(kind, waits=True),)))
+    heading = kind.value.replace("_", " ")
+    assert text.startswith(f"{heading.capitalize()}\n  payments: windows: why (its wish allows that)\n")
+    assert f", 1 {heading}\n" in text
+
+
+def test_of_many_troubles_the_first_are_shown() -> None:
+    """Twenty of a kind, and how many there are more."""
+    many = tuple(outcome(OutcomeKind.FAILED, f"i-{number}") for number in range(23))
+    lines = shown(replace(REPORT, outcomes=many)).splitlines()
+    assert sum(line.startswith("  payments: ") for line in lines) == 20
+    assert "  and 3 more (--json shows all)" in lines
+
+
+def test_a_refused_pass_says_why_and_how_to_let_it_pass() -> None:
+    """As the plan does, with the digest of exactly this plan."""
+    text = shown(replace(REPORT, result=Result.REFUSED, refusals=("max_reject: too many",)))
+    assert "The guards refuse this plan:\n  max_reject: too many\n" in text
+    assert f"ims-share-worker approve {DIGEST}\n" in text
+    assert "\nRefused: 5 desired" in text
+
+
+def test_a_pass_that_was_not_journalled_says_so() -> None:
+    """The next pass will know less, and an operator should know that."""
+    unknown = replace(REPORT, journal_error="disk full")
+    assert "The journal does not know of this pass: disk full\n" in shown(unknown)
+    assert report_json(unknown)["journal_error"] == "disk full"
+
+
+def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
+    """Wherever they come from: a project, an image, a reason of the cloud, a refusal, the journal."""
+    names = Names({"p": Project("p", HOSTILE)}, {"i-1": HOSTILE})
+    hostile = replace(
+        REPORT, outcomes=(outcome(OutcomeKind.FAILED, reason=HOSTILE),), refusals=(HOSTILE,), journal_error=HOSTILE
+    )
+    text = shown(hostile, names)
+    assert_harmless(text)
+    assert text.count("\\x1b[31mred") == 5
+    assert "[bold]: " in shown(hostile, Names({"p": Project("p", "[bold]")}, {}))
+
+
+def test_a_pipe_gets_no_control_sequences_and_a_terminal_no_colour_it_does_not_want() -> None:
+    """Colour is for terminals, and only without NO_COLOR."""
+
+    def show(console: Console) -> None:
+        print_report(REPORT, NAMES, console)
+
+    assert "\x1b" not in piped(show)
+    assert COLOR.search(on_terminal(show))
+    assert not COLOR.search(on_terminal(show, no_color=True))

@@ -1,0 +1,137 @@
+"""What the journal knows, as JSON and as text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from consoles import COLOR, HOSTILE, assert_harmless, on_terminal, piped
+from rich.console import Console
+from strategies import EPOCH
+
+from worker.core.state import Batch, InFlight, MemberStatus, Project, Quarantined, Share
+from worker.journal.store import PassRecord
+from worker.render.names import Names
+from worker.render.status import StatusView, print_status, status_json
+
+BATCH = Batch("p", MemberStatus.ACCEPTED, None, ("i-0", "i-1"))
+NAMES = Names({"p": Project("p", "payments")}, {"i-0": "ubuntu"})
+VIEW = StatusView(
+    journal="sqlite:///journal.db",
+    in_flight=(InFlight(1, BATCH, EPOCH - 250.0, "job-1"), InFlight(2, BATCH, EPOCH + 5.0)),
+    quarantined=(
+        Quarantined(Share("p", "i-0"), MemberStatus.ACCEPTED, 3, "first", "last", EPOCH + 900.0),
+        Quarantined(Share("q", "i-9"), MemberStatus.REJECTED, 1, "first", "last", EPOCH - 1.0),
+    ),
+    passes=(PassRecord("run-1", EPOCH - 20.0, EPOCH - 10.0, "partial", {"changed": 4, "not_sent": 2, "failed": 0}),),
+    now=EPOCH,
+    names=NAMES,
+)
+EMPTY = replace(VIEW, in_flight=(), quarantined=(), passes=())
+
+
+def shown(view: StatusView) -> str:
+    """Return the status as it is shown to a pipe."""
+    return piped(lambda console: print_status(view, console))
+
+
+def test_the_json_has_everything_that_the_journal_knows() -> None:
+    """Batches in flight with their images and age, wards with their reasons, passes with their counts."""
+    document = status_json(VIEW)
+    assert json.loads(json.dumps(document)) == document
+    assert document == {
+        "schema": "ims-share-worker/status/1",
+        "journal": "sqlite:///journal.db",
+        "in_flight": [
+            {
+                "project_id": "p",
+                "status": "accepted",
+                "vault_id": None,
+                "images": ["i-0", "i-1"],
+                "job_id": "job-1",
+                "sent_at": "2027-01-15T07:55:50.000Z",
+                "age_seconds": 250.0,
+            },
+            {
+                "project_id": "p",
+                "status": "accepted",
+                "vault_id": None,
+                "images": ["i-0", "i-1"],
+                "job_id": None,
+                "sent_at": "2027-01-15T08:00:05.000Z",
+                "age_seconds": 0.0,
+            },
+        ],
+        "quarantined": [
+            {
+                "project_id": "p",
+                "image_id": "i-0",
+                "status": "accepted",
+                "attempts": 3,
+                "first_reason": "first",
+                "last_reason": "last",
+                "next_try": "2027-01-15T08:15:00.000Z",
+            },
+            {
+                "project_id": "q",
+                "image_id": "i-9",
+                "status": "rejected",
+                "attempts": 1,
+                "first_reason": "first",
+                "last_reason": "last",
+                "next_try": "2027-01-15T07:59:59.000Z",
+            },
+        ],
+        "passes": [
+            {
+                "run_id": "run-1",
+                "started_at": "2027-01-15T07:59:40.000Z",
+                "finished_at": "2027-01-15T07:59:50.000Z",
+                "result": "partial",
+                "counts": {"changed": 4, "not_sent": 2, "failed": 0},
+            }
+        ],
+    }
+
+
+def test_the_text_has_names_ages_and_reasons() -> None:
+    """How long ago it was sent, when it is tried again, and what the passes came to, without zeros."""
+    assert shown(VIEW) == (
+        "Journal: sqlite:///journal.db\n"
+        "\n"
+        "In flight: 2\n"
+        "  payments: job job-1, 2 images to accepted, sent 4m 10s ago\n"
+        "  payments: a PUT whose answer is not known, 2 images to accepted, sent 0ms ago\n"
+        "\n"
+        "Quarantined: 2\n"
+        "  payments: ubuntu: failed 3 times, next try in 15m: last\n"
+        "  q: i-9: failed 1 times, next try in the next pass: last\n"
+        "\n"
+        "Last passes\n"
+        "  2027-01-15T07:59:50.000Z  partial    4 changed, 2 not sent  (run-1)\n"
+    )
+
+
+def test_an_empty_journal_says_that_there_was_no_pass() -> None:
+    """Zeros and a sentence, not nothing."""
+    assert shown(EMPTY) == "Journal: sqlite:///journal.db\n\nIn flight: 0\n\nQuarantined: 0\n\nNo pass yet\n"
+
+
+def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
+    """A name of the manifest, a reason of the cloud, a path of the journal."""
+    names = Names({"p": Project("p", HOSTILE)}, {"i-0": HOSTILE})
+    wards = tuple(replace(ward, last_reason=HOSTILE) for ward in VIEW.quarantined)
+    text = shown(replace(VIEW, journal=HOSTILE, names=names, quarantined=wards))
+    assert_harmless(text)
+    assert text.count("\\x1b[31mred") == 7
+
+
+def test_a_pipe_gets_no_control_sequences_and_no_terminal_a_colour() -> None:
+    """Headings are bold on a terminal; nothing is coloured."""
+
+    def show(console: Console) -> None:
+        print_status(VIEW, console)
+
+    assert "\x1b" not in piped(show)
+    assert "\x1b[1m" in on_terminal(show)
+    assert not COLOR.search(on_terminal(show))

@@ -1,0 +1,317 @@
+"""Logs: every event under the name of its table, for machines and for people, and no secret in any of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import EPOCH
+
+from worker.core import events
+from worker.core.calls import CallCounts, CallGroup, CallRecord
+from worker.core.job import Job, JobState, Settlement
+from worker.core.outcome import End, Outcome, OutcomeKind
+from worker.core.plan import Plan
+from worker.core.report import Result, RunReport
+from worker.core.state import Batch, MemberStatus, Share
+from worker.telemetry import logs
+
+BATCH = Batch("p", MemberStatus.ACCEPTED, "vault-1", ("i-0", "i-1"))
+JOB = Job(1, "job-1", BATCH, EPOCH)
+PLAN = Plan(
+    desired=9,
+    converged=7,
+    changes=(),
+    absent=(),
+    unknown=(),
+    blocked=(),
+    in_flight=(),
+    quarantined=(),
+    unmanaged=0,
+    waiting=(),
+    probes=frozenset(),
+    digest="sha256:0",
+)
+CALLS = CallCounts({CallGroup.MEMBERS_PUT: 2}, throttled=1, retried=3)
+REPORT = RunReport("run-1", EPOCH, EPOCH + 1.5, Result.CONVERGED, 9, 9, 0, (), (), CALLS, "sha256:0")
+
+
+def judged(kind: OutcomeKind) -> events.ShareJudged:
+    """Return the event of an outcome of this kind."""
+    return events.ShareJudged(Outcome(Share("p", "i-0"), MemberStatus.ACCEPTED, None, None, kind, "why"))
+
+
+def settled(state: JobState) -> events.JobSettled:
+    """Return the event of a job that was settled like this."""
+    return events.JobSettled(Settlement(JOB, state, 3, EPOCH, "why"))
+
+
+EVERY_EVENT: tuple[events.Event, ...] = (
+    events.StandingBy("held by another"),
+    events.AtWork(unclean=True),
+    events.PassStarted("run-1", 3),
+    events.ProjectObserved("p", 5),
+    events.ProjectObserved("q", 0, "HTTP 503"),
+    events.Planned(PLAN, 2, 1, ()),
+    events.Planned(PLAN, 2, 1, ("max_reject: too many",)),
+    events.BatchSubmitted(JOB),
+    *(events.BatchNotAccepted(BATCH, how, "why") for how in (End.REFUSED, End.UNANSWERED, End.NOT_SENT)),
+    *(settled(state) for state in JobState if state is not JobState.RUNNING),
+    *(judged(kind) for kind in OutcomeKind),
+    events.Trouble("something", "why"),
+    events.PassFinished(REPORT),
+)
+
+
+def call(error: str = "") -> CallRecord:
+    """Return the record of a call."""
+    return CallRecord("default", CallGroup.JOB_GET, "p", 200, 0.12345, 1, error=error)
+
+
+def documented() -> dict[str, set[str]]:
+    """Return the table of the module's docstring: each event's name with the levels of its row."""
+    table: dict[str, set[str]] = {}
+    for row in re.findall(r"^\| (`.*?) \| (.*?) \|", logs.__doc__ or "", re.MULTILINE):
+        names = re.findall(r"`([a-z_.]+)`", row[0])
+        if "..." in row[0]:
+            names = [f"{names[0].partition('.')[0]}.{kind}" for kind in OutcomeKind]
+        table |= {name: set(row[1].split(", ")) for name in names}
+    return table
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """Leave no set-up and no bound value behind."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def logged(write: Callable[[], object], level: str = "debug") -> list[dict[str, Any]]:
+    """Return the log lines that are written, as a machine reads them."""
+    out = io.StringIO()
+    logs.set_up("json", level, out)
+    write()
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def log_everything() -> None:
+    """Log each event there is, and both ends of a call."""
+    for event in EVERY_EVENT:
+        logs.log_event(event)
+    logs.log_call(call())
+    logs.log_call(call("reset"))
+
+
+def test_every_type_of_event_is_among_the_samples() -> None:
+    """A new one fails here until it has a sample, and then below until it has a row in the table."""
+    assert {type(event) for event in EVERY_EVENT} == set(get_args(events.Event))
+
+
+def test_every_event_is_logged_under_a_name_of_the_table_and_every_name_is_used() -> None:
+    """Operators search and alert by these names, and by their levels."""
+    used: dict[str, set[str]] = {}
+    for line in logged(log_everything):
+        used.setdefault(line["event"], set()).add(line["level"])
+    table = documented()
+    assert used.keys() == table.keys()
+    assert {name: levels for name, levels in used.items() if not levels <= table[name]} == {}
+
+
+def test_each_event_is_one_line_at_least() -> None:
+    """None is swallowed."""
+    for event in EVERY_EVENT:
+        assert logged(lambda event=event: logs.log_event(event)), event
+
+
+def test_all_lines_of_a_pass_have_its_run_id_and_none_after_it() -> None:
+    """One search finds all that a pass did."""
+
+    def write() -> None:
+        logs.log_event(events.PassStarted("run-1", 3))
+        logs.log_event(events.Trouble("something", "why"))
+        logs.log_event(events.PassFinished(REPORT))
+        logs.log_event(events.Trouble("something", "why"))
+
+    assert [line.get("run_id") for line in logged(write)] == ["run-1", "run-1", "run-1", None]
+
+
+def test_the_last_line_of_a_pass_has_all_its_counts() -> None:
+    """The canonical line: what a dashboard needs, in one place."""
+    (line,) = logged(lambda: logs.log_event(events.PassFinished(REPORT)))
+    assert {name: line[name] for name in OutcomeKind} == dict.fromkeys(OutcomeKind, 0)
+    assert (line["result"], line["desired"], line["converged"], line["jobs"]) == ("converged", 9, 9, 0)
+    assert (line["calls"], line["throttled"], line["retried"], line["seconds"]) == ({"members_put": 2}, 1, 3, 1.5)
+
+
+def test_a_call_is_a_line() -> None:
+    """What was called, with which answer, how long it took."""
+    (line,) = logged(lambda: logs.log_call(call()))
+    del line["timestamp"]
+    assert line == {
+        "event": "call.made",
+        "level": "debug",
+        "account": "default",
+        "group": "job_get",
+        "project_id": "p",
+        "status": 200,
+        "seconds": 0.123,
+        "attempt": 1,
+        "error": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("level", "least"),
+    [
+        ("debug", {"debug", "info", "warning"}),
+        ("info", {"info", "warning"}),
+        ("warning", {"warning"}),
+        ("error", set()),
+    ],
+)
+def test_what_is_below_the_level_is_not_written(level: str, least: set[str]) -> None:
+    """The level of the config decides."""
+    assert {line["level"] for line in logged(log_everything, level)} == least
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("log_format", "out", "is_json", "is_colored"),
+    [
+        ("auto", io.StringIO, True, False),
+        ("auto", Terminal, False, True),
+        ("console", io.StringIO, False, False),
+        ("console", Terminal, False, True),
+        ("json", Terminal, True, False),
+    ],
+)
+def test_a_terminal_gets_text_in_colour_and_everything_else_json(
+    *,
+    log_format: str,
+    out: type[io.StringIO],
+    is_json: bool,
+    is_colored: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unless the option says otherwise; a pipe never gets control sequences, nor does NO_COLOR."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = out()
+    logs.set_up(log_format, "info", stream)
+    logs.log_event(events.Trouble("something", "why"))
+    assert stream.getvalue().startswith("{") is is_json
+    assert ("\x1b[" in stream.getvalue()) is is_colored
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = out()
+    logs.set_up(log_format, "info", plain)
+    logs.log_event(events.Trouble("something", "why"))
+    assert "\x1b[" not in plain.getvalue()
+
+
+secrets = st.text("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789+/=-", min_size=12, max_size=40).map("S3CR3T{}".format)
+SECRET_KEYS = (
+    "secret_key",
+    "security_token",
+    "password",
+    "X-Auth-Token",
+    "X-Security-Token",
+    "X-Subject-Token",
+    "Authorization",
+    "signature",
+    "access_key",
+)
+secret_keys = st.sampled_from(SECRET_KEYS)
+
+
+def nested(named: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Put something into mappings, lists and tuples, at any depth."""
+    return st.recursive(
+        named,
+        lambda inner: st.one_of(
+            inner.map(lambda value: {"headers": value, "n": 1}),
+            inner.map(lambda value: ["first", value]),
+            inner.map(lambda value: (value, None)),
+        ),
+        max_leaves=4,
+    )
+
+
+@st.composite
+def secrets_by_name(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """Draw a secret and a field that holds it under its name, as what it may be held as, at any depth."""
+    secret, key = draw(secrets), draw(secret_keys)
+    held = draw(st.sampled_from([secret, secret.encode(), [secret], (secret, 1), {"value": secret}, {secret}]))
+    return secret, {"data": draw(nested(st.just({key: held})))}
+
+
+def texts(secret: str) -> list[str]:
+    """Return texts in which a secret may stand, as headers, bodies and reprs have it."""
+    return [
+        *(f"sent {key}: {secret}, refused" for key in SECRET_KEYS if key not in {"Authorization", "access_key"}),
+        f"{{'X-Auth-Token': '{secret}', 'Host': 'ims'}}",
+        json.dumps({"auth": {"password": secret, "user": "me"}}),
+        json.dumps({"body": json.dumps({"password": secret})}),
+        f"Authorization: Bearer {secret}",
+        f"Authorization: SDK-HMAC-SHA256 Access=AK, SignedHeaders=host;x-sdk-date, Signature={secret}",
+        f"{{'Authorization': 'SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature={secret}'}}",
+        f"password={secret}&user=me",
+    ]
+
+
+def written(**fields: Any) -> str:
+    """Return a log line with these fields, as JSON and as text."""
+    lines = []
+    for log_format in ("json", "console"):
+        out = io.StringIO()
+        logs.set_up(log_format, "debug", out)
+        structlog.get_logger().info("call.failed", **fields)
+        lines.append(out.getvalue())
+    return "".join(lines)
+
+
+@given(secrets_by_name())
+def test_a_secret_is_masked_by_its_name(drawn: tuple[str, dict[str, Any]]) -> None:
+    """Whatever holds it, and however deep in a mapping, a list or a header."""
+    secret, fields = drawn
+    assert secret not in written(**fields)
+    assert logs.MASK in written(**fields)
+
+
+@given(secrets, secret_keys)
+def test_a_secret_field_of_the_line_itself_is_masked(secret: str, key: str) -> None:
+    """Also one that is bound for a whole pass."""
+    structlog.contextvars.bind_contextvars(**{key: secret})
+    assert secret not in written()
+    structlog.contextvars.clear_contextvars()
+    assert secret not in written(**{key: secret})
+
+
+@settings(max_examples=20)
+@given(secrets)
+def test_a_secret_is_masked_inside_a_text(secret: str) -> None:
+    """In headers, bodies, reprs and queries, alone, in an exception, in bytes, and deep inside."""
+    for text in texts(secret):
+        for value in (text, ValueError(text), text.encode(), [{"reason": text}], {"errors": (ValueError(text),)}):
+            assert secret not in written(reason=value), value
+
+
+def test_what_is_no_secret_is_left_alone() -> None:
+    """A mask over everything would be safe and useless."""
+    fields = {"reason": "HTTP 400 IMG.0144: the image does not exist", "n": 3, "ok": True, "none": None, "x": 0.5}
+    (line,) = logged(lambda: structlog.get_logger().info("event", **fields, inner={"project_id": "p"}))
+    assert {key: line[key] for key in fields} == fields
+    assert line["inner"] == {"project_id": "p"}

@@ -1,0 +1,88 @@
+"""Live progress: what a person who watches a pass sees."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from doubles import FakeCloud, FakeJournal, Fate
+from passes import ACCEPT, a_pass, images, order
+from rich.console import Console
+
+from worker.core import events
+from worker.core.calls import CallGroup
+from worker.core.state import Batch
+from worker.errors import BadRequest, Scope
+from worker.reconcile.run import run_once
+from worker.telemetry.progress import LiveProgress
+
+FRAME = re.compile(r"(Reading projects|Settling images)[ ━╸╺]+(\d+)/(\d+) (\d+) jobs in flight(, \d+ PUT left)?")
+
+
+class Watch:
+    """A terminal with live progress on it; `frames` are stage, completed, total, jobs and the rest of each picture."""
+
+    def __init__(self, left: dict[CallGroup, int]) -> None:
+        self._out = io.StringIO()
+        console = Console(file=self._out, width=160, force_terminal=True, color_system=None)
+        self.progress = LiveProgress(console, lambda: left)
+        self.seen: list[tuple[str, str, str, str, str]] = []
+
+    def __call__(self, event: events.Event) -> None:
+        """Take an event, and look at the terminal."""
+        self.progress(event)
+        self.look()
+
+    def look(self) -> tuple[str, str, str, str, str]:
+        """Return what is on the terminal now."""
+        self._out.seek(0)
+        self._out.truncate()
+        self.progress._progress.refresh()
+        found = FRAME.findall(self._out.getvalue())
+        self.seen += found
+        return found[-1]
+
+
+@pytest.mark.looptime
+async def test_the_counts_of_a_pass_settle() -> None:
+    """All projects are read and all images settled in the end, with no job in flight, whatever was split on the way."""
+    bad = BadRequest("no", status=400, code="IMG.0144", scope=Scope.IMAGE)
+
+    def fate(batch: Batch) -> Fate:
+        return Fate(bad, begun=False) if "image-0003" in batch.images and len(batch.images) > 1 else Fate()
+
+    cloud, watch = FakeCloud(fate), Watch({CallGroup.MEMBERS_PUT: 197})
+    for project in "pq":
+        cloud.offer(project, images(10))
+    wishes = {project: dict.fromkeys(images(10), ACCEPT) for project in "pq"}
+    with watch.progress:
+        await run_once(order(wishes, max_images=4), a_pass(cloud, FakeJournal(), emit=watch))
+    assert ("Reading projects", "2", "2", "0", ", 197 PUT left") in watch.seen
+    assert watch.seen[-1] == ("Settling images", "20", "20", "0", ", 197 PUT left")
+    assert max(int(jobs) for _, _, _, jobs, _ in watch.seen) > 1
+    settled = [int(done) for stage, done, _, _, _ in watch.seen if stage == "Settling images"]
+    assert settled == sorted(settled)
+
+
+@pytest.mark.looptime
+async def test_what_an_earlier_pass_left_in_flight_settles_too() -> None:
+    """It is part of the total from the beginning, and its end does not take a job away that was not counted."""
+    cloud, journal, watch = FakeCloud(), FakeJournal(), Watch({})
+    cloud.offer("p", images(4))
+    batch = Batch("p", ACCEPT.status, None, tuple(images(2)))
+    await journal.accept(await journal.intend(batch, "run-0", a_pass(cloud, journal).now(), 0), "job-of-old", 0.0)
+    with watch.progress:
+        await run_once(order({"p": dict.fromkeys(images(4), ACCEPT)}), a_pass(cloud, journal, emit=watch))
+    assert watch.seen[-1] == ("Settling images", "4", "4", "0", "")
+    assert all(int(jobs) >= 0 for _, _, _, jobs, _ in watch.seen)
+
+
+def test_events_before_a_pass_draw_nothing() -> None:
+    """A daemon that stands by has no bar, and an event out of place does no harm."""
+    watch = Watch({})
+    with watch.progress:
+        watch.progress(events.StandingBy("held by another"))
+        watch.progress(events.ProjectObserved("p", 3))
+        watch.progress(events.PassStarted("run-1", 2))
+        assert watch.look() == ("Reading projects", "0", "2", "0", "")
