@@ -1,10 +1,46 @@
-"""What all tests share."""
+"""What all tests share: no event loop left over, and journals on every database."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import postgres
+import psycopg
+import pytest
+
+_numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
     """Leave no default event loop behind, so that no plugin makes one that nobody closes."""
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """Run a PostgreSQL server for the session, and return the URL of a database on it."""
+    try:
+        with postgres.server() as url:
+            yield url
+    except LookupError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def postgresql(postgresql_server: str) -> str:
+    """Return the URL of a PostgreSQL database that is new and empty."""
+    name = f"journal_{next(_numbers)}"
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgresql_server.rpartition("/")[0] + f"/{name}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a journal that is not there yet, on each database in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'journal.db'}"
+    return str(request.getfixturevalue("postgresql"))

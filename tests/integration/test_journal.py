@@ -33,8 +33,8 @@ NOTHING = QuarantineUpdate((), ())
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """Return the URL of a journal that is not there yet."""
+def file_url(tmp_path: Path) -> str:
+    """Return the URL of a journal that is not there yet, in an SQLite file."""
     return f"sqlite:///{tmp_path / 'journal.db'}"
 
 
@@ -68,13 +68,13 @@ def commits() -> Iterator[list[int]]:
         event.remove(Engine, "commit", note)
 
 
-async def test_an_intent_and_a_job_are_in_flight_also_after_reopening(url: str) -> None:
+async def test_an_intent_and_a_job_are_in_flight_also_after_reopening(journal_url: str) -> None:
     """What a process has sent is known to the next one, oldest first and in full."""
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         later = await journal.intend(ACCEPT, "run-1", NOW + 5, 0)
         earlier = await journal.intend(REJECT, "run-1", NOW, 1)
         await journal.accept(later, "job-1", NOW + 6)
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         assert await journal.in_flight() == (
             InFlight(earlier, REJECT, NOW),
             InFlight(later, ACCEPT, NOW + 5, "job-1"),
@@ -82,48 +82,48 @@ async def test_an_intent_and_a_job_are_in_flight_also_after_reopening(url: str) 
 
 
 @pytest.mark.parametrize("end", ["refuse", "settle", "abandon"])
-async def test_a_batch_that_has_ended_is_no_longer_in_flight(url: str, end: str) -> None:
+async def test_a_batch_that_has_ended_is_no_longer_in_flight(journal_url: str, end: str) -> None:
     """Each of the three ends takes exactly its own batch out of flight."""
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         ended = await journal.intend(ACCEPT, "run-1", NOW, 0)
         left = await journal.intend(REJECT, "run-1", NOW, 1)
         if end == "settle":
             await journal.settle(ended, JobState.PARTIAL, "", NOW)
         else:
             await getattr(journal, end)(ended, "why", NOW)
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         assert [flight.key for flight in await journal.in_flight()] == [left]
 
 
-async def test_keys_are_not_used_again(url: str) -> None:
+async def test_keys_are_not_used_again(journal_url: str) -> None:
     """A late word about an old batch cannot hit a new one: keys of one journal are all different."""
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         keys = [await journal.intend(ACCEPT, "run-1", NOW, 0) for _ in range(3)]
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         keys.append(await journal.intend(ACCEPT, "run-2", NOW, 0))
     assert len(set(keys)) == len(keys)
 
 
-async def test_a_write_survives_the_process_without_closing(url: str, tmp_path: Path) -> None:
+async def test_a_write_survives_the_process_without_closing(file_url: str, tmp_path: Path) -> None:
     """Once a method has returned, another connection sees what it wrote: nothing waits for the journal's end."""
-    async with open_journal(url) as journal:
+    async with open_journal(file_url) as journal:
         await journal.intend(ACCEPT, "run-1", NOW, 0)
-        async with open_journal(url) as reader:
+        async with open_journal(file_url) as reader:
             assert [flight.batch for flight in await reader.in_flight()] == [ACCEPT]
 
 
-async def test_writes_that_wait_together_are_one_transaction(url: str) -> None:
+async def test_writes_that_wait_together_are_one_transaction(file_url: str) -> None:
     """Two hundred intents at once cost at most two commits, and each of them is in the file."""
-    async with open_journal(url) as journal:
+    async with open_journal(file_url) as journal:
         with commits() as seen:
             keys = await asyncio.gather(*(journal.intend(ACCEPT, "run-1", NOW + n, 0) for n in range(200)))
         assert len(seen) <= 2
         assert [flight.key for flight in await journal.in_flight()] == keys
 
 
-async def test_a_commit_is_on_the_disk(url: str, tmp_path: Path) -> None:
+async def test_a_commit_is_on_the_disk(file_url: str, tmp_path: Path) -> None:
     """Each commit is made with `synchronous` FULL (2), and the file has a write-ahead log."""
-    async with open_journal(url) as journal:
+    async with open_journal(file_url) as journal:
         with commits() as seen:
             await journal.intend(ACCEPT, "run-1", NOW, 0)
         assert seen == [2]
@@ -131,10 +131,10 @@ async def test_a_commit_is_on_the_disk(url: str, tmp_path: Path) -> None:
         assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-async def test_what_a_write_raises_reaches_all_who_wait_for_its_commit(url: str) -> None:
+async def test_what_a_write_raises_reaches_all_who_wait_for_its_commit(file_url: str) -> None:
     """A value that cannot be stored is an error for its group, not a wait without end; the journal goes on."""
     bad = Batch("p1", MemberStatus.ACCEPTED, "lone surrogate \ud800", ("a",))
-    async with open_journal(url) as journal:
+    async with open_journal(file_url) as journal:
         writes = [journal.intend(batch, "run-1", NOW, 0) for batch in (ACCEPT, bad)]
         async with asyncio.timeout(5):
             results = await asyncio.gather(*writes, return_exceptions=True)
@@ -143,11 +143,11 @@ async def test_what_a_write_raises_reaches_all_who_wait_for_its_commit(url: str)
         assert key in [flight.key for flight in await journal.in_flight()]
 
 
-async def test_quarantine_is_remembered_changed_and_left(url: str) -> None:
+async def test_quarantine_is_remembered_changed_and_left(journal_url: str) -> None:
     """A ward comes back as it was put in; a later pass replaces or frees it."""
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         await journal.record(report("run-1", NOW), QuarantineUpdate((WARD,), ()))
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         assert await journal.quarantined() == {WARD.share: WARD}
         longer = Quarantined(WARD.share, WARD.status, 3, WARD.first_reason, "yet again", NOW + 1800)
         await journal.record(report("run-2", NOW), QuarantineUpdate((longer,), ()))
@@ -156,9 +156,9 @@ async def test_quarantine_is_remembered_changed_and_left(url: str) -> None:
         assert await journal.quarantined() == {}
 
 
-async def test_an_approval_is_used_once(url: str) -> None:
+async def test_an_approval_is_used_once(journal_url: str) -> None:
     """One approval lets one pass through, two let two; another plan's digest lets none."""
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         await journal.approve("sha256:1", "ann@host", NOW)
         assert not await journal.use_approval("sha256:2", "run-1", NOW)
         assert await journal.use_approval("sha256:1", "run-1", NOW)
@@ -169,9 +169,9 @@ async def test_an_approval_is_used_once(url: str) -> None:
         assert used == [True, True, False]
 
 
-async def test_who_approved_and_what_used_it_are_kept(url: str, tmp_path: Path) -> None:
+async def test_who_approved_and_what_used_it_are_kept(file_url: str, tmp_path: Path) -> None:
     """The file tells who approved a plan, when, and which pass used the approval."""
-    async with open_journal(url) as journal:
+    async with open_journal(file_url) as journal:
         await journal.approve("sha256:1", "ann@host", NOW)
         await journal.use_approval("sha256:1", "run-1", NOW + 60)
     with closing_connection(tmp_path / "journal.db") as raw:
@@ -179,19 +179,19 @@ async def test_who_approved_and_what_used_it_are_kept(url: str, tmp_path: Path) 
         assert raw.execute(query).fetchall() == [("sha256:1", "ann@host", NOW, "run-1", NOW + 60)]
 
 
-async def test_release_frees_from_quarantine(url: str) -> None:
+async def test_release_frees_from_quarantine(journal_url: str) -> None:
     """A released share is out of quarantine; its neighbours stay."""
     other = Quarantined(Share("p1", "b"), MemberStatus.ACCEPTED, 1, "x", "x", NOW)
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         await journal.record(report("run-1", NOW), QuarantineUpdate((WARD, other), ()))
         assert await journal.release(WARD.share, "ann@host", NOW) == ("quarantine",)
         assert set(await journal.quarantined()) == {other.share}
         assert await journal.release(WARD.share, "ann@host", NOW) == ()
 
 
-async def test_release_takes_a_share_out_of_a_batch_and_the_last_one_gives_the_batch_up(url: str) -> None:
+async def test_release_takes_a_share_out_of_a_batch_and_the_last_one_gives_the_batch_up(journal_url: str) -> None:
     """Each released image leaves the batch in flight; without images the batch is given up, others stay."""
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         key = await journal.intend(ACCEPT, "run-1", NOW, 0)
         await journal.accept(key, "job-1", NOW)
         other = await journal.intend(REJECT, "run-1", NOW, 1)
@@ -203,9 +203,9 @@ async def test_release_takes_a_share_out_of_a_batch_and_the_last_one_gives_the_b
         assert await journal.release(Share("p2", "a"), "ann@host", NOW) == ("a PUT whose answer is not known",)
 
 
-async def test_rejects_are_counted_by_project_from_a_moment_on(url: str) -> None:
+async def test_rejects_are_counted_by_project_from_a_moment_on(journal_url: str) -> None:
     """What the cloud refused and what is older does not count; what is in flight, settled or given up does."""
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         await journal.intend(REJECT, "old", NOW - DAY - 1, 5)
         refused = await journal.intend(REJECT, "run-1", NOW, 7)
         await journal.refuse(refused, "no", NOW)
@@ -218,10 +218,10 @@ async def test_rejects_are_counted_by_project_from_a_moment_on(url: str) -> None
         assert await journal.rejected_since(NOW - DAY) == {"p2": 3, "p3": 4}
 
 
-async def test_the_last_passes_come_newest_first(url: str) -> None:
+async def test_the_last_passes_come_newest_first(journal_url: str) -> None:
     """Of three passes the two that ended last are returned, with their counts as in the report."""
     failed = Outcome(WARD.share, WARD.status, None, MemberStatus.PENDING, OutcomeKind.FAILED, "poisoned")
-    async with open_journal(url) as journal:
+    async with open_journal(journal_url) as journal:
         for run_id, at in (("middle", NOW + 1), ("last", NOW + 2), ("first", NOW)):
             await journal.record(report(run_id, at, failed), NOTHING)
         found = await journal.last_passes(2)
@@ -233,9 +233,9 @@ async def test_the_last_passes_come_newest_first(url: str) -> None:
     )
 
 
-async def test_prune_forgets_what_has_ended_long_ago_and_nothing_else(url: str, tmp_path: Path) -> None:
+async def test_prune_forgets_what_has_ended_long_ago_and_nothing_else(file_url: str, tmp_path: Path) -> None:
     """Old passes and old ended batches go; young ones, and what is in flight however old, stay."""
-    async with open_journal(url) as journal:
+    async with open_journal(file_url) as journal:
         old = await journal.intend(ACCEPT, "old", NOW - 40 * DAY, 0)
         await journal.settle(old, JobState.SUCCEEDED, "", NOW - 40 * DAY)
         stuck = await journal.intend(ACCEPT, "old", NOW - 40 * DAY, 0)
@@ -261,11 +261,11 @@ async def test_memory_remembers_while_it_lasts_and_makes_no_file(
         assert await journal.in_flight() == ()
 
 
-async def test_several_at_once_may_make_the_same_journal(url: str, tmp_path: Path) -> None:
+async def test_several_at_once_may_make_the_same_journal(file_url: str, tmp_path: Path) -> None:
     """Commands that all find no journal make one together: one set of tables, one version, every write in it."""
 
     async def approve(digest: str) -> None:
-        async with open_journal(url) as journal:
+        async with open_journal(file_url) as journal:
             await journal.approve(digest, "ann@host", NOW)
 
     await asyncio.gather(*(approve(f"sha256:{n}") for n in range(8)))
@@ -274,35 +274,37 @@ async def test_several_at_once_may_make_the_same_journal(url: str, tmp_path: Pat
         assert raw.execute("SELECT count(*) FROM approvals").fetchone() == (8,)
 
 
-async def test_a_newer_schema_is_refused(url: str, tmp_path: Path) -> None:
+async def test_a_newer_schema_is_refused(file_url: str, tmp_path: Path) -> None:
     """The journal of a newer worker is not touched; the error names both versions, the file and the ways out."""
-    async with open_journal(url):
+    async with open_journal(file_url):
         pass
     with closing_connection(tmp_path / "journal.db") as raw:
         raw.execute("UPDATE about SET schema_version = ?", (VERSION + 1,))
         raw.commit()
-    await refused(url, str(tmp_path / "journal.db"), f"schema {VERSION + 1}", f"knows {VERSION}", "update this worker")
+    await refused(
+        file_url, str(tmp_path / "journal.db"), f"schema {VERSION + 1}", f"knows {VERSION}", "update this worker"
+    )
 
 
-async def test_a_file_that_is_no_journal_is_refused_and_left_alone(url: str, tmp_path: Path) -> None:
+async def test_a_file_that_is_no_journal_is_refused_and_left_alone(file_url: str, tmp_path: Path) -> None:
     """A text file is not overwritten; the error names it and what to do."""
     file = tmp_path / "journal.db"
     file.write_text("This is somebody's letter, and no database at all.\n" * 40)
     before = file.read_bytes()
-    await refused(url, str(file), "file is not a database", "move it away")
+    await refused(file_url, str(file), "file is not a database", "move it away")
     assert file.read_bytes() == before
 
 
-async def test_a_damaged_journal_is_refused(url: str, tmp_path: Path) -> None:
+async def test_a_damaged_journal_is_refused(file_url: str, tmp_path: Path) -> None:
     """A journal with a torn page is an error with its name and the way out, not a wrong memory."""
-    async with open_journal(url) as journal:
+    async with open_journal(file_url) as journal:
         for n in range(200):
             await journal.approve(f"sha256:{n:064}", "ann@host", NOW)
     file = tmp_path / "journal.db"
     content = bytearray(file.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     file.write_bytes(content)
-    await refused(url, str(file), "malformed", "move it away")
+    await refused(file_url, str(file), "malformed", "move it away")
 
 
 async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
@@ -312,10 +314,10 @@ async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     assert not file.parent.exists()
 
 
-async def test_a_folder_in_place_of_the_file_is_refused(url: str, tmp_path: Path) -> None:
+async def test_a_folder_in_place_of_the_file_is_refused(file_url: str, tmp_path: Path) -> None:
     """A journal that is a folder is an error that says what it must be."""
     (tmp_path / "journal.db").mkdir()
-    await refused(url, str(tmp_path / "journal.db"), "unable to open", "must be a file")
+    await refused(file_url, str(tmp_path / "journal.db"), "unable to open", "must be a file")
 
 
 async def test_a_read_only_disk_is_refused(small_disk: Path) -> None:

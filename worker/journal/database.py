@@ -28,12 +28,11 @@ _SQLITE_WAYS_OUT = {
 }
 """What to do about an error of SQLite, by the first two words of its name."""
 _POSTGRESQL_WAYS_OUT = {
-    "28": "check user and password in journal.url",
-    "3D": "create the database, or name another in journal.url",
+    "": "see that journal.url names a server, a database and a user that are there",
     "42": "let its user create tables there",
     "53": "make room on its disk, or let it take more connections",
 }
-"""What to do about an error of PostgreSQL, by the class of its SQLSTATE."""
+"""What to do about an error of PostgreSQL, by the class of its SQLSTATE; a connection that fails has none."""
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """A server that is gone must be noticed within seconds, or a stand-by would wait for minutes."""
 
