@@ -17,7 +17,8 @@ from worker.core.report import RunReport
 from worker.core.state import MemberStatus, Project, Wish
 from worker.core.target import Target
 from worker.core.timing import PollPolicy, RetryPolicy
-from worker.reconcile.ports import Halt, Pass, Tempo
+from worker.reconcile.halt import Halt
+from worker.reconcile.ports import Pass, Tempo
 from worker.reconcile.run import Order, run_once
 
 ACCEPT = Wish(MemberStatus.ACCEPTED)

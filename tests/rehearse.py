@@ -21,7 +21,7 @@ from worker.core.state import MemberStatus, Project, Wish
 from worker.core.target import Shard
 from worker.journal.database import MEMORY
 from worker.journal.store import Journal
-from worker.reconcile.ports import Halt
+from worker.reconcile.halt import Halt
 from worker.settings import Settings
 from worker.simulator.faults import Fault
 from worker.simulator.ledger import Arrival

@@ -18,11 +18,11 @@ from worker.core.outcome import OutcomeKind
 from worker.core.report import RunReport
 from worker.errors import Problem, SettingsError
 from worker.journal.database import MEMORY
-from worker.reconcile.ports import Halt
+from worker.reconcile.halt import Halt
 from worker.render.names import Names
 from worker.render.plan import PlanView, plan_json, print_plan
 from worker.render.report import print_report, report_json
-from worker.settings import load_settings
+from worker.settings import Address, load_settings
 from worker.simulator.demo import Demo
 from worker.simulator.demo import demo as demo_fleet
 from worker.simulator.document import DocumentError
@@ -63,9 +63,9 @@ async def simulate(listen: str, seeds: tuple[Path, ...], faults: Path | None) ->
     try:
         seed = load_seed(*seeds) if seeds else Seed(demo_fleet().world)
         trouble = load_faults(faults) if faults else FaultSet()
-        host, _, port = listen.rpartition(":")
+        at = Address.parse(listen)
         server = Simulator(
-            seed.world, faults=trouble, options=seed.options, limits=seed.limits, listen=(host.strip("[]"), int(port))
+            seed.world, faults=trouble, options=seed.options, limits=seed.limits, listen=(at.host, at.port)
         )
     except DocumentError as error:
         raise SettingsError(tuple(Problem("simulate", 0, 0, "", each) for each in error.problems)) from error

@@ -40,7 +40,7 @@ from worker.core.report import Result, RunReport
 from worker.core.state import Batch, MemberStatus, Project, Wish
 from worker.core.target import Shard
 from worker.journal.database import MEMORY
-from worker.reconcile.ports import Halt
+from worker.reconcile.halt import Halt
 from worker.settings import Settings
 from worker.simulator.naming import image_id, project_id
 from worker.wiring.policies import cloud_config

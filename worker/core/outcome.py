@@ -9,7 +9,8 @@
 | unsettled           | changed                    | read again until the job's deadline, then unsettled             |
 | not sent            | changed                    | not_sent                                                        |
 
-Whatever the batch said, a share that is in no list is absent, and one that could not be read again is unknown.
+Whatever the batch said, a share that is in no list is absent; one that could not be read again is unknown, or unsettled
+where the pass ended before.
 """
 
 from __future__ import annotations
@@ -68,9 +69,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A project that could not be read again, and why."""
+    """A project that could not be read again, and why: it failed, or the pass ended before (`in_time` is false)."""
 
     reason: str
+    in_time: bool = True
 
 
 Seen = MemberStatus | Unreadable | None  # None: in none of the project's lists
@@ -155,7 +157,8 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, 
     share = Share(ended.batch.project_id, image_id)
     if isinstance(seen, Unreadable):
         reason = f"sent, and could not be read again: {seen.reason}"
-        return Outcome(share, desired, before, None, OutcomeKind.UNKNOWN, reason, ended.job_id)
+        kind = OutcomeKind.UNKNOWN if seen.in_time else OutcomeKind.UNSETTLED
+        return Outcome(share, desired, before, None, kind, reason, ended.job_id)
     if seen is desired:
         return Outcome(share, desired, before, seen, OutcomeKind.CHANGED, "", ended.job_id)
     if seen is None:

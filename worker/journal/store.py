@@ -62,7 +62,7 @@ class Journal:
 
     def __init__(self, database: Database, still_held: Callable[[Connection], None] | None = None) -> None:
         self._where = database.where
-        self._writer = Writer(database, self._record_calls)
+        self._writer = Writer(database)
         self._still_held = still_held or _nobody_asks
         self._noted: Counter[tuple[str, CallGroup]] = Counter()
         self._noted_at = 0.0
@@ -228,14 +228,24 @@ class Journal:
         return tuple(PassRecord(row.run_id, row.started_at, row.finished_at, row.result, row.counts) for row in rows)
 
     def note_call(self, account: str, group: CallGroup, at: float) -> None:
-        """Remember a call that counts against a limit; it is written with the next write, or soon by `flush_calls`."""
+        """Remember a call that counts against a limit, until `flush_calls` writes it."""
         self._noted[account, group] += 1
         self._noted_at = max(self._noted_at, at)
 
     async def flush_calls(self) -> None:
-        """Write the calls that were noted and not written yet."""
-        if self._noted:
-            await self._writer.write(lambda _connection: None)
+        """Write the calls that were noted; those that could not be written stay noted."""
+        noted, self._noted = self._noted, Counter()
+        rows = [
+            {"account": account, "call_group": group.value, "at": self._noted_at, "made": made}
+            for (account, group), made in noted.items()
+        ]
+        if not rows:
+            return
+        try:
+            await self._writer.write(lambda connection: connection.execute(insert(calls), rows))
+        except JournalError:
+            self._noted.update(noted)
+            raise
 
     async def calls_since(self, moment: float) -> tuple[CallsMade, ...]:
         """Return the recorded calls of this and earlier processes since then."""
@@ -268,16 +278,6 @@ class Journal:
         with suppress(JournalError):
             await self.flush_calls()
         await self._writer.close()
-
-    def _record_calls(self, connection: Connection) -> None:
-        """Write the noted calls in a transaction that is made anyway. Runs in the writer's thread."""
-        noted, self._noted = self._noted, Counter()
-        rows = [
-            {"account": account, "call_group": group.value, "at": self._noted_at, "made": count}
-            for (account, group), count in noted.items()
-        ]
-        if rows:
-            connection.execute(insert(calls), rows)
 
     async def _end(self, key: int, life: Life, state: JobState | None, reason: str, at: float) -> None:
         values = {

@@ -18,15 +18,11 @@ _Write = tuple[Callable[[Connection], Any], asyncio.Future[Any]]
 
 
 class Writer:
-    """Reads and durable writes, off the event loop; `commits` counts the transactions so far.
+    """Reads and durable writes, off the event loop; `commits` counts the transactions so far."""
 
-    `also` is run in each transaction before it is committed, for what can wait until something else is written.
-    """
-
-    def __init__(self, database: Database, also: Callable[[Connection], None]) -> None:
+    def __init__(self, database: Database) -> None:
         self.commits = 0
         self._database = database
-        self._also = also
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[_Write] = []
         self._flushing: asyncio.Task[None] | None = None
@@ -71,9 +67,7 @@ class Writer:
             with self._database.engine.begin() as connection:
                 if self._database.begin:
                     connection.exec_driver_sql(self._database.begin)
-                results = [write(connection) for write, _ in writes]
-                self._also(connection)
-                return results
+                return [write(connection) for write, _ in writes]
 
         try:
             results = await self._in_thread(run)

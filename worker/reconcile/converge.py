@@ -201,7 +201,10 @@ class _Road:
         reads = 0
         while True:
             read_at = self._pass.now()
-            seen = await self._reader.read(expected)
+            try:
+                seen = await self._pass.halt.while_following(self._reader.read(expected))
+            except TimeoutError:
+                return dict.fromkeys(expected, Unreadable("the pass ended before that", in_time=False)), read_at
             if not worth_reading_again(ended, seen, read_at):
                 return seen, read_at
             delay = poll_delay(self._pass.tempo.polling, reads, self._pass.chance())

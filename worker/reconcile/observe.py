@@ -10,32 +10,36 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from worker.core.events import Listener, ProjectObserved
+from worker.core.events import ProjectObserved
 from worker.core.state import MemberStatus, ObservedState, Offer, Project
 from worker.errors import CloudError, TerminalCloudError, UnexpectedReply
-from worker.reconcile.ports import Cloud
+from worker.reconcile.ports import Cloud, Pass
 
 _ORDER = (MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED)
 _READS_OF_A_MOVING_PROJECT = 3
 
 
 async def observe(
-    cloud: Cloud, projects: Iterable[Project], may_accept: Mapping[str, Collection[str]], emit: Listener
+    the_pass: Pass, projects: Iterable[Project], may_accept: Mapping[str, Collection[str]]
 ) -> ObservedState:
     """Read all projects at once; one that cannot be read is told by its reason and does not disturb the others.
 
     `may_accept` has, by project id, the images whose kind (full-ECS or not) must be known should they be accepted.
+    What has not been read when nothing more may be submitted is unreadable too: there is no use in it any more.
     """
     offers: dict[str, Mapping[str, Offer]] = {}
     unreadable: dict[str, str] = {}
 
     async def read(project: Project) -> None:
         try:
-            offers[project.id] = await _read_project(cloud, project, may_accept.get(project.id, ()))
+            reading = _read_project(the_pass.cloud, project, may_accept.get(project.id, ()))
+            offers[project.id] = await the_pass.halt.while_submitting(reading)
         except CloudError as error:
             unreadable[project.id] = str(error)
+        except TimeoutError:
+            unreadable[project.id] = "the pass was told to stop before it was read"
         found = len(offers.get(project.id, ()))
-        emit(ProjectObserved(project.id, found, unreadable.get(project.id, "")))
+        the_pass.emit(ProjectObserved(project.id, found, unreadable.get(project.id, "")))
 
     async with asyncio.TaskGroup() as tasks:
         for project in projects:

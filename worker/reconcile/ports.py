@@ -1,9 +1,7 @@
-"""What a pass needs of the world outside: the cloud, the journal, the clock, chance, and when to stop."""
+"""What a pass needs of the world outside: the cloud, the journal, the clock, chance, and who listens."""
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +15,7 @@ from worker.core.report import RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, ObservedImage, Project, Quarantined, Share
 from worker.core.timing import PollPolicy, RetryPolicy
 from worker.errors import JournalError
+from worker.reconcile.halt import Halt
 
 
 class Cloud(Protocol):
@@ -83,71 +82,6 @@ class Journal(Protocol):
     async def record(self, report: RunReport, quarantine: QuarantineUpdate) -> None:
         """Record a pass that has ended, and what it changes about the quarantine, in one go."""
         ...
-
-
-class Halt:
-    """When a pass must stop: submitting first, following what was submitted a little later.
-
-    Times are the event loop's. `submissions_over` is set as soon as nothing more may be submitted.
-    """
-
-    def __init__(self) -> None:
-        self._submit_until = math.inf
-        self._follow_until = math.inf
-        self._sleepers: set[asyncio.Future[bool]] = set()
-        self.submissions_over = asyncio.Event()
-
-    def stop(self, grace: float) -> None:
-        """Submit nothing more from now on, and follow what was submitted for `grace` seconds at most."""
-        now = asyncio.get_running_loop().time()
-        self._limit(now, now + grace)
-
-    def stop_submitting(self) -> None:
-        """Submit nothing more from now on; what was submitted is followed as long as before."""
-        self._limit(asyncio.get_running_loop().time(), self._follow_until)
-
-    def finish_within(self, seconds: float, reserve: float) -> None:
-        """Have the pass end `seconds` from now, and its submissions `reserve` seconds before that."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        self._limit(max(loop.time(), end - reserve), end)
-
-    @property
-    def submitting(self) -> bool:
-        """Whether a batch may still be submitted."""
-        over = asyncio.get_running_loop().time() >= self._submit_until
-        if over:
-            self.submissions_over.set()
-        return not over
-
-    async def sleep(self, seconds: float) -> bool:
-        """Sleep, at most until following must end; tell whether there is still time to follow."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        slept = False
-        while not slept and loop.time() < (wake_at := min(end, self._follow_until)):
-            wake: asyncio.Future[bool] = loop.create_future()
-            timer = loop.call_at(wake_at, _wake, wake, True)
-            self._sleepers.add(wake)
-            try:
-                slept = await wake
-            finally:
-                timer.cancel()
-                self._sleepers.discard(wake)
-        return end < self._follow_until
-
-    def _limit(self, submit_until: float, follow_until: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._submit_until = min(self._submit_until, submit_until)
-        self._follow_until = min(self._follow_until, follow_until)
-        loop.call_at(self._submit_until, self.submissions_over.set)
-        for sleeper in self._sleepers:
-            _wake(sleeper, False)
-
-
-def _wake(sleeper: asyncio.Future[bool], slept: bool) -> None:  # noqa: FBT001 - the future's value, handed on
-    if not sleeper.done():
-        sleeper.set_result(slept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ async def run_once(order: Order, the_pass: Pass) -> RunReport:
         calls=the_pass.cloud.counts().since(counted),
         digest=prepared.plan.digest,
         refusals=prepared.refusals if refused else (),
-        unreachable=prepared.unreachable,
+        unreachable=prepared.unreachable and the_pass.halt.submitting,
     )
     report = await _recorded(the_pass, prepared, report)
     the_pass.emit(PassFinished(report))
@@ -113,7 +113,7 @@ async def prepare(order: Order, the_pass: Pass) -> Prepared:
     wards = await the_pass.journal.quarantined()
     projects = [order.manifest.projects[project_id] for project_id in aimed]
     the_pass.emit(PassStarted(the_pass.run_id, len(projects)))
-    observed = await observe(the_pass.cloud, projects, _may_accept(order.manifest), the_pass.emit)
+    observed = await observe(the_pass, projects, _may_accept(order.manifest))
     everything = resolve(order.manifest, observed)
     desired = narrow(everything, order.target)
     drift = find_drift(desired, observed, order.vaults)

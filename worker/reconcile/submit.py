@@ -124,7 +124,9 @@ async def _put(the_pass: Pass, project: Project, attempt: _Attempt) -> str:
             with suppress(asyncio.CancelledError):
                 await put
             raise _HaltedError
-        return await put
+        return await the_pass.halt.while_following(put)
+    except TimeoutError as error:
+        raise TransientCloudError("the pass ended before the answer came") from error
     finally:
         halted.cancel()
         put.cancel()

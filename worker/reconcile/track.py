@@ -49,7 +49,9 @@ async def _follow(the_pass: Pass, project: Project, job: Job, *, resumed: bool) 
     while await the_pass.halt.sleep(0.0 if resumed and not watch.polls else _delay(the_pass, job, watch)):
         try:
             watch.polls += 1
-            reply = await the_pass.cloud.get_job(project, job.job_id)
+            reply = await the_pass.halt.while_following(the_pass.cloud.get_job(project, job.job_id))
+        except TimeoutError:
+            break
         except NotFound as error:
             watch.note(denied=True, error=str(error))
             if watch.denials >= _DENIALS_BELIEVED:

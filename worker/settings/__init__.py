@@ -4,8 +4,10 @@ from worker.settings.credentials import Keys, resolve_credentials
 from worker.settings.load import Loaded, load_settings, manifest_names
 from worker.settings.manifests import manifest_files, read_manifests
 from worker.settings.model import Settings
+from worker.settings.values import Address
 
 __all__ = [
+    "Address",
     "Keys",
     "Loaded",
     "Settings",

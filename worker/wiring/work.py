@@ -25,7 +25,8 @@ from worker.errors import JournalError
 from worker.journal.database import MEMORY, path_of
 from worker.journal.lease import HeldJournal, hold_journal
 from worker.journal.store import Journal, open_journal
-from worker.reconcile.ports import Halt, Pass
+from worker.reconcile.halt import Halt
+from worker.reconcile.ports import Pass
 from worker.reconcile.run import Order, Prepared, prepare, run_once
 from worker.reconcile.schedule import run_forever, sleep_until
 from worker.settings import Settings

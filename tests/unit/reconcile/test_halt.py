@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from worker.reconcile.ports import Halt
+from worker.reconcile.halt import Halt
 
 pytestmark = pytest.mark.looptime
 

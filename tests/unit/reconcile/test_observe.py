@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 
 import pytest
-from doubles import FakeCloud
+from doubles import FakeCloud, FakeJournal
+from passes import a_pass
 
 from worker.core.events import Event, ProjectObserved
 from worker.core.state import MemberStatus, ObservedImage, ObservedState, Project
@@ -71,7 +72,8 @@ async def observed(
 ) -> tuple[ObservedState, list[Event]]:
     """Observe; return the state and the events."""
     events: list[Event] = []
-    return await observe(cloud, projects, {"p": may_accept}, events.append), events
+    the_pass = a_pass(cloud, FakeJournal(), emit=events.append)
+    return await observe(the_pass, projects, {"p": may_accept}), events
 
 
 def whole_images(state: ObservedState) -> set[str]:

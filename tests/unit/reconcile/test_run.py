@@ -19,7 +19,7 @@ from worker.core.report import Exit, Result, exit_of_report
 from worker.core.state import Batch, MemberStatus, Share, Wish
 from worker.core.target import Target
 from worker.errors import AuthFailed, BadRequest, Forbidden, Scope, TransientCloudError, UnexpectedReply
-from worker.reconcile.ports import Halt
+from worker.reconcile.halt import Halt
 from worker.reconcile.run import prepare, run_once
 
 pytestmark = pytest.mark.looptime
@@ -403,13 +403,59 @@ async def test_told_to_stop_a_pass_ends_with_the_grace_whatever_still_runs() -> 
 
 
 async def test_a_pass_with_a_deadline_stops_submitting_in_time() -> None:
-    """Past its deadline less the reserve nothing is sent, and the pass ends by the deadline."""
+    """Past its deadline less the reserve nothing is sent any more, and the pass ends by the deadline."""
+    loop, halt = asyncio.get_running_loop(), Halt()
+    cloud = FakeCloud(lambda batch: Fate(stuck=True))
+    cloud.offer("p", images(2))
+    send, started, waits = cloud.update_members, loop.time(), iter([1.0, 45.0])
+
+    async def after_its_wait(project, batch, on_slot):  # noqa: ANN001, ANN202 - the double's own signature
+        await asyncio.sleep(next(waits))
+        return await send(project, batch, on_slot)
+
+    cloud.update_members = after_its_wait  # type: ignore[method-assign]
+    halt.finish_within(90.0, 60.0)
+    wishes = {"p": dict.fromkeys(images(2), ACCEPT)}
+    report = await run_once(order(wishes, max_images=1), a_pass(cloud, FakeJournal(), halt=halt))
+    assert_adds_up(report)
+    assert (report.count(OutcomeKind.UNSETTLED), report.count(OutcomeKind.NOT_SENT), len(cloud.puts)) == (1, 1, 1)
+    assert loop.time() - started <= 90.0
+
+
+async def test_told_to_stop_while_it_reads_a_pass_ends_at_once() -> None:
+    """What was not read is unknown, nothing is sent, and it is no matter of a cloud out of reach."""
     cloud, halt = FakeCloud(), Halt()
     cloud.offer("p", images(2))
-    halt.finish_within(5.0, 30.0)
+    loop = asyncio.get_running_loop()
+
+    async def hang(project, status, *, whole=False):  # noqa: ANN001, ANN202 - the double's own signature
+        await asyncio.sleep(3600.0)
+        yield ()
+
+    cloud.list_shared = hang  # type: ignore[method-assign]
+    loop.call_later(1.0, halt.stop, 25.0)
+    started = loop.time()
     report = await run_once(order({"p": dict.fromkeys(images(2), ACCEPT)}), a_pass(cloud, FakeJournal(), halt=halt))
-    assert report.count(OutcomeKind.NOT_SENT) == 2
-    assert cloud.puts == []
+    assert (report.count(OutcomeKind.UNKNOWN), exit_of_report(report)) == (2, Exit.INCOMPLETE)
+    assert loop.time() - started < 2
+
+
+async def test_when_the_grace_ends_no_call_is_waited_for() -> None:
+    """A job query, or a reading, that hangs is given up with the grace; what was sent stays in flight."""
+    cloud, journal, halt = FakeCloud(), FakeJournal(), Halt()
+    cloud.offer("p", images(2))
+    loop = asyncio.get_running_loop()
+
+    async def hang(project, job_id):  # noqa: ANN001, ANN202 - the double's own signature
+        await asyncio.sleep(3600.0)
+
+    cloud.get_job = hang  # type: ignore[method-assign]
+    loop.call_later(1.0, halt.stop, 25.0)
+    started = loop.time()
+    report = await run_once(order({"p": dict.fromkeys(images(2), ACCEPT)}), a_pass(cloud, journal, halt=halt))
+    assert report.count(OutcomeKind.UNSETTLED) == 2
+    assert loop.time() - started <= 26
+    assert len(await journal.in_flight()) == 1
 
 
 async def test_preparing_a_plan_writes_nothing() -> None:

@@ -24,7 +24,8 @@ from worker.errors import (
     TransientCloudError,
     UnexpectedReply,
 )
-from worker.reconcile.ports import Halt, Pass
+from worker.reconcile.halt import Halt
+from worker.reconcile.ports import Pass
 from worker.reconcile.submit import submit
 
 pytestmark = pytest.mark.looptime
@@ -199,7 +200,7 @@ async def test_told_to_stop_before_it_began_a_batch_does_not_ask_for_a_turn() ->
 async def test_told_to_stop_after_its_turn_the_answer_is_waited_for() -> None:
     """A PUT that is on its way becomes a job that is followed."""
     halt, journal = Halt(), FakeJournal()
-    asyncio.get_running_loop().call_later(0.02, halt.stop, 0.0)
+    asyncio.get_running_loop().call_later(0.02, halt.stop, 5.0)
     job, _ = await sent(FakeCloud(), journal, halt)
     assert isinstance(job, Job)
     assert journal.lives == {1: ["intent", "job"]}

@@ -14,7 +14,7 @@ from worker.core.job import Job, JobReply, JobState, Settlement
 from worker.core.state import Batch, MemberStatus, Project
 from worker.core.timing import PollPolicy
 from worker.errors import AuthFailed, CloudError, Forbidden, NotFound, Scope, TransientCloudError, UnexpectedReply
-from worker.reconcile.ports import Halt
+from worker.reconcile.halt import Halt
 from worker.reconcile.track import track
 
 pytestmark = pytest.mark.looptime

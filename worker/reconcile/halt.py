@@ -1,0 +1,95 @@
+"""When a pass must stop: submitting first, following what was submitted a little later."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class _Line:
+    """A moment of the loop's clock that may come nearer, and those whose waiting ends at it."""
+
+    def __init__(self) -> None:
+        self.at = math.inf
+        self.passed = asyncio.Event()
+        self._waits: set[asyncio.Timeout] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def draw(self, at: float) -> None:
+        """Move the line to `at`, if that is nearer."""
+        if at >= self.at:
+            return
+        self.at = at
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        if at <= loop.time():
+            self.passed.set()
+        else:
+            self._timer = loop.call_at(at, self.passed.set)
+        for wait in self._waits:
+            wait.reschedule(at)
+
+    async def until(self, awaited: Awaitable[T]) -> T:
+        """Await something, up to the line; then cancel it and raise TimeoutError."""
+        async with asyncio.timeout_at(None if self.at == math.inf else self.at) as wait:
+            self._waits.add(wait)
+            try:
+                return await awaited
+            finally:
+                self._waits.discard(wait)
+
+
+class Halt:
+    """When a pass must stop. Times are the event loop's; what was asked for can only come nearer."""
+
+    def __init__(self) -> None:
+        self._submit = _Line()
+        self._follow = _Line()
+
+    def stop(self, grace: float) -> None:
+        """Submit nothing more from now on, and follow what was submitted for `grace` seconds at most."""
+        now = asyncio.get_running_loop().time()
+        self._submit.draw(now)
+        self._follow.draw(now + grace)
+
+    def stop_submitting(self) -> None:
+        """Submit nothing more from now on; what was submitted is followed as long as before."""
+        self._submit.draw(asyncio.get_running_loop().time())
+
+    def finish_within(self, seconds: float, reserve: float) -> None:
+        """Have the pass end `seconds` from now, and its submissions `reserve` seconds before that."""
+        now = asyncio.get_running_loop().time()
+        self._submit.draw(max(now, now + seconds - reserve))
+        self._follow.draw(now + seconds)
+
+    @property
+    def submitting(self) -> bool:
+        """Whether a batch may still be submitted."""
+        return asyncio.get_running_loop().time() < self._submit.at
+
+    @property
+    def submissions_over(self) -> asyncio.Event:
+        """Set as soon as nothing more may be submitted."""
+        return self._submit.passed
+
+    async def while_submitting(self, awaited: Awaitable[T]) -> T:
+        """Await something that is only of use while batches may be submitted; raise TimeoutError after that."""
+        return await self._submit.until(awaited)
+
+    async def while_following(self, awaited: Awaitable[T]) -> T:
+        """Await something that is of use until following must end; raise TimeoutError then."""
+        return await self._follow.until(awaited)
+
+    async def sleep(self, seconds: float) -> bool:
+        """Sleep, at most until following must end; tell whether there is still time to follow."""
+        end = asyncio.get_running_loop().time() + seconds
+        try:
+            await self._follow.until(asyncio.sleep(seconds))
+        except TimeoutError:
+            return False
+        return end < self._follow.at
