@@ -186,7 +186,7 @@ class Folder:
             *launcher,
             *arguments,
             cwd=self.path,
-            env={"PATH": os.defpath, "HOME": str(self.path), **self.environ, **variables},
+            env={"PATH": os.defpath, "HOME": str(self.path), **_measured(), **self.environ, **variables},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -197,6 +197,11 @@ class Folder:
     async def run(self, *arguments: str, settings: Mapping[str, str] = _NOTHING) -> Finished:
         """Run a command to its end."""
         return await (await self.start(*arguments, settings=settings)).finished()
+
+
+def _measured() -> dict[str, str]:
+    """Return what makes a command measure its coverage, where the tests themselves are measured."""
+    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
 
 
 @dataclass

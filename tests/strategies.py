@@ -19,8 +19,8 @@ from worker.core.state import (
     Wish,
 )
 
-PROJECTS = ("p", "q", "r", "s")
-IMAGES = tuple(f"image-{number}" for number in range(9))
+PROJECTS = ("p", "q", "r")
+IMAGES = tuple(f"image-{number}" for number in range(6))
 EPOCH = 1_800_000_000.0
 DAY = 86400.0
 

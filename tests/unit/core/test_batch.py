@@ -70,6 +70,7 @@ def test_the_order_of_the_changes_does_not_matter(
 def test_no_project_starves_another(planned: list[Change], most: int, alone: frozenset[Share]) -> None:
     """Between two batches of one project, every other project that still has batches gets a turn."""
     order = [batch.project_id for batch in make_batches(planned, most, alone)]
+    assert order[: len(set(order))] == sorted(set(order))
     for project in set(order):
         turns = [place for place, each in enumerate(order) if each == project]
         for one, next_one in pairwise(turns):

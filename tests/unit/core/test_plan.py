@@ -162,6 +162,14 @@ def test_a_quarantined_share_is_tried_again_at_its_time_and_not_before() -> None
     assert plan(*states, [], {SHARE: replace(early, next_try=EPOCH)}).probes == {SHARE}
 
 
+def test_a_share_in_quarantine_for_another_wish_is_a_change_like_any_other() -> None:
+    """That it could not be rejected says nothing of accepting it, so it need not travel alone either."""
+    ward = Quarantined(SHARE, REJECTED, 2, "first", "last", EPOCH + 900.0)
+    planned = plan(*one(ACCEPTED, PENDING), [], {SHARE: ward})
+    assert [change.share for change in planned.changes] == [SHARE]
+    assert planned.probes == frozenset()
+
+
 @pytest.mark.parametrize(
     ("job_id", "reason"),
     [("job-1", "job job-1 is still in flight"), (None, "a PUT whose answer was lost is still in flight")],

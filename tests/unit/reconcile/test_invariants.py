@@ -155,13 +155,13 @@ def stories(draw: st.DrawFn, lags: st.SearchStrategy[float], *, steady: bool) ->
         st.just(no_change) if steady else by_hand,
         st.sampled_from([0.0, 50.0, 700.0]),
     )
-    told = tuple(draw(st.lists(rounds, max_size=3)))
+    told = tuple(draw(st.lists(rounds, min_size=1, max_size=3)))
     first = draw(wishes)
     return Story(
         steady,
         draw(offers),
         tuple(first if steady else draw(wishes) for _ in (*told, None)),
-        tuple(draw(st.lists(fates(lags), max_size=8))),
+        tuple(draw(st.lists(fates(lags), min_size=1, max_size=8))),
         told,
         draw(st.integers(1, 4)),
     )

@@ -18,7 +18,7 @@ from worker.core.plan import Patience
 from worker.core.report import Exit, Result, exit_of_report
 from worker.core.state import Batch, MemberStatus, Share, Wish
 from worker.core.target import Target
-from worker.errors import AuthFailed, BadRequest, Forbidden, Scope, TransientCloudError, UnexpectedReply
+from worker.errors import AuthFailed, BadRequest, Forbidden, JournalError, Scope, TransientCloudError, UnexpectedReply
 from worker.reconcile.halt import Halt
 from worker.reconcile.run import prepare, run_once
 
@@ -342,6 +342,32 @@ async def test_a_changed_wish_waits_for_what_is_in_flight() -> None:
     assert cloud.status("p", "image-0000") is REJECTED
     assert [batch.status for batch in cloud.puts] == [ACCEPTED, REJECTED]
     assert cloud.sent_while_alive == []
+
+
+async def test_a_changed_wish_that_comes_true_by_other_hands_is_a_change() -> None:
+    """Somebody rejects what an accept in flight fails to accept: that is what is wished by now."""
+    cloud, journal = FakeCloud(lambda batch: Fate(seconds=60.0, done=frozenset())), FakeJournal()
+    cloud.offer("p", images(1))
+    hasty = a_pass(cloud, journal, tempo=replace(TEMPO, deadline=5.0))
+    await run_once(order({"p": {"image-0000": ACCEPT}}), hasty)
+    asyncio.get_running_loop().call_later(10.0, cloud.offer, "p", images(1), REJECTED)
+    report = await run({"p": {"image-0000": REJECT}}, cloud, journal)
+    assert [(each.kind, each.desired, each.reason) for each in report.outcomes] == [(OutcomeKind.CHANGED, REJECTED, "")]
+    assert (report.result, len(cloud.puts)) == (Result.CONVERGED, 1)
+
+
+async def test_a_pass_that_cannot_be_journalled_is_reported_all_the_same() -> None:
+    """What was done is said, with what is wrong with the journal, and the exit status is not that of a success."""
+
+    class Forgetful(FakeJournal):
+        async def record(self, report: object, update: object) -> None:
+            raise JournalError("disk full")
+
+    cloud = FakeCloud()
+    cloud.offer("p", images(2))
+    report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, Forgetful())
+    assert (report.result, report.count(OutcomeKind.CHANGED)) == (Result.CONVERGED, 2)
+    assert (report.journal_error, exit_of_report(report)) == ("disk full", Exit.INCOMPLETE)
 
 
 async def test_a_share_of_two_batches_in_flight_is_told_once() -> None:
