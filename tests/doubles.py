@@ -73,7 +73,7 @@ class FakeCloud:
         self.offers.setdefault(project_id, {}).update(dict.fromkeys(images, status))
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool = False
+        self, project: Project, status: MemberStatus, *, whole: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield pages of what the project has given this status."""
         if project.id in self.unreadable:
@@ -83,7 +83,7 @@ class FakeCloud:
         images = [
             ObservedImage(image, image, "owner")
             for image, is_now in sorted(self.offers.get(project.id, {}).items())
-            if is_now is status and (not whole or image in self.whole)
+            if is_now is status and (whole is None or whole is (image in self.whole))
         ]
         for start in range(0, len(images) + 1, PAGE):
             self.made[CallGroup.IMAGES_LIST] += 1

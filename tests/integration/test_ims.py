@@ -55,7 +55,7 @@ class Scene:
     ims: Ims
     records: list[CallRecord]
 
-    async def listed(self, status: MemberStatus = MemberStatus.PENDING, *, whole: bool = False) -> set[str]:
+    async def listed(self, status: MemberStatus = MemberStatus.PENDING, *, whole: bool | None = None) -> set[str]:
         """Return the ids that the project's list has."""
         return {image.id async for page in self.ims.list_shared(PROJECT, status, whole=whole) for image in page}
 

@@ -90,13 +90,13 @@ class Ims:
             yield cls(config, transport)
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool = False
+        self, project: Project, status: MemberStatus, *, whole: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield, page after page, the images that others share with `project` and that it has given `status`.
 
-        With `whole`, only full-ECS images are asked for; a region may ignore that. No image comes twice. Failed
-        calls are repeated. Raises CloudError, and UnexpectedReply where the list does not go on as promised: what
-        was yielded before is then only a part. Stopping or cancelling leaves nothing behind.
+        With `whole`, only full-ECS images, or only others, are asked for; a region may ignore that. No image comes
+        twice. Failed calls are repeated. Raises CloudError, and UnexpectedReply where the list does not go on as
+        promised: what was yielded before is then only a part. Stopping or cancelling leaves nothing behind.
         """
         credential, origin = self._route(project)
         query: tuple[tuple[str, str | int], ...] = (
@@ -104,7 +104,7 @@ class Ims:
             ("visibility", "shared"),
             ("member_status", status.value),
             ("limit", self._config.page_size),
-            *((("__whole_image", "true"),) if whole else ()),
+            *(() if whole is None else (("__whole_image", str(whole).lower()),)),
         )
         call = Call(CallGroup.IMAGES_LIST, "GET", origin, _IMAGES, project.id, query, max_bytes=_PAGE_BYTES)
         seen: set[str] = set()

@@ -49,16 +49,6 @@ class Drift:
     blocked: tuple[LeftOut, ...]
     unmanaged: int
 
-    @property
-    def to_accept(self) -> tuple[Change, ...]:
-        """The changes to accepted."""
-        return tuple(change for change in self.changes if change.after is MemberStatus.ACCEPTED)
-
-    @property
-    def to_reject(self) -> tuple[Change, ...]:
-        """The changes to rejected."""
-        return tuple(change for change in self.changes if change.after is MemberStatus.REJECTED)
-
 
 def find_drift(desired: DesiredState, observed: ObservedState, vaults: VaultPolicy) -> Drift:
     """Sort every desired share into its bucket. A project that was not asked is unknown, like one that failed."""

@@ -14,6 +14,9 @@ from worker.errors import JournalError
 from worker.journal.database import Database
 
 T = TypeVar("T")
+_GATHER = 0.005
+"""Seconds that a write waits for others: a commit costs the disk as much as that, however much is in it."""
+
 _Write = tuple[Callable[[Connection], Any], asyncio.Future[Any]]
 
 
@@ -57,6 +60,7 @@ class Writer:
     async def _flush(self) -> None:
         try:
             while self._waiting:
+                await asyncio.sleep(_GATHER)
                 writes, self._waiting = self._waiting, []
                 await self._commit(writes)
         finally:

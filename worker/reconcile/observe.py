@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from worker.core.events import ProjectObserved
 from worker.core.state import MemberStatus, ObservedState, Offer, Project
-from worker.errors import CloudError, TerminalCloudError, UnexpectedReply
+from worker.errors import BadRequest, CloudError, UnexpectedReply
 from worker.reconcile.ports import Cloud, Pass
 
-_ORDER = (MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED)
+# Images leave the pending list and never come back: it is read first, so that one answered meanwhile is seen twice.
+_ORDER = (MemberStatus.PENDING, MemberStatus.ACCEPTED, MemberStatus.REJECTED)
 _READS_OF_A_MOVING_PROJECT = 3
 
 
@@ -53,12 +54,15 @@ async def read_offers(
     """Read a project's three lists; raise CloudError when any of them could not be read in full.
 
     With `expected` (status by image id), the lists where these images should be are read first, and reading ends as
-    soon as all of them were seen there. An image that moves from one list to another meanwhile is read again.
+    soon as all of them were seen there. An image that moves from one list to another meanwhile is read again, and so,
+    once, is one of the expected that was in none: it may have moved behind the reader's back.
     """
+    missed = not expected
     for _ in range(_READS_OF_A_MOVING_PROJECT):
         offers = await _read_once(cloud, project, expected or {})
-        if offers is not None:
+        if offers is not None and (missed or not expected or expected.keys() <= offers.keys()):
             return offers
+        missed = missed or offers is not None
     raise UnexpectedReply("images kept moving between the member lists while they were read")
 
 
@@ -102,9 +106,21 @@ async def _whole_images(cloud: Cloud, project: Project, status: MemberStatus, of
     """
     everything = {image_id for image_id, offer in offers.items() if offer.status is status}
     whole: set[str] = set()
+    pages = 0
     try:
         async for page in cloud.list_shared(project, status, whole=True):
+            pages += 1
             whole.update(image.id for image in page)
-    except TerminalCloudError:
+        if whole >= everything:
+            # One page may well hold full-ECS images alone; more of them than that rather means an ignored filter.
+            return everything if pages == 1 and await _has_no_others(cloud, project, status, whole) else set()
+    except BadRequest:
         return set()
-    return set() if whole >= everything else whole & everything
+    return whole & everything
+
+
+async def _has_no_others(cloud: Cloud, project: Project, status: MemberStatus, whole: Collection[str]) -> bool:
+    """Ask for all but full-ECS images: a region that ignores the filter shows the same ones again."""
+    async for page in cloud.list_shared(project, status, whole=False):
+        return not any(image.id in whole for image in page)
+    return True

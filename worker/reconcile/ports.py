@@ -22,9 +22,12 @@ class Cloud(Protocol):
     """The calls of IMS that a pass makes. Each raises CloudError."""
 
     def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool = False
+        self, project: Project, status: MemberStatus, *, whole: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
-        """Yield, page by page, the images offered to the project that it has answered with `status`."""
+        """Yield, page by page, the images offered to the project that it has answered with `status`.
+
+        With `whole`, only full-ECS images, or only others, where the region knows that filter.
+        """
         ...
 
     async def update_members(self, project: Project, batch: Batch, on_slot: Callable[[], Awaitable[None]]) -> str:

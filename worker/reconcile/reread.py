@@ -57,7 +57,7 @@ class Rereader:
         self._requests.append(request)
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_until_idle())
-        return await asyncio.shield(request.answer)
+        return await request.answer
 
     async def _read_until_idle(self) -> None:
         try:

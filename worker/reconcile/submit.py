@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextlib import suppress
 from dataclasses import dataclass
 
 from worker.core.batch import Failure
@@ -121,8 +120,7 @@ async def _put(the_pass: Pass, project: Project, attempt: _Attempt) -> str:
         await asyncio.wait({put, halted}, return_when=asyncio.FIRST_COMPLETED)
         if not put.done() and not attempt.turn_came:
             put.cancel()
-            with suppress(asyncio.CancelledError):
-                await put
+            await asyncio.wait({put})
             raise _HaltedError
         return await the_pass.halt.while_following(put)
     except TimeoutError as error:

@@ -92,7 +92,7 @@ def images(*numbers: int, owner: str = "a" * 32, **more: Any) -> dict[str, Any]:
     return {"images": [{"id": IMAGES[n], "name": f"image {n}", "owner": owner} for n in numbers], **more}
 
 
-async def listed(ims: Ims, *, whole: bool = False) -> list[list[int]]:
+async def listed(ims: Ims, *, whole: bool | None = None) -> list[list[int]]:
     """Return the numbers of the images that are listed, page by page."""
     return [
         [IMAGES.index(image.id) for image in page]

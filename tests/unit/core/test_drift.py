@@ -149,14 +149,3 @@ def test_what_nobody_wished_for_is_counted_and_not_touched(desired: DesiredState
     wished = {Share(project, image) for project, wishes in desired.wishes.items() for image in wishes}
     assert drift.unmanaged == sum(share.project_id in desired.wishes for share in offered - wished)
     assert {change.share for change in drift.changes} <= offered & wished
-
-
-@given(desired_states, observed_states, policies)
-def test_the_changes_are_those_to_accept_and_those_to_reject(
-    desired: DesiredState, observed: ObservedState, vaults: VaultPolicy
-) -> None:
-    """Each change is of one kind, and is what the wish says."""
-    drift = find_drift(desired, observed, vaults)
-    assert {*drift.to_accept, *drift.to_reject} == set(drift.changes)
-    assert {change.after for change in drift.to_accept} <= {ACCEPTED}
-    assert {change.after for change in drift.to_reject} <= {REJECTED}

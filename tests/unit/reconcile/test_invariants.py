@@ -222,7 +222,9 @@ def assert_converged_before(report: RunReport, events: list[Event]) -> None:
 
 
 def assert_true(report: RunReport, wishes: Mapping[str, Mapping[str, Wish]], cloud: FakeCloud) -> None:
-    """See that what is reported as converged or changed is so."""
+    """See that what is reported as converged, changed or absent is so."""
+    absent = {outcome.share.image_id for outcome in report.outcomes if outcome.kind is OutcomeKind.ABSENT}
+    assert absent <= {NOT_OFFERED}
     others = {outcome.share for outcome in report.outcomes if outcome.kind is not OutcomeKind.CHANGED}
     for project, of_project in wishes.items():
         for image, wish in of_project.items():

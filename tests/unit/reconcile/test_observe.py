@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 
 import pytest
@@ -33,7 +34,7 @@ class Moving(FakeCloud):
         self.read: list[MemberStatus] = []
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool = False
+        self, project: Project, status: MemberStatus, *, whole: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield the list as one page; a list that was asked for before begins the next reading."""
         if status in self.read and len(self.readings) > 1:
@@ -54,16 +55,16 @@ class Telling(FakeCloud):
         self.said: dict[str, bool] = {}
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool = False
+        self, project: Project, status: MemberStatus, *, whole: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield one list, filtered or not."""
         everything = [ident for ident, each in self.offers["p"].items() if each is status]
-        if whole:
-            self.asked.append(status)
+        if whole is not None:
+            self.asked += [status] * whole
             if isinstance(self.filtered, CloudError):
                 raise self.filtered
             if self.filtered is not None:
-                everything = [ident for ident in everything if ident in self.filtered]
+                everything = [ident for ident in everything if (ident in self.filtered) is whole]
         yield tuple(image(ident, whole=self.said.get(ident)) for ident in everything)
 
 
@@ -109,7 +110,7 @@ async def test_a_list_that_breaks_off_spoils_the_whole_project() -> None:
 
     class Half(Moving):
         async def list_shared(
-            self, project: Project, status: MemberStatus, *, whole: bool = False
+            self, project: Project, status: MemberStatus, *, whole: bool | None = None
         ) -> AsyncIterator[tuple[ObservedImage, ...]]:
             yield (image(f"first of {status}"),)
             if status is REJECTED:
@@ -124,7 +125,7 @@ async def test_a_bug_is_not_taken_for_an_unreadable_project() -> None:
 
     class Buggy(FakeCloud):
         def list_shared(
-            self, project: Project, status: MemberStatus, *, whole: bool = False
+            self, project: Project, status: MemberStatus, *, whole: bool | None = None
         ) -> AsyncIterator[tuple[ObservedImage, ...]]:
             raise KeyError("a bug")
 
@@ -137,6 +138,17 @@ async def test_an_image_that_moves_between_the_lists_is_read_again() -> None:
     cloud = Moving({ACCEPTED: ["a"], PENDING: ["a", "b"]}, {ACCEPTED: ["a"], PENDING: ["b"]})
     offers = await read_offers(cloud, PROJECT)
     assert {ident: offer.status for ident, offer in offers.items()} == {"a": ACCEPTED, "b": PENDING}
+
+
+@pytest.mark.parametrize("answer", [ACCEPTED, REJECTED])
+async def test_an_image_that_is_answered_while_the_lists_are_read_is_not_missed(answer: MemberStatus) -> None:
+    """A job of an earlier pass may end at any moment: the image is never taken for one that is not offered."""
+    for moment in (0.0, 0.005, 0.015, 0.025, 0.035):
+        cloud = FakeCloud()
+        cloud.offer("p", ["a"], PENDING)
+        asyncio.get_running_loop().call_later(moment, cloud.offer, "p", ["a"], answer)
+        offers = await read_offers(cloud, PROJECT)
+        assert offers["a"].status in {PENDING, answer}
 
 
 async def test_images_that_keep_moving_make_a_project_unreadable() -> None:
@@ -168,10 +180,10 @@ async def test_reading_for_certain_images_begins_where_they_should_be() -> None:
 
 
 async def test_an_image_that_is_not_where_it_should_be_is_looked_for_everywhere() -> None:
-    """Elsewhere or in no list: both are known only after all three."""
+    """Elsewhere or in no list: both are known only after all three; what is in none is looked for once more."""
     cloud = Moving({PENDING: ["a"]})
     offers = await read_offers(cloud, PROJECT, statuses_of("a", "gone"))
-    assert sorted(cloud.read) == sorted(MemberStatus)
+    assert sorted(cloud.read) == sorted([*MemberStatus, *MemberStatus])
     assert {ident: offer.status for ident, offer in offers.items()} == {"a": PENDING}
 
 
@@ -190,6 +202,19 @@ async def test_a_region_that_does_not_know_the_filter_has_not_answered(filtered:
     state, _ = await observed(Telling({"a": PENDING, "b": PENDING}, filtered), may_accept=["a"])
     assert state.offers["p"].keys() == {"a", "b"}
     assert whole_images(state) == set()
+
+
+async def test_a_list_of_full_ecs_images_alone_is_told_from_an_ignored_filter() -> None:
+    """Where the filter shows everything, the opposite question decides: nothing else is there."""
+    state, _ = await observed(Telling({"a": PENDING, "b": PENDING}, {"a", "b"}), may_accept=["a"])
+    assert whole_images(state) == {"a", "b"}
+
+
+@pytest.mark.parametrize("failure", [Forbidden("no", status=403), UnexpectedReply("the marker is ignored")])
+async def test_a_filter_whose_answer_is_lost_makes_the_project_unreadable(failure: CloudError) -> None:
+    """Only a 400 says that the region does not know the filter."""
+    state, _ = await observed(Telling({"a": PENDING}, failure), may_accept=["a"])
+    assert state.offers == {}
 
 
 async def test_a_filter_that_fails_for_a_while_makes_the_project_unreadable() -> None:

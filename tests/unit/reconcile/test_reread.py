@@ -30,7 +30,7 @@ class Slow(FakeCloud):
         self.bug: Exception | None = None
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool = False
+        self, project: Project, status: MemberStatus, *, whole: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield the list as it was when the reading began."""
         if status is ACCEPTED:

@@ -454,7 +454,7 @@ async def test_told_to_stop_while_it_reads_a_pass_ends_at_once() -> None:
     cloud.offer("p", images(2))
     loop = asyncio.get_running_loop()
 
-    async def hang(project, status, *, whole=False):  # noqa: ANN001, ANN202 - the double's own signature
+    async def hang(project, status, *, whole=None):  # noqa: ANN001, ANN202 - the double's own signature
         await asyncio.sleep(3600.0)
         yield ()
 
