@@ -34,7 +34,7 @@ from worker.settings import Loaded, load_settings
 from worker.telemetry.logs import log_call, log_event, set_up
 from worker.telemetry.progress import LiveProgress
 from worker.wiring import work
-from worker.wiring.policies import cloud_config
+from worker.wiring.policies import cloud_config, tempo
 from worker.wiring.site import Aim, journal_url, load_site, names_of, order_of, share_of, survey
 
 NO_SOURCES: Mapping[str, bytes] = {}
@@ -168,6 +168,8 @@ async def status(command: Command) -> Exit:
             await journal.last_passes(_PASSES_SHOWN),
             time.time(),
             _names(names_of(loaded)),
+            tempo(loaded.settings).polling,
+            loaded.settings.polling.deadline,
         )
     command.show(status_json(view), lambda: print_status(view, command.out))
     return Exit.CONVERGED

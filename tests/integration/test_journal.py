@@ -250,6 +250,28 @@ async def test_prune_forgets_what_has_ended_long_ago_and_nothing_else(file_url: 
         assert raw.execute("SELECT key FROM batches ORDER BY key").fetchall() == [(stuck,), (young,)]
 
 
+async def test_history_stays_small(file_url: str, tmp_path: Path) -> None:
+    """Two hundred thousand settled shares take less than two megabytes: which images they were is not kept."""
+    image_ids = tuple(f"d164b5df-1bc3-4c3f-893e-{number:012}" for number in range(100))
+    batch = Batch("edc89b490d7d4392898e19b2deb34797", MemberStatus.ACCEPTED, None, image_ids)
+    async with open_journal(file_url) as journal:
+        for _ in range(20):
+            keys = await asyncio.gather(*(journal.intend(batch, "run-1", NOW, 0) for _ in range(100)))
+            await asyncio.gather(*(journal.accept(key, f"{key:032}", NOW) for key in keys))
+            await asyncio.gather(*(journal.settle(key, JobState.SUCCEEDED, "", NOW) for key in keys))
+        assert await journal.in_flight() == ()
+    assert (tmp_path / "journal.db").stat().st_size < 2_000_000
+
+
+async def test_what_is_in_flight_is_found_without_reading_history(file_url: str, tmp_path: Path) -> None:
+    """A pass does not slow down as history grows: the query goes by an index."""
+    async with open_journal(file_url):
+        pass
+    with closing_connection(tmp_path / "journal.db") as raw:
+        query = "EXPLAIN QUERY PLAN SELECT * FROM batches WHERE state IN ('intent', 'job')"
+        assert "USING INDEX batches_by_state" in str(raw.execute(query).fetchall())
+
+
 async def test_memory_remembers_while_it_lasts_and_makes_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

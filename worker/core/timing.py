@@ -67,6 +67,18 @@ def poll_delay(policy: PollPolicy, polls: int, u: float) -> float:
     return min(policy.max, grown) * (1 + POLL_JITTER * (2 * u - 1))
 
 
+def next_poll(policy: PollPolicy, age: float) -> float:
+    """Return the age in seconds at which a job that is `age` seconds old is polled next, without the jitter."""
+    at, polls = policy.first, 1
+    while at <= age:
+        delay = poll_delay(policy, polls, 0.5)
+        if delay >= policy.max or policy.factor == 1:
+            return at + delay * (math.floor((age - at) / delay) + 1)
+        at += delay
+        polls += 1
+    return at
+
+
 def retry_delay(policy: RetryPolicy, failures: int, u: float, retry_after: float | None = None) -> float:
     """Return the seconds to wait after the `failures`-th failure in a row, with full jitter.
 

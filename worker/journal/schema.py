@@ -60,6 +60,7 @@ batches = Table(
     Column("status", String(16), nullable=False),
     Column("vault_id", String(64)),
     Column("images", JSON, nullable=False),
+    Column("image_count", Integer, nullable=False),
     Column("rejects", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("outcome", String(16)),

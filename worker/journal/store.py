@@ -75,6 +75,7 @@ class Journal:
             "status": batch.status.value,
             "vault_id": batch.vault_id,
             "images": list(batch.images),
+            "image_count": len(batch.images),
             "rejects": rejects,
             "state": Life.INTENT.value,
             "intent_at": at,
@@ -280,11 +281,13 @@ class Journal:
         await self._writer.close()
 
     async def _end(self, key: int, life: Life, state: JobState | None, reason: str, at: float) -> None:
-        values = {
+        values: dict[str, Any] = {
             "state": life.value,
             "outcome": state.value if state is not None else None,
             "reason": reason,
             "ended_at": at,
+            # Which images they were matters while they are in flight; history is kept small.
+            "images": [],
         }
         await self._writer.write(lambda connection: connection.execute(_of(key).values(values)))
 

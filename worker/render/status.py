@@ -10,7 +10,7 @@ from rich.text import Text
 
 from worker.core.documents import visible
 from worker.core.state import InFlight, Quarantined
-from worker.core.timing import format_duration
+from worker.core.timing import PollPolicy, format_duration, next_poll
 from worker.journal.store import PassRecord
 from worker.render.names import Names, timestamp
 
@@ -19,7 +19,10 @@ SCHEMA = "ims-share-worker/status/1"
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """The journal's memory at `now` (seconds since the epoch)."""
+    """The journal's memory at `now` (seconds since the epoch).
+
+    `polling` and `deadline` (seconds since its PUT) tell when the worker that follows a job asks about it next.
+    """
 
     journal: str
     in_flight: tuple[InFlight, ...]
@@ -27,6 +30,15 @@ class StatusView:
     passes: tuple[PassRecord, ...]
     now: float
     names: Names
+    polling: PollPolicy
+    deadline: float
+
+    def next_poll(self, flight: InFlight) -> float | None:
+        """Return when a job is asked about next; None: in the next pass, or by reading the state."""
+        age = self.now - flight.intent_at
+        if flight.job_id is None or age >= self.deadline:
+            return None
+        return flight.intent_at + min(next_poll(self.polling, age), self.deadline)
 
 
 def status_json(view: StatusView) -> dict[str, Any]:
@@ -34,7 +46,7 @@ def status_json(view: StatusView) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "journal": view.journal,
-        "in_flight": [_flight_json(flight, view.now) for flight in view.in_flight],
+        "in_flight": [_flight_json(flight, view) for flight in view.in_flight],
         "quarantined": [_ward_json(ward) for ward in view.quarantined],
         "passes": [_pass_json(each) for each in view.passes],
     }
@@ -46,10 +58,12 @@ def print_status(view: StatusView, console: Console) -> None:
     console.print(Text(f"\nIn flight: {len(view.in_flight)}", style="bold"))
     for flight in view.in_flight:
         what = f"job {flight.job_id}" if flight.job_id else "a PUT whose answer is not known"
+        poll = view.next_poll(flight)
+        asked = "asked about in the next pass" if poll is None else f"next poll {_ahead(poll - view.now)}"
         console.print(
             Text(
                 f"  {visible(view.names.project(flight.batch.project_id))}: {what}, {len(flight.batch.images)} "
-                f"images to {flight.batch.status}, sent {_ago(view.now - flight.intent_at)}"
+                f"images to {flight.batch.status}, sent {_ago(view.now - flight.intent_at)}, {asked}"
             )
         )
     console.print(Text(f"\nQuarantined: {len(view.quarantined)}", style="bold"))
@@ -75,7 +89,8 @@ def _ahead(seconds: float) -> str:
     return f"in {format_duration(seconds)}" if seconds > 0 else "in the next pass"
 
 
-def _flight_json(flight: InFlight, now: float) -> dict[str, Any]:
+def _flight_json(flight: InFlight, view: StatusView) -> dict[str, Any]:
+    poll = view.next_poll(flight)
     return {
         "project_id": flight.batch.project_id,
         "status": flight.batch.status.value,
@@ -83,7 +98,8 @@ def _flight_json(flight: InFlight, now: float) -> dict[str, Any]:
         "images": list(flight.batch.images),
         "job_id": flight.job_id,
         "sent_at": timestamp(flight.intent_at),
-        "age_seconds": round(max(0.0, now - flight.intent_at), 3),
+        "age_seconds": round(max(0.0, view.now - flight.intent_at), 3),
+        "next_poll_at": None if poll is None else timestamp(poll),
     }
 
 

@@ -11,6 +11,7 @@ from worker.core.timing import (
     PollPolicy,
     RetryPolicy,
     format_duration,
+    next_poll,
     parse_duration,
     poll_delay,
     retry_delay,
@@ -88,3 +89,18 @@ def test_the_cloud_gets_the_wait_it_asks_for(failures: int, u: float, asked: flo
     """A retry-after is the least delay, though no more than an hour, and never shortens the policy's."""
     delay = retry_delay(RETRY, failures, u, asked)
     assert delay == max(retry_delay(RETRY, failures, u), min(asked, 3600.0))
+
+
+@given(st.floats(0.1, 10), st.just(1.0) | st.floats(1.1, 3), st.floats(0, 2000))
+def test_the_next_poll_is_the_first_of_the_schedule_that_is_still_to_come(
+    first: float, factor: float, age: float
+) -> None:
+    """It lies ahead, by no more than one wait, and on the schedule that adding up the waits gives."""
+    policy = PollPolicy(first, factor, 30.0)
+    found = next_poll(policy, age)
+    at, polls = first, 1
+    while at < found - 1e-6:
+        at += poll_delay(policy, polls, 0.5)
+        polls += 1
+    assert at == pytest.approx(found)
+    assert -1e-6 <= found - age <= poll_delay(policy, polls, 0.5) + 1e-6

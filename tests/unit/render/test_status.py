@@ -10,6 +10,7 @@ from rich.console import Console
 from strategies import EPOCH
 
 from worker.core.state import Batch, InFlight, MemberStatus, Project, Quarantined, Share
+from worker.core.timing import PollPolicy
 from worker.journal.store import PassRecord
 from worker.render.names import Names
 from worker.render.status import StatusView, print_status, status_json
@@ -26,6 +27,8 @@ VIEW = StatusView(
     passes=(PassRecord("run-1", EPOCH - 20.0, EPOCH - 10.0, "partial", {"changed": 4, "not_sent": 2, "failed": 0}),),
     now=EPOCH,
     names=NAMES,
+    polling=PollPolicy(first=1.0, factor=2.0, max=30.0),
+    deadline=900.0,
 )
 EMPTY = replace(VIEW, in_flight=(), quarantined=(), passes=())
 
@@ -51,6 +54,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
                 "job_id": "job-1",
                 "sent_at": "2027-01-15T07:55:50.000Z",
                 "age_seconds": 250.0,
+                "next_poll_at": "2027-01-15T08:00:21.000Z",
             },
             {
                 "project_id": "p",
@@ -60,6 +64,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
                 "job_id": None,
                 "sent_at": "2027-01-15T08:00:05.000Z",
                 "age_seconds": 0.0,
+                "next_poll_at": None,
             },
         ],
         "quarantined": [
@@ -100,8 +105,9 @@ def test_the_text_has_names_ages_and_reasons() -> None:
         "Journal: sqlite:///journal.db\n"
         "\n"
         "In flight: 2\n"
-        "  payments: job job-1, 2 images to accepted, sent 4m 10s ago\n"
-        "  payments: a PUT whose answer is not known, 2 images to accepted, sent 0ms ago\n"
+        "  payments: job job-1, 2 images to accepted, sent 4m 10s ago, next poll in 21s\n"
+        "  payments: a PUT whose answer is not known, 2 images to accepted, sent 0ms ago, "
+        "asked about in the next pass\n"
         "\n"
         "Quarantined: 2\n"
         "  payments: ubuntu: failed 3 times, next try in 15m: last\n"
