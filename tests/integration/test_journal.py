@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from disks import fill
 from sqlalchemy import Connection, Engine, event
 
 from worker.core.calls import CallCounts
@@ -376,25 +376,6 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(small_disk: Path) -> No
         assert [flight.key for flight in await journal.in_flight()] == [key]
         await journal.intend(REJECT, "run-1", NOW, 1)
         assert len(await journal.in_flight()) == 2
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder on a disk of half a megabyte, where that can be had."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, timeout=10, check=False).returncode:
-        pytest.skip("only root may mount the small disk that this needs")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True, timeout=10)  # noqa: S607 - as found on this system
-
-
-def fill(file: Path) -> None:
-    """Write to a file until its disk is full."""
-    with file.open("wb", buffering=0) as ballast, suppress(OSError):
-        while ballast.write(bytes(4096)):
-            pass
 
 
 async def refused(url: str, *words: str) -> None:
