@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import glob
-import json
 import os
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from worker.core.target import Shard
 from worker.errors import JournalError, JournalLocked
+from worker.journal.holder import described, introduction
 
 _LOCK_OF_SHARD = re.compile(r"\.([0-9]+)-of-([0-9]+)\.lock")
 
@@ -39,7 +37,7 @@ def hold(journal: Path, verb: str, shard: Shard) -> Iterator[None]:
                 lock = held.enter_context(_opened(journal, f".{shard.index}-of-{shard.count}.lock"))
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.truncate(lock, 0)
-                os.pwrite(lock, json.dumps(_holder(verb, shard)).encode(), 0)
+                os.pwrite(lock, introduction(verb, shard).encode(), 0)
         except OSError as error:
             way_out = "its folder must exist, be writable and have room"
             raise JournalError(f"the journal {journal} cannot be locked: {error.strerror}; {way_out}") from error
@@ -70,18 +68,5 @@ def _see_that_it_is_free(journal: Path, suffix: str) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise JournalLocked(f"another worker holds the journal {journal}: {_described(lock)}") from error
-
-
-def _holder(verb: str, shard: Shard) -> dict[str, str | int]:
-    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    what = verb if shard.count == 1 else f"{verb} --shard {shard}"
-    return {"verb": what, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
-
-
-def _described(handle: int) -> str:
-    try:
-        holder = json.loads(os.pread(handle, 4096, 0))
-        return f"`{holder['verb']}`, process {holder['pid']} on {holder['host']}, since {holder['since']}"
-    except (ValueError, KeyError, TypeError):
-        return "it has not said who it is"
+            holder = described(os.pread(lock, 4096, 0).decode(errors="replace"))
+            raise JournalLocked(f"another worker holds the journal {journal}: {holder}") from error

@@ -6,12 +6,8 @@ each lease, and every intent checks it, so that a holder who lost the lock witho
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
@@ -19,6 +15,7 @@ from worker.core.target import Shard
 from worker.errors import JournalError, JournalLocked
 from worker.journal import advisory_lock, file_lock
 from worker.journal.database import is_postgresql, open_database, path_of
+from worker.journal.holder import described, introduction
 from worker.journal.schema import leases
 from worker.journal.store import Journal
 
@@ -90,14 +87,7 @@ def _see_that_it_is_held(connection: Connection, shard: Shard, fence: int, backe
 def _take_over(connection: Connection, verb: str, shard: Shard) -> int:
     """Let the numbers of all rivals grow, so that none of them can send any more; return the own one."""
     connection.execute(update(leases).where(_rivals(shard)).values(fence=leases.c.fence + 1, is_open=False))
-    holder = json.dumps(
-        {
-            "verb": verb if shard.count == 1 else f"{verb} --shard {shard}",
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-    )
+    holder = introduction(verb, shard)
     taken = connection.execute(update(leases).where(_own(shard)).values(holder=holder, is_open=True))
     if not taken.rowcount:
         own = {"shard_index": shard.index, "shard_count": shard.count}
@@ -107,11 +97,7 @@ def _take_over(connection: Connection, verb: str, shard: Shard) -> int:
 
 def _holders(connection: Connection, shard: Shard) -> str:
     rows = connection.execute(select(leases.c.holder).where(_rivals(shard), leases.c.is_open)).scalars().all()
-    holders = [json.loads(row) for row in rows]
-    described = (
-        f"`{each['verb']}`, process {each['pid']} on {each['host']}, since {each['since']}" for each in holders
-    )
-    return " and ".join(described) or "it has not said who it is"
+    return " and ".join(described(row) for row in rows) or described("")
 
 
 def _own(shard: Shard) -> ColumnElement[bool]:
