@@ -189,7 +189,7 @@ class FakeJournal:
     async def accept(self, key: int, job_id: str, at: float) -> None:
         """Record a job."""
         flight = self._open[key]
-        self._open[key] = InFlight(key, flight.batch, flight.intent_at, job_id)
+        self._open[key] = InFlight(key, flight.batch, flight.intent_at, job_id, at)
         self.lives[key].append("job")
 
     async def settle(self, key: int, state: JobState, reason: str, at: float) -> None:
@@ -211,6 +211,10 @@ class FakeJournal:
     async def rejected_since(self, moment: float) -> dict[str, int]:
         """Return what a test has put in."""
         return self.rejects
+
+    async def is_approved(self, digest: str) -> bool:
+        """Tell of an approval."""
+        return digest in self.approved
 
     async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
         """Use up an approval."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 import traceback
@@ -49,13 +50,13 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser: argparse.ArgumentParser = _Parser(
         prog=DISTRIBUTION,
+        parents=[_common_options()],
         description="Accept and reject shared images across a fleet of projects, in batches, and prove the result.",
         epilog=_EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    every, aimed = _common_options(), _targeting_options()
+    every, aimed = _common_options(argparse.SUPPRESS), _targeting_options()
 
     verbs.add_parser("check", parents=[every], help="read config and manifest offline, and print every problem at once")
     plan = verbs.add_parser("plan", parents=[every, aimed], help="observe, and print what a run would do")
@@ -91,12 +92,17 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\nTry: {self.prog} --help\n")
 
 
-def _common_options() -> _Parser:
+def _common_options(absent: object = None) -> _Parser:
+    """Return the options that stand before the verb or after it; `absent` is what they are where they are not given."""
     options = _Parser(add_help=False)
-    options.add_argument("--config", type=Path, metavar="PATH", help="default: $IMS_WORKER_CONFIG, or ./config.toml")
-    options.add_argument("--json", action="store_true", help="print one JSON document on standard output")
-    options.add_argument("--log-format", choices=("auto", "console", "json"), default="auto", help="default: auto")
-    options.add_argument("-v", "--verbose", action="store_true", help="log every step")
+    config = "default: $IMS_WORKER_CONFIG, or ./config.toml"
+    formats = ("auto", "console", "json")
+    options.add_argument("--config", type=Path, metavar="PATH", default=absent, help=config)
+    options.add_argument(
+        "--json", action="store_true", default=absent or False, help="print one JSON document on standard output"
+    )
+    options.add_argument("--log-format", choices=formats, default=absent or "auto", help="default: auto")
+    options.add_argument("-v", "--verbose", action="store_true", default=absent or False, help="log every step")
     options.add_argument("--version", action="version", version=f"{DISTRIBUTION} {_version()}")
     return options
 
@@ -114,9 +120,13 @@ def _version() -> str:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - as Python itself would have opened it
     try:
         options = build_parser().parse_args(arguments)
     except SystemExit as stop:  # argparse has said why; 0 after --help and --version
+        if stop.code and "--json" in arguments:
+            print(json.dumps({"schema": "ims-share-worker/error/1", "exit": stop.code, "problems": []}))
         return int(stop.code or 0)
     from worker import verbs  # noqa: PLC0415 - `--help` and `--version` must not pay for it
 

@@ -4,6 +4,7 @@
 WorkerError
 ├── SettingsError             the config, the environment or an option; all problems at once
 ├── ManifestError             the manifest; all problems at once
+├── OutputError               a result cannot be written to standard output
 ├── JournalError              the journal cannot be read or written
 │   └── JournalLocked         another worker holds it
 └── CloudError                a call failed
@@ -84,6 +85,10 @@ class ManifestError(_DocumentError):
     def __init__(self, problems: tuple[Problem, ...], sources: Mapping[str, bytes]) -> None:
         super().__init__(problems)
         self.sources = sources
+
+
+class OutputError(WorkerError):
+    """A result cannot be written to standard output."""
 
 
 class JournalError(WorkerError):

@@ -23,7 +23,7 @@ from worker.core.manifest import Manifest
 from worker.core.report import Exit, exit_of_plan, exit_of_report
 from worker.core.target import Shard, parse_shard
 from worker.core.timing import parse_duration
-from worker.errors import JournalError, JournalLocked, ManifestError, Problem, SettingsError
+from worker.errors import JournalError, JournalLocked, ManifestError, OutputError, Problem, SettingsError
 from worker.render.check import CheckView, check_json, check_text
 from worker.render.names import Names
 from worker.render.plan import PlanView, plan_json, print_plan
@@ -69,13 +69,17 @@ class Command:
             print(f"warning: {warning}", file=sys.stderr)
 
     def show(self, document: dict[str, Any], as_text: Callable[[], None]) -> None:
-        """Print a result: as JSON where it was asked for, else for people."""
-        if self.options.json:
-            json.dump(document, sys.stdout, indent=2 if sys.stdout.isatty() else None)
-            print()
-        else:
-            as_text()
-        sys.stdout.flush()
+        """Print a result: as JSON where it was asked for, else for people. Raises OutputError."""
+        try:
+            if self.options.json:
+                print(json.dumps(document, indent=2 if sys.stdout.isatty() else None))
+            else:
+                as_text()
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"the result could not be written: {error.strerror}") from error
 
 
 async def perform(options: argparse.Namespace, environ: Mapping[str, str]) -> Exit:
@@ -91,6 +95,9 @@ async def perform(options: argparse.Namespace, environ: Mapping[str, str]) -> Ex
     except ManifestError as error:
         _explain(command, Exit.USAGE, error.problems, error.sources)
         return Exit.USAGE
+    except OutputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.INCOMPLETE
     except JournalLocked as error:
         _explain(command, Exit.LOCKED, (Problem("journal", 0, 0, "", str(error)),))
         return Exit.LOCKED
@@ -113,10 +120,7 @@ async def plan(command: Command) -> Exit:
     """Observe and diff, and print what a run would do."""
     site = load_site(command.configure())
     order = order_of(site, _aim(command.options))
-    async with (
-        work.open_cloud(cloud_config(site, command.environ), log_call) as ims,
-        work.journal_to_read(journal_url(site.settings)) as journal,
-    ):
+    async with work.at_look(site, cloud_config(site, command.environ), log_call) as (journal, ims):
         with _watched(command, ims) as events:
             prepared, forecast = await work.plan(site, order, ims, journal, events)
     desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
@@ -135,25 +139,29 @@ async def run(command: Command) -> Exit:
     site = load_site(command.configure())
     order = order_of(site, _aim(command.options))
     deadline = _duration(command.options.deadline) if command.options.deadline else None
-    shard, config = order.target.shard, cloud_config(site, command.environ)
-    async with work.at_work(site, config, "run", shard, log_call) as (journal, ims):
-        with work.stopped_by_signals(site.settings.schedule.grace) as stopper, _watched(command, ims) as events:
-            halt = stopper.halt()
-            if deadline is not None:
-                halt.finish_within(deadline, min(work.RESERVE, deadline / 2))
-            the_pass = work.make_pass(site.settings, ims, journal, events, halt)
-            report = await work.run(site, order, the_pass, journal)
-    command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
+    config = cloud_config(site, command.environ)
+    # The report too is printed under the signals' eyes: half of it would be worse than none.
+    with work.stopped_by_signals(site.settings.schedule.grace) as stopper:
+        halt = stopper.halt()
+        if deadline is not None:
+            halt.finish_within(deadline, min(work.RESERVE, deadline / 2))
+        async with work.at_work(site, config, "run", order.target.shard, log_call) as (journal, ims):
+            with _watched(command, ims) as events:
+                the_pass = work.make_pass(site.settings, ims, journal, events, halt)
+                report = await work.run(site, order, the_pass, journal)
+        command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
     return exit_of_report(report)
 
 
 async def serve(command: Command) -> Exit:
-    """Make passes on the schedule until SIGTERM or SIGINT."""
-    site = load_site(command.configure())
-    order = order_of(site, _aim(command.options))
+    """Make passes on the schedule until SIGTERM or SIGINT; each reads the manifest anew."""
+    loaded = command.configure()
+    aim = _aim(command.options)
+    site = load_site(loaded)
     config = cloud_config(site, command.environ)
     with work.stopped_by_signals(site.settings.schedule.grace) as stopper:
-        await work.serve(site, order, config, stopper, work.Watch(log_event, log_call))
+        watch = work.Watch(log_event, log_call)
+        await work.serve(site, lambda: order_of(load_site(loaded), aim), stopper, config, watch)
     return Exit.CONVERGED
 
 

@@ -135,7 +135,7 @@ CASES = {
     "mistyped answer to a query": Case(Fault(effects.Mistyped("status-number"), QUERY, times=1), CHANGED),
     # A credential that is refused is not used again.
     "expired at once": Case(Fault(effects.Expired()), UNKNOWN, puts=0, says="token has expired"),
-    "expired before the PUT": Case(Fault(effects.Expired(), PUT), UNKNOWN, says="token has expired"),
+    "expired before the PUT": Case(Fault(effects.Expired(), PUT), FAILED, says="token has expired"),
     "expired after the PUT": Case(
         Fault(effects.Expired(), QUERY), UNKNOWN, accepted=6, open=1, says="token has expired"
     ),

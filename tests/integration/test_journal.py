@@ -77,7 +77,7 @@ async def test_an_intent_and_a_job_are_in_flight_also_after_reopening(journal_ur
     async with open_journal(journal_url) as journal:
         assert await journal.in_flight() == (
             InFlight(earlier, REJECT, NOW),
-            InFlight(later, ACCEPT, NOW + 5, "job-1"),
+            InFlight(later, ACCEPT, NOW + 5, "job-1", NOW + 6),
         )
 
 

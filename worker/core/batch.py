@@ -63,9 +63,14 @@ def halve(batch: Batch) -> tuple[Batch, Batch]:
     )
 
 
+def is_about_content(failure: Failure) -> bool:
+    """Tell whether what is in the batch may be to blame: an image, the size, or the failure does not say."""
+    return failure.scope in _WORTH_SPLITTING
+
+
 def worth_splitting(batch: Batch, failure: Failure) -> bool:
-    """Tell whether a smaller batch may fare better: the failure is about an image, the size, or says nothing."""
-    return len(batch.images) > 1 and failure.scope in _WORTH_SPLITTING
+    """Tell whether a smaller batch may fare better."""
+    return len(batch.images) > 1 and is_about_content(failure)
 
 
 def alike(one: Failure | None, other: Failure | None) -> bool:

@@ -155,6 +155,8 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, 
     """Give the final word for one image of a batch, from how the batch ended and how the image read at `read_at`."""
     desired = ended.batch.status
     share = Share(ended.batch.project_id, image_id)
+    if isinstance(seen, Unreadable) and ended.how is End.REFUSED:
+        return Outcome(share, desired, before, None, OutcomeKind.FAILED, ended.reason, ended.job_id)
     if isinstance(seen, Unreadable):
         reason = f"sent, and could not be read again: {seen.reason}"
         kind = OutcomeKind.UNKNOWN if seen.in_time else OutcomeKind.UNSETTLED

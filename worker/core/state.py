@@ -112,13 +112,15 @@ class Batch:
 class InFlight:
     """A batch that was, or may have been, sent and is not settled; as the journal remembers it.
 
-    `key` is the journal's. Times are seconds since the epoch. Without a `job_id` the answer to its PUT is unknown.
+    `key` is the journal's. Times are seconds since the epoch. Without a `job_id` the answer to its PUT is unknown;
+    with one, `submitted_at` is when it came.
     """
 
     key: int
     batch: Batch
     intent_at: float
     job_id: str | None = None
+    submitted_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,7 @@ class Journal:
                 batch=Batch(row.project_id, MemberStatus(row.status), row.vault_id, tuple(row.images)),
                 intent_at=row.intent_at,
                 job_id=row.job_id,
+                submitted_at=row.submitted_at,
             )
             for row in rows
         )
@@ -150,6 +151,11 @@ class Journal:
         """Let the plan of this digest pass the guards once; who said so, and when, is kept."""
         row = {"digest": digest, "approved_by": who, "approved_at": at}
         await self._writer.write(lambda connection: connection.execute(insert(approvals).values(row)))
+
+    async def is_approved(self, digest: str) -> bool:
+        """Tell whether there is an approval of this digest that was not used yet."""
+        query = select(func.count()).where(approvals.c.digest == digest, approvals.c.used_at.is_(None))
+        return bool(await self._writer.read(lambda connection: connection.execute(query).scalar_one()))
 
     async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
         """Use up one approval of this digest; tell whether there was one."""

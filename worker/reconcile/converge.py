@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from worker.core.batch import Failure, alike, halve, make_batches, worth_splitting
+from worker.core.batch import Failure, alike, halve, is_about_content, make_batches, worth_splitting
 from worker.core.events import ShareJudged
 from worker.core.job import Job, JobState, Settlement
 from worker.core.outcome import (
@@ -119,7 +119,8 @@ class _Road:
             until = flight.intent_at + self._pass.tempo.patience.unknown
             ended = Ended(batch, End.UNANSWERED, "the answer to its PUT was lost", until, flight.key)
         else:
-            ended = await self._follow(Job(flight.key, flight.job_id, batch, flight.intent_at), resumed=True)
+            job = Job(flight.key, flight.job_id, batch, flight.submitted_at or flight.intent_at)
+            ended = await self._follow(job, resumed=True)
         seen, read_at = await self._read(ended)
         await self._close(ended, seen, read_at)
         mine = [image for image in batch.images if self._answering.get(image) == flight.key]
@@ -159,7 +160,8 @@ class _Road:
     async def _conclude(self, ended: Ended, sends: int) -> _Leg:
         """Read what a PUT was about again, and tell what is final, what is sent again, and what failed together."""
         if ended.how is End.REFUSED:
-            return _Leg((), ended)
+            # Nothing was done. Only where an image may be to blame is there something to be seen: that it is gone.
+            return _Leg((), ended, None if ended.failure and is_about_content(ended.failure) else self._work.before)
         if ended.how is End.NOT_SENT:
             return _Leg(self._judged(ended, self._work.before, self._pass.now()))
         seen, read_at = await self._read(ended)

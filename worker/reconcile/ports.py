@@ -78,6 +78,10 @@ class Journal(Protocol):
         """Return, by project id, how many accepted images were sent to be rejected since then."""
         ...
 
+    async def is_approved(self, digest: str) -> bool:
+        """Tell whether the plan with this digest may pass the guards once."""
+        ...
+
     async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
         """Use up one approval of the plan with this digest; tell whether there was one."""
         ...

@@ -41,9 +41,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a pass knows before it writes anything: the states, the plan, its batches, and what the guards say.
+    """What a pass knows before it writes anything: the states, the plan, its batches, and why guards refuse it.
 
-    `everything` is the desired state of the whole manifest, `desired` the part of it that is meant.
+    `approved` tells that guards refused it and somebody approved it. `everything` is the desired state of the whole
+    manifest, `desired` the part of it that is meant.
     """
 
     everything: DesiredState
@@ -54,6 +55,7 @@ class Prepared:
     plan: Plan
     batches: tuple[Batch, ...]
     refusals: tuple[str, ...]
+    approved: bool
 
     @property
     def unreachable(self) -> bool:
@@ -69,7 +71,9 @@ async def run_once(order: Order, the_pass: Pass) -> RunReport:
     started_at, counted = the_pass.now(), the_pass.cloud.counts()
     prepared = await prepare(order, the_pass)
     await _close_what_has_ended(the_pass, prepared)
-    refused = bool(prepared.refusals) and not await _is_approved(the_pass, prepared.plan)
+    refused = bool(prepared.refusals)
+    if prepared.approved:
+        await the_pass.journal.use_approval(prepared.plan.digest, the_pass.run_id, the_pass.now())
     outcomes, jobs = (not_sent(prepared.plan, _REFUSED), ()) if refused else await _carry_out(the_pass, prepared)
     outcomes = tuple(sorted((*left_out(prepared.plan), *outcomes), key=lambda outcome: outcome.share))
     report = RunReport(
@@ -125,9 +129,12 @@ async def prepare(order: Order, the_pass: Pass) -> Prepared:
         order.guard,
         {project.id: project.name for project in everything.projects.values()},
     )
+    approved = bool(refused) and await the_pass.journal.is_approved(plan.digest)
+    if approved:
+        refused = ()
     batches = make_batches(plan.changes, order.max_images, plan.probes)
     the_pass.emit(Planned(plan, len(batches), len(flights.alive), refused))
-    return Prepared(everything, desired, observed, flights, wards, plan, batches, refused)
+    return Prepared(everything, desired, observed, flights, wards, plan, batches, refused, approved)
 
 
 async def _close_what_has_ended(the_pass: Pass, prepared: Prepared) -> None:
@@ -158,10 +165,6 @@ async def _recorded(the_pass: Pass, prepared: Prepared, report: RunReport) -> Ru
         the_pass.emit(Trouble("the pass could not be journalled", str(error)))
         return replace(report, journal_error=str(error))
     return report
-
-
-async def _is_approved(the_pass: Pass, plan: Plan) -> bool:
-    return await the_pass.journal.use_approval(plan.digest, the_pass.run_id, the_pass.now())
 
 
 async def _carry_out(the_pass: Pass, prepared: Prepared) -> tuple[tuple[Outcome, ...], tuple[Settlement, ...]]:

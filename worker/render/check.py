@@ -9,6 +9,7 @@ from typing import Any
 from worker.core.documents import visible
 from worker.core.manifest import Manifest
 from worker.errors import Problem
+from worker.render.names import many
 from worker.render.problems import problems_json, problems_text
 
 SCHEMA = "ims-share-worker/check/1"
@@ -48,11 +49,7 @@ def check_text(view: CheckView, *, color: bool) -> str:
     if not manifest:
         return f"OK, but empty: {files} wishes for no share, so a run changes nothing."
     shares, images, projects = len(manifest), _images(manifest), len(manifest.wishes)
-    return f"OK: {_many(shares, 'share')} of {_many(images, 'image')} in {_many(projects, 'project')}, from {files}."
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return f"OK: {many(shares, 'share')} of {many(images, 'image')} in {many(projects, 'project')}, from {files}."
 
 
 def _images(manifest: Manifest) -> int:

@@ -26,6 +26,11 @@ class Names:
         return self.images.get(image_id, image_id)
 
 
+def many(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 job`, `2 jobs`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 def timestamp(seconds: float) -> str:
     """Write seconds since the epoch as RFC 3339 UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,7 +14,7 @@ from worker.core.job import Settlement
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.report import Result, RunReport
 from worker.core.timing import format_duration
-from worker.render.names import Names, timestamp
+from worker.render.names import Names, many, timestamp
 from worker.render.plan import print_refusals
 
 SCHEMA = "ims-share-worker/report/1"
@@ -75,8 +75,8 @@ def print_report(report: RunReport, names: Names, console: Console) -> None:
     made = ", ".join(f"{count} {group.value}" for group, count in sorted(calls.made.items()) if count)
     console.print(
         Text(
-            f"{len(report.jobs)} jobs, calls: {made or 'none'}; {calls.throttled} throttled, {calls.retried} retried; "
-            f"{took}, run {report.run_id}",
+            f"{many(len(report.jobs), 'job')}, calls: {made or 'none'}; {calls.throttled} throttled, "
+            f"{calls.retried} retried; {took}, run {report.run_id}",
             style="dim",
         )
     )

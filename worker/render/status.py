@@ -12,7 +12,7 @@ from worker.core.documents import visible
 from worker.core.state import InFlight, Quarantined
 from worker.core.timing import PollPolicy, format_duration, next_poll
 from worker.journal.store import PassRecord
-from worker.render.names import Names, timestamp
+from worker.render.names import Names, many, timestamp
 
 SCHEMA = "ims-share-worker/status/1"
 
@@ -71,7 +71,7 @@ def print_status(view: StatusView, console: Console) -> None:
         project, image = view.names.project(ward.share.project_id), view.names.image(ward.share.image_id)
         console.print(
             Text(
-                f"  {visible(project)}: {visible(image)}: failed {ward.attempts} times, next try "
+                f"  {visible(project)}: {visible(image)}: failed {many(ward.attempts, 'time')}, next try "
                 f"{_ahead(ward.next_try - view.now)}: {visible(ward.last_reason)}"
             )
         )

@@ -9,7 +9,7 @@
 | `batch.submitted` | info | a PUT was answered with a job |
 | `batch.refused`, `batch.unanswered`, `batch.not_sent` | warning | a PUT gave no job |
 | `job.settled` | info, warning | a job has ended, or outlived the pass |
-| `share.changed`, `share.failed`, ... | debug, warning | the final word for one share of a batch |
+| `share.changed`, `share.failed`, ... | debug, info | the final word for one share of a batch |
 | `call.made`, `call.failed` | debug | one call to the cloud |
 | `trouble` | warning | something that does not stop the pass |
 """
@@ -141,7 +141,7 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
         case events.ShareJudged(outcome):
             good = outcome.kind is OutcomeKind.CHANGED
             name = f"share.{outcome.kind}"
-            (log.debug if good else log.warning)(
+            (log.debug if good else log.info)(
                 name,
                 project_id=outcome.share.project_id,
                 image_id=outcome.share.image_id,

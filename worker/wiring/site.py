@@ -130,7 +130,8 @@ def _target(manifest: Manifest, aim: Aim) -> Target:
         else:
             problems.append(_unknown("--project", name, _project_names(manifest)))
     for name in aim.images:
-        if image := manifest.image(name):
+        image = manifest.image(name)
+        if image and any(image in wishes for wishes in manifest.wishes.values()):
             images.add(image)
         else:
             problems.append(_unknown("--image", name, manifest.image_ids))

@@ -16,12 +16,12 @@ from math import ceil
 
 from worker.cloud.ims import CloudConfig, Ims
 from worker.core.calls import CallGroup, CallRecord
-from worker.core.events import AtWork, Listener, StandingBy
+from worker.core.events import AtWork, Listener, StandingBy, Trouble
 from worker.core.forecast import Forecast, forecast
 from worker.core.report import RunReport
 from worker.core.schedule import next_wait
 from worker.core.target import Shard
-from worker.errors import JournalError
+from worker.errors import JournalError, JournalLocked, ManifestError, SettingsError
 from worker.journal.database import MEMORY, path_of
 from worker.journal.lease import HeldJournal, hold_journal
 from worker.journal.store import Journal, open_journal
@@ -35,6 +35,8 @@ from worker.wiring.site import Site, journal_url
 
 RESERVE = 60.0
 _STAND_BY = 2.0
+_BLOCKED_FOR = 300.0
+"""Seconds for which the cloud blocks a key after a handful of failures. Source: questions on its API gateway."""
 _FLUSH_EVERY = 1.0
 _UNRECORDED = 2 * _FLUSH_EVERY
 
@@ -55,16 +57,41 @@ async def open_cloud(config: CloudConfig, calls: Callable[[CallRecord], None]) -
 
 
 def journal_to_write(url: str) -> AbstractAsyncContextManager[Journal]:
-    """Open the journal, and make it if there is none, for one short write beside the worker that holds it."""
+    """Open the journal, and make it if there is none, for one short write beside the worker that holds it.
+
+    Raises JournalError, also for a journal in memory: nobody else would see what is written there.
+    """
+    if url == MEMORY:
+        raise JournalError("a journal in memory is gone when the command ends, so there is nothing to write to")
     return open_journal(url)
 
 
 @asynccontextmanager
 async def journal_to_read(url: str) -> AsyncIterator[Journal]:
-    """Open the journal for a command that only reads it: one that does not exist yet is empty, and is not made."""
+    """Open the journal for a command that only reads it: one that does not exist yet is empty, and is not made.
+
+    Raises JournalError, also where there is no folder that it could be in.
+    """
     path = path_of(url)
-    async with open_journal(url if path is None or path.exists() else MEMORY) as journal:
+    is_to_come = path is not None and not path.exists() and path.parent.is_dir()
+    async with open_journal(MEMORY if is_to_come else url) as journal:
         yield journal
+
+
+@asynccontextmanager
+async def at_look(
+    site: Site, config: CloudConfig, calls: Callable[[CallRecord], None]
+) -> AsyncIterator[tuple[Journal, Ims]]:
+    """Open journal and cloud for a command that changes neither; its calls count all the same.
+
+    Raises JournalError, and SettingsError for an unusable CA file.
+    """
+    async with (
+        journal_to_read(journal_url(site.settings)) as journal,
+        open_cloud(config, _counted(journal, calls)) as ims,
+    ):
+        await _remember_calls(site, config, journal, ims)
+        yield journal, ims
 
 
 @asynccontextmanager
@@ -75,16 +102,15 @@ async def at_work(
 
     Raises JournalLocked with who holds the journal, JournalError, and SettingsError for an unusable CA file.
     """
-    async with hold_journal(journal_url(site.settings), verb, shard) as journal:
-
-        def note(record: CallRecord) -> None:
-            if record.group is not CallGroup.MEMBERS_PUT:  # each of these has an intent in the journal
-                journal.note_call(record.account, record.group, time.time())
-            calls(record)
-
-        async with open_cloud(config, note) as ims, _calls_recorded(journal):
-            await _remember_calls(site, config, journal, ims)
-            yield journal, ims
+    async with (
+        hold_journal(journal_url(site.settings), verb, shard) as journal,
+        open_cloud(config, _counted(journal, calls)) as ims,
+        _calls_recorded(journal),
+    ):
+        await _remember_calls(site, config, journal, ims)
+        if journal.unclean:
+            _assume_unrecorded_calls(config, ims)
+        yield journal, ims
 
 
 async def plan(site: Site, order: Order, ims: Ims, journal: Journal, events: Listener) -> tuple[Prepared, Forecast]:
@@ -105,40 +131,76 @@ async def run(site: Site, order: Order, the_pass: Pass, journal: Journal) -> Run
     return report
 
 
-async def serve(site: Site, order: Order, config: CloudConfig, stopper: Stopper, watch: Watch) -> None:
+async def serve(
+    site: Site, read_order: Callable[[], Order], stopper: Stopper, config: CloudConfig, watch: Watch
+) -> None:
     """Make passes on the schedule until the process is asked to stop, standing by while another holds the journal.
 
-    Losing the journal, or a journal that cannot be had, means to stand by again.
+    `read_order` is asked before each pass, and raises SettingsError or ManifestError for a manifest that cannot be
+    used: then the last good one stays. Losing the journal means
+    to stand by again; one that cannot be had at first is a JournalError.
     """
     loop = asyncio.get_running_loop()
+    order = read_order()
     last_reason = ""
+    has_begun = False
     while not stopper.asked.is_set():
         try:
             async with at_work(site, config, "serve", order.target.shard, watch.calls) as (journal, ims):
                 watch.events(AtWork(journal.unclean))
                 last_reason = ""
-                await _work_on(site, order, journal, ims, stopper, watch.events)
-        except JournalError as error:
+                duty = _Duty(site, order, read_order, watch.events)
+                await duty.work_on(journal, ims, stopper)
+        except JournalLocked as error:
             if str(error) != last_reason:
                 watch.events(StandingBy(str(error)))
             last_reason = str(error)
-            await sleep_until(loop.time() + _STAND_BY, stopper.asked)
+        except JournalError as error:
+            if not has_begun:
+                raise
+            watch.events(Trouble("the journal is lost, and is tried again", str(error)))
+        has_begun = True
+        await sleep_until(loop.time() + _STAND_BY, stopper.asked)
 
 
-async def _work_on(
-    site: Site, order: Order, journal: HeldJournal, ims: Ims, stopper: Stopper, events: Listener
-) -> None:
-    async def make_one_pass() -> None:
-        await journal.see_that_it_is_held()
-        ims.retry_stopped()
-        await run(site, order, make_pass(site.settings, ims, journal, events, stopper.halt()), journal)
+@dataclass(slots=True)
+class _Duty:
+    """The passes of a daemon that holds the journal: what the next one is asked to do."""
 
-    schedule, jitter = schedule_of(site.settings), site.settings.schedule.jitter
+    site: Site
+    order: Order
+    read_order: Callable[[], Order]
+    events: Listener
+    retry_stopped_at: float = 0.0
 
-    def wait(elapsed: float) -> float:
-        return next_wait(schedule, elapsed, time.time(), jitter * random.random())  # noqa: S311 - it guards nothing
+    async def work_on(self, journal: HeldJournal, ims: Ims, stopper: Stopper) -> None:
+        """Make passes until the process is asked to stop; raise JournalError when the lease is lost."""
+        settings = self.site.settings
+        schedule, jitter = schedule_of(settings), settings.schedule.jitter
 
-    await run_forever(make_one_pass, wait, stopper.asked, events)
+        async def make_one_pass() -> None:
+            await journal.see_that_it_is_held()
+            self._read_again()
+            self._retry_stopped(ims)
+            await run(self.site, self.order, make_pass(settings, ims, journal, self.events, stopper.halt()), journal)
+
+        def wait(elapsed: float) -> float:
+            return next_wait(schedule, elapsed, time.time(), jitter * random.random())  # noqa: S311 - it guards nothing
+
+        await run_forever(make_one_pass, wait, stopper.asked, self.events)
+
+    def _read_again(self) -> None:
+        try:
+            self.order = self.read_order()
+        except (SettingsError, ManifestError) as error:
+            self.events(Trouble("the manifest cannot be used, so the last good one stays", str(error)))
+
+    def _retry_stopped(self, ims: Ims) -> None:
+        """Try refused credentials anew, but not so often that the cloud blocks their keys."""
+        now = asyncio.get_running_loop().time()
+        if now >= self.retry_stopped_at:
+            self.retry_stopped_at = now + _BLOCKED_FOR
+            ims.retry_stopped()
 
 
 def make_pass(settings: Settings, ims: Ims, journal: Journal, events: Listener, halt: Halt) -> Pass:
@@ -188,17 +250,24 @@ class Stopper:
 
 @contextmanager
 def stopped_by_signals(grace: float) -> Iterator[Stopper]:
-    """Have SIGTERM and SIGINT stop the passes with grace; a second one ends the process at once."""
+    """Have SIGTERM and SIGINT stop the passes with grace; a second one ends the process at once.
+
+    SIGHUP asks to read the files again, which every pass of the daemon does: it must not end it.
+    """
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     stopper = Stopper(grace)
     for number in signals:
-        loop.add_signal_handler(number, stopper.stop)
+        loop.add_signal_handler(number, _pass_over if number is signal.SIGHUP else stopper.stop)
     try:
         yield stopper
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+
+
+def _pass_over() -> None:
+    """Do nothing about a signal."""
 
 
 @asynccontextmanager
@@ -218,8 +287,19 @@ async def _calls_recorded(journal: Journal) -> AsyncIterator[None]:
         flushing.cancel()
 
 
-async def _remember_calls(site: Site, config: CloudConfig, journal: HeldJournal, ims: Ims) -> None:
-    """Count the calls that earlier processes made, and those that a crash may have left unrecorded, as made now."""
+def _counted(journal: Journal, calls: Callable[[CallRecord], None]) -> Callable[[CallRecord], None]:
+    """Have the journal note each call, besides who watches them; a PUT has its intent there already."""
+
+    def note(record: CallRecord) -> None:
+        if record.group is not CallGroup.MEMBERS_PUT:
+            journal.note_call(record.account, record.group, time.time())
+        calls(record)
+
+    return note
+
+
+async def _remember_calls(site: Site, config: CloudConfig, journal: Journal, ims: Ims) -> None:
+    """Count the calls that earlier processes made."""
     now = time.time()
     since = now - max(rate.window for rate in config.limits.values())
     for made in await journal.calls_since(since):
@@ -229,12 +309,15 @@ async def _remember_calls(site: Site, config: CloudConfig, journal: HeldJournal,
         if project_id in projects:
             account = credentials[projects[project_id].credential].account
             ims.remember(account, CallGroup.MEMBERS_PUT, [now - at])
-    if journal.unclean:
-        unrecorded = ceil(config.burst.count * _UNRECORDED / config.burst.window)
-        for account in {keys.account for keys in config.credentials.values()}:
-            for group, rate in config.limits.items():
-                if group is not CallGroup.MEMBERS_PUT:
-                    ims.remember(account, group, [0.0] * min(rate.count, unrecorded))
+
+
+def _assume_unrecorded_calls(config: CloudConfig, ims: Ims) -> None:
+    """Count what a crash may have left unrecorded as made now."""
+    unrecorded = ceil(config.burst.count * _UNRECORDED / config.burst.window)
+    for account in {keys.account for keys in config.credentials.values()}:
+        for group, rate in config.limits.items():
+            if group is not CallGroup.MEMBERS_PUT:
+                ims.remember(account, group, [0.0] * min(rate.count, unrecorded))
 
 
 def _run_id() -> str:

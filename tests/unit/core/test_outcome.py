@@ -112,13 +112,17 @@ def test_what_reads_as_desired_is_changed_however_it_ended(ended: Ended, before:
 
 @given(ends)
 def test_what_is_in_no_list_is_absent_and_what_cannot_be_read_unknown(ended: Ended) -> None:
-    """Both whatever the batch said, and both without a status after."""
+    """Both without a status after; but what the cloud refused has failed, whether it can be read again or not."""
     absent = judge(ended, ended.batch.images[0], PENDING, None, EPOCH)
     unknown = judge(ended, ended.batch.images[0], PENDING, Unreadable("HTTP 503: down"), EPOCH)
     assert (absent.kind, absent.after) == (OutcomeKind.ABSENT, None)
-    assert (unknown.kind, unknown.after) == (OutcomeKind.UNKNOWN, None)
     assert "no longer offered" in absent.reason
-    assert unknown.reason.endswith("HTTP 503: down")
+    assert unknown.after is None
+    if ended.how is End.REFUSED:
+        assert (unknown.kind, unknown.reason) == (OutcomeKind.FAILED, "why")
+    else:
+        assert unknown.kind is OutcomeKind.UNKNOWN
+        assert unknown.reason.endswith("HTTP 503: down")
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ async def test_a_job_is_returned_with_the_journal_knowing_it() -> None:
     job, events = await sent(FakeCloud(), journal)
     assert job == Job(1, "job-1", BATCH, EPOCH + 0.05)
     assert events == [BatchSubmitted(job)]
-    assert await journal.in_flight() == (InFlight(1, BATCH, EPOCH, "job-1"),)
+    assert await journal.in_flight() == (InFlight(1, BATCH, EPOCH, "job-1", EPOCH + 0.05),)
 
 
 async def test_cancelled_before_its_turn_nothing_was_sent() -> None:
@@ -164,7 +164,7 @@ async def test_cancelled_after_the_answer_the_job_is_journalled_all_the_same() -
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.sleep(1.0)
-    assert await journal.in_flight() == (InFlight(1, BATCH, EPOCH, "job-1"),)
+    assert await journal.in_flight() == (InFlight(1, BATCH, EPOCH, "job-1", EPOCH + 0.05),)
 
 
 async def test_told_to_stop_a_batch_does_not_wait_for_its_turn() -> None:

@@ -139,7 +139,7 @@ def test_the_text_says_what_did_not_go_well_and_sums_up() -> None:
         "Failed\n"
         "  payments: windows: why\n"
         "Partial: 5 desired, 3 already right, 1 changed, 1 failed\n"
-        "1 jobs, calls: 7 images_list, 1 members_put; 2 throttled, 1 retried; 12s, run run-1\n"
+        "1 job, calls: 7 images_list, 1 members_put; 2 throttled, 1 retried; 12s, run run-1\n"
     )
 
 

@@ -111,7 +111,7 @@ def test_the_text_has_names_ages_and_reasons() -> None:
         "\n"
         "Quarantined: 2\n"
         "  payments: ubuntu: failed 3 times, next try in 15m: last\n"
-        "  q: i-9: failed 1 times, next try in the next pass: last\n"
+        "  q: i-9: failed 1 time, next try in the next pass: last\n"
         "\n"
         "Last passes\n"
         "  2027-01-15T07:59:50.000Z  partial    4 changed, 2 not sent  (run-1)\n"
