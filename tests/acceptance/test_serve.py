@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 from pathlib import Path
 
-from commands import ENDLESS, Running, fleet, image_names, stage
+from commands import ENDLESS, Running, fleet, image_names, manifest, share, stage
 
-from worker.simulator.effects import Refuse
+from worker.simulator.effects import Refuse, Stuck
 from worker.simulator.faults import Fault
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Image
+from worker.simulator.world import Image, Status
 
 OFTEN = {"schedule.every": "300ms", "schedule.jitter": "0%"}
 TAKE_OVER = 15.0
@@ -104,3 +105,29 @@ async def test_the_daemon_does_not_send_again_what_a_run_has_in_flight(tmp_path:
         here.end_jobs()
         await here.until(lambda: here.all_are("accepted"), daemon)
         assert here.puts() == 1
+
+
+async def test_an_approval_is_obeyed_by_the_next_pass(tmp_path: Path) -> None:
+    """The guards refuse the daemon's plan, again and again; once it is approved it goes through, without a restart."""
+    world = fleet(4, ["payments"], status=Status.ACCEPTED)
+    text = manifest(world, share(world, "rejected"))
+    async with stage(tmp_path, world, text=text) as here:
+        daemon = await here.start("serve", settings=OFTEN | {"guards.max_reject": "1"})
+        refused = json.loads(await heard(daemon, "plan.made"))
+        await heard(daemon, "plan.refused")
+        assert here.puts() == 0
+        assert (await here.run("approve", refused["digest"])).status == 0
+        await here.until(lambda: here.all_are("rejected"), daemon)
+
+
+async def test_a_release_is_obeyed_by_the_next_pass(tmp_path: Path) -> None:
+    """A job that never ends holds its image up; released, the image is sent again by the daemon's next pass."""
+    world = fleet(1, ["payments"])
+    async with stage(tmp_path, world, [Fault(Stuck(), times=1)]) as here:
+        daemon = await here.start("serve", settings=OFTEN | {"polling.deadline": "300ms"})
+        for _ in range(2):
+            assert '"unsettled": 1' in await heard(daemon, "pass.finished")
+        assert here.puts() == 1
+        assert (await here.run("release", image_names(1)[0], "payments")).status == 0
+        await here.until(lambda: here.all_are("accepted"), daemon)
+        assert here.puts() == 2
