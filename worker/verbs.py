@@ -38,6 +38,7 @@ from worker.wiring.policies import cloud_config, tempo
 from worker.wiring.site import Aim, journal_url, load_site, names_of, order_of, share_of, survey
 
 NO_SOURCES: Mapping[str, bytes] = {}
+_WITH_PROGRESS = frozenset({"plan", "run"})
 _PASSES_SHOWN = 10
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -60,8 +61,8 @@ class Command:
 
     @property
     def is_live(self) -> bool:
-        """Whether a person watches on a terminal."""
-        return sys.stderr.isatty() and self.options.log_format == "auto"
+        """Whether a person watches the live progress of this command on a terminal."""
+        return self.options.verb in _WITH_PROGRESS and sys.stderr.isatty() and self.options.log_format == "auto"
 
     def warn(self, warnings: tuple[str, ...]) -> None:
         """Say what is odd, and no error."""
