@@ -20,7 +20,7 @@ from worker.errors import Problem, SettingsError
 from worker.journal.database import MEMORY
 from worker.reconcile.halt import Halt
 from worker.render.names import Names
-from worker.render.plan import PlanView, plan_json, print_plan
+from worker.render.plan import plan_json, print_plan, view_of
 from worker.render.report import print_report, report_json
 from worker.settings import Address, load_settings
 from worker.simulator.demo import Demo
@@ -102,8 +102,7 @@ async def _rehearse(site: Site, fleet: Demo, out: Console, *, quiet: bool) -> Sh
         ims,
     ):
         prepared, forecast = await work.plan(site, order, ims, journal, log_event)
-        desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
-        view = PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, names)
+        view = view_of(prepared, forecast, names)
         if not quiet:
             _heading(out, "ims-share-worker plan")
             print_plan(view, out)

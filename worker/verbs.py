@@ -26,7 +26,7 @@ from worker.core.timing import parse_duration
 from worker.errors import JournalError, JournalLocked, ManifestError, OutputError, Problem, SettingsError
 from worker.render.check import CheckView, check_json, check_text
 from worker.render.names import Names
-from worker.render.plan import PlanView, plan_json, print_plan
+from worker.render.plan import plan_json, print_plan, view_of
 from worker.render.problems import problems_json, problems_text
 from worker.render.report import print_report, report_json
 from worker.render.status import StatusView, print_status, status_json
@@ -124,8 +124,7 @@ async def plan(command: Command) -> Exit:
     async with work.at_look(site, cloud_config(site, command.environ), log_call) as (journal, ims):
         with _watched(command, ims) as events:
             prepared, forecast = await work.plan(site, order, ims, journal, events)
-    desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
-    view = PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, _names(site.manifest))
+    view = view_of(prepared, forecast, _names(site.manifest))
     command.show(plan_json(view), lambda: print_plan(view, command.out))
     return exit_of_plan(
         prepared.plan,

@@ -130,10 +130,10 @@ class _Road:
             for image in due
             if (change := self._work.waiting.get(image)) and change.after is batch.status is MemberStatus.ACCEPTED
         ]
-        sent = {change.share.image_id for change in again}
+        open_still, sent = frozenset(due), frozenset(change.share.image_id for change in again)
         left = replace(ended, how=End.NOT_SENT, reason="nothing came of an earlier PUT; the next pass sends it again")
         final = (
-            *self._judged(_with(ended, (image for image in mine if image not in due)), seen, read_at),
+            *self._judged(_with(ended, (image for image in mine if image not in open_still)), seen, read_at),
             *self._judged(_with(left, (image for image in due if image not in sent)), seen, read_at),
         )
         wished = self._announced(tuple(today for outcome in final if (today := self._as_wished(outcome))))
@@ -167,10 +167,8 @@ class _Road:
         seen, read_at = await self._read(ended)
         await self._close(ended, seen, read_at)
         differs = tuple(image for image in ended.batch.images if _differs(seen.get(image), ended.batch.status))
-        rest = _with(ended, differs)
-        kept = self._judged(
-            _with(ended, (image for image in ended.batch.images if image not in differs)), seen, read_at
-        )
+        rest, others = _with(ended, differs), frozenset(ended.batch.images).difference(differs)
+        kept = self._judged(_with(ended, (image for image in ended.batch.images if image in others)), seen, read_at)
         if not differs:
             return _Leg(kept)
         if is_due_again(ended, read_at) and sends < _SENDS:

@@ -17,6 +17,7 @@ from worker.core.forecast import Forecast
 from worker.core.plan import Plan
 from worker.core.state import Change, MemberStatus
 from worker.core.timing import format_duration
+from worker.reconcile.run import Prepared
 from worker.render.names import Names
 
 SCHEMA = "ims-share-worker/plan/1"
@@ -40,6 +41,12 @@ class PlanView:
     forecast: Forecast
     refusals: tuple[str, ...]
     names: Names
+
+
+def view_of(prepared: Prepared, forecast: Forecast, names: Names) -> PlanView:
+    """Return what there is to be shown of a pass that was prepared."""
+    desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
+    return PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, names)
 
 
 def plan_json(view: PlanView) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from worker.cloud.ims import CloudConfig
 from worker.cloud.ims import Keys as AccountKeys
@@ -13,6 +12,7 @@ from worker.cloud.transport import Connections
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.forecast import Speed
 from worker.core.job import JobApi
+from worker.core.limits import Rate
 from worker.core.plan import Patience
 from worker.core.quarantine import QuarantinePolicy
 from worker.core.schedule import Cron, Interval, Schedule
@@ -24,11 +24,8 @@ from worker.wiring.site import Site
 
 def cloud_config(site: Site, environ: Mapping[str, str]) -> CloudConfig:
     """Return what the client of the cloud needs; raise SettingsError for credentials that are missing or incomplete."""
+    settings = site.settings
     used = {site.manifest.projects[project_id].credential for project_id in site.manifest.wishes}
-    return _cloud_config(site.settings, used, environ)
-
-
-def _cloud_config(settings: Settings, used: Collection[str], environ: Mapping[str, str]) -> CloudConfig:
     keys = resolve_credentials(settings, environ, used)
     limits, cloud = settings.limits, settings.cloud
     return CloudConfig(
@@ -65,7 +62,7 @@ def _ignore(_record: CallRecord) -> None:
     """Stand in for who watches the calls, until the connections are opened."""
 
 
-def _rates(settings: Settings) -> dict[CallGroup, Any]:
+def _rates(settings: Settings) -> dict[CallGroup, Rate]:
     limits = settings.limits
     return {
         CallGroup.MEMBERS_PUT: limits.members_put,
