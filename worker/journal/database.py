@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ MEMORY = "memory:"
 _SQLITE = "sqlite:///"
 _POSTGRESQL = "postgresql"
 _DRIVER = "postgresql+psycopg"
+_BUSY_FOR = 10.0
+"""Seconds that a busy SQLite file is waited for."""
 _SQLITE_WAYS_OUT = {
     "SQLITE_BUSY": "another process is writing to it: try again",
     "SQLITE_CANTOPEN": "it must be a file, in a folder that may be written to",
@@ -77,7 +81,7 @@ def _sqlite(path: Path | None) -> Database:
     engine = create_engine(
         f"{_SQLITE}{path}" if path else "sqlite://",
         poolclass=StaticPool,
-        connect_args={"check_same_thread": False, "timeout": 10},
+        connect_args={"check_same_thread": False, "timeout": _BUSY_FOR},
     )
 
     @event.listens_for(engine, "connect")
@@ -85,10 +89,24 @@ def _sqlite(path: Path | None) -> Database:
         # The driver begins no transaction by itself: one that writes begins at once for writing, so that what it
         # reads first cannot change before it writes.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")
 
     return Database(engine, str(path) if path else "in memory", "BEGIN IMMEDIATE", _sqlite_explained)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log. SQLite's own time-out does not hold for this while others open the file too."""
+    patience = time.monotonic() + _BUSY_FOR
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _postgresql(url: str) -> Database:
