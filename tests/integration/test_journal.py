@@ -296,6 +296,16 @@ async def test_several_at_once_may_make_the_same_journal(file_url: str, tmp_path
         assert raw.execute("SELECT count(*) FROM approvals").fetchone() == (8,)
 
 
+async def test_a_file_that_another_writes_to_is_waited_for(file_url: str, tmp_path: Path) -> None:
+    """Switching to the write-ahead log fails at once while a write is on, whatever the time-out: it is tried again."""
+    with closing_connection(tmp_path / "journal.db") as raw:
+        raw.execute("CREATE TABLE somebody_elses (x)")
+        raw.execute("INSERT INTO somebody_elses VALUES (1)")
+        asyncio.get_running_loop().call_later(0.3, raw.commit)
+        async with open_journal(file_url) as journal:
+            assert await journal.in_flight() == ()
+
+
 async def test_a_newer_schema_is_refused(file_url: str, tmp_path: Path) -> None:
     """The journal of a newer worker is not touched; the error names both versions, the file and the ways out."""
     async with open_journal(file_url):
