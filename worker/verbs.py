@@ -36,6 +36,7 @@ from worker.telemetry.progress import LiveProgress
 from worker.wiring import work
 from worker.wiring.policies import cloud_config, tempo
 from worker.wiring.site import Aim, journal_url, load_site, names_of, order_of, share_of, survey
+from worker.wiring.stop import stopped_by_signals
 
 NO_SOURCES: Mapping[str, bytes] = {}
 _WITH_PROGRESS = frozenset({"plan", "run"})
@@ -141,7 +142,7 @@ async def run(command: Command) -> Exit:
     deadline = _duration(command.options.deadline) if command.options.deadline else None
     config = cloud_config(site, command.environ)
     # The report too is printed under the signals' eyes: half of it would be worse than none.
-    with work.stopped_by_signals(site.settings.schedule.grace) as stopper:
+    with stopped_by_signals(site.settings.schedule.grace) as stopper:
         halt = stopper.halt()
         if deadline is not None:
             halt.finish_within(deadline, min(work.RESERVE, deadline / 2))
@@ -159,7 +160,7 @@ async def serve(command: Command) -> Exit:
     aim = _aim(command.options)
     site = load_site(loaded)
     config = cloud_config(site, command.environ)
-    with work.stopped_by_signals(site.settings.schedule.grace) as stopper:
+    with stopped_by_signals(site.settings.schedule.grace) as stopper:
         watch = work.Watch(log_event, log_call)
         await work.serve(site, lambda: order_of(load_site(loaded), aim), stopper, config, watch)
     return Exit.CONVERGED

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import secrets
-import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import ceil
 
 from worker.cloud.ims import CloudConfig, Ims
 from worker.core.calls import CallGroup, CallRecord
@@ -30,15 +27,15 @@ from worker.reconcile.ports import Pass
 from worker.reconcile.run import Order, Prepared, prepare, run_once
 from worker.reconcile.schedule import run_forever, sleep_until
 from worker.settings import Settings
+from worker.wiring.calls import assume_unrecorded_calls, calls_recorded, counted, remember_calls
 from worker.wiring.policies import schedule_of, speed, tempo
 from worker.wiring.site import Site, journal_url
+from worker.wiring.stop import Stopper
 
 RESERVE = 60.0
 _STAND_BY = 2.0
 _BLOCKED_FOR = 300.0
 """Seconds for which the cloud blocks a key after a handful of failures. Source: questions on its API gateway."""
-_FLUSH_EVERY = 1.0
-_UNRECORDED = 2 * _FLUSH_EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +85,9 @@ async def at_look(
     """
     async with (
         journal_to_read(journal_url(site.settings)) as journal,
-        open_cloud(config, _counted(journal, calls)) as ims,
+        open_cloud(config, counted(journal, calls)) as ims,
     ):
-        await _remember_calls(site, config, journal, ims)
+        await remember_calls(site, config, journal, ims)
         yield journal, ims
 
 
@@ -104,12 +101,12 @@ async def at_work(
     """
     async with (
         hold_journal(journal_url(site.settings), verb, shard) as journal,
-        open_cloud(config, _counted(journal, calls)) as ims,
-        _calls_recorded(journal),
+        open_cloud(config, counted(journal, calls)) as ims,
+        calls_recorded(journal),
     ):
-        await _remember_calls(site, config, journal, ims)
+        await remember_calls(site, config, journal, ims)
         if journal.unclean:
-            _assume_unrecorded_calls(config, ims)
+            assume_unrecorded_calls(config, ims)
         yield journal, ims
 
 
@@ -221,103 +218,6 @@ def calls_left(ims: Ims) -> dict[CallGroup, int]:
     """Return how many calls of each group the limits still let through now, over all accounts."""
     accounts = ims.standing().values()
     return {group: sum(groups[group].left for groups in accounts) for group in CallGroup}
-
-
-class Stopper:
-    """Whether the process was asked to stop; it halts the passes under way with some seconds of grace."""
-
-    def __init__(self, grace: float) -> None:
-        self.asked = asyncio.Event()
-        self._grace = grace
-        self._halts: list[Halt] = []
-
-    def halt(self) -> Halt:
-        """Return the halt of the next pass, which goes with those who ask the process to stop."""
-        halt = Halt()
-        self._halts = [halt]
-        if self.asked.is_set():
-            halt.stop(self._grace)
-        return halt
-
-    def stop(self) -> None:
-        """Ask the process to stop with grace; the second time, end it at once."""
-        if self.asked.is_set():
-            os._exit(1)
-        self.asked.set()
-        for halt in self._halts:
-            halt.stop(self._grace)
-
-
-@contextmanager
-def stopped_by_signals(grace: float) -> Iterator[Stopper]:
-    """Have SIGTERM and SIGINT stop the passes with grace; a second one ends the process at once.
-
-    SIGHUP asks to read the files again, which every pass of the daemon does: it must not end it.
-    """
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    stopper = Stopper(grace)
-    for number in signals:
-        loop.add_signal_handler(number, _pass_over if number is signal.SIGHUP else stopper.stop)
-    try:
-        yield stopper
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-
-def _pass_over() -> None:
-    """Do nothing about a signal."""
-
-
-@asynccontextmanager
-async def _calls_recorded(journal: Journal) -> AsyncIterator[None]:
-    """Have the calls that count written at least every second, so that a crash leaves few of them unrecorded."""
-
-    async def flush() -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_EVERY)
-            with suppress(JournalError):
-                await journal.flush_calls()
-
-    flushing = asyncio.create_task(flush())
-    try:
-        yield
-    finally:
-        flushing.cancel()
-
-
-def _counted(journal: Journal, calls: Callable[[CallRecord], None]) -> Callable[[CallRecord], None]:
-    """Have the journal note each call, besides who watches them; a PUT has its intent there already."""
-
-    def note(record: CallRecord) -> None:
-        if record.group is not CallGroup.MEMBERS_PUT:
-            journal.note_call(record.account, record.group, time.time())
-        calls(record)
-
-    return note
-
-
-async def _remember_calls(site: Site, config: CloudConfig, journal: Journal, ims: Ims) -> None:
-    """Count the calls that earlier processes made."""
-    now = time.time()
-    since = now - max(rate.window for rate in config.limits.values())
-    for made in await journal.calls_since(since):
-        ims.remember(made.account, made.group, [now - made.at] * made.count)
-    projects, credentials = site.manifest.projects, site.settings.credentials
-    for project_id, at in await journal.intents_since(since):
-        if project_id in projects:
-            account = credentials[projects[project_id].credential].account
-            ims.remember(account, CallGroup.MEMBERS_PUT, [now - at])
-
-
-def _assume_unrecorded_calls(config: CloudConfig, ims: Ims) -> None:
-    """Count what a crash may have left unrecorded as made now."""
-    unrecorded = ceil(config.burst.count * _UNRECORDED / config.burst.window)
-    for account in {keys.account for keys in config.credentials.values()}:
-        for group, rate in config.limits.items():
-            if group is not CallGroup.MEMBERS_PUT:
-                ims.remember(account, group, [0.0] * min(rate.count, unrecorded))
 
 
 def _run_id() -> str:
