@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.job import JobReply, JobState
@@ -179,7 +179,7 @@ class FakeJournal:
         """Record an intent."""
         key = len(self.lives) + 1
         self.lives[key] = ["intent"]
-        self._open[key] = InFlight(key, batch, at)
+        self._open[key] = InFlight(key, batch, at, run_id=run_id)
         return key
 
     async def refuse(self, key: int, reason: str, at: float) -> None:
@@ -189,7 +189,7 @@ class FakeJournal:
     async def accept(self, key: int, job_id: str, at: float) -> None:
         """Record a job."""
         flight = self._open[key]
-        self._open[key] = InFlight(key, flight.batch, flight.intent_at, job_id, at)
+        self._open[key] = replace(flight, job_id=job_id, submitted_at=at)
         self.lives[key].append("job")
 
     async def settle(self, key: int, state: JobState, reason: str, at: float) -> None:
@@ -223,6 +223,10 @@ class FakeJournal:
         return found
 
     async def record(self, report: object, update: object) -> None:
+        """Take over what changes about the quarantine."""
+        await self.change_quarantine(update)
+
+    async def change_quarantine(self, update: object) -> None:
         """Take over what changes about the quarantine."""
         for share in update.freed:
             self.wards.pop(share, None)

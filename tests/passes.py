@@ -53,6 +53,7 @@ def order(wishes: Mapping[str, Mapping[str, Wish]], **changes: object) -> Order:
         "vaults": VaultPolicy.WHEN_NEEDED,
         "guard": generous,
         "max_images": 100,
+        "resumes": True,
     }
     return Order(**(parts | changes))  # type: ignore[arg-type]
 

@@ -22,7 +22,8 @@ from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
 from worker.errors import JournalError
 from worker.journal.database import MEMORY
 from worker.journal.schema import VERSION
-from worker.journal.store import PassRecord, open_journal
+from worker.core.report import PassRecord
+from worker.journal.store import open_journal
 
 DAY = 86400.0
 NOW = 1_800_000_000.0

@@ -1,5 +1,7 @@
 """One account at the cloud: its calls leave within its limits, and a throttle answer teaches what those are.
 
+What is taught is the limit of the whole account: where several processes use it, each keeps to its part.
+
 A throttle pauses just the calls that share the limit. Where the cloud does not say for how long, the pause is an
 eighth of the window at first, and doubles up to all of it with each further throttle until a call succeeds.
 """
@@ -17,6 +19,7 @@ from worker.cloud.throttle import Throttle
 from worker.cloud.transport import Call, Transport
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.limits import learned_rate
+from worker.core.target import Split
 from worker.errors import CloudError, Scope, TransientCloudError
 
 MAX_PAUSE: Final = 3600.0
@@ -48,12 +51,18 @@ class Account:
     """Credentials of one account share this: its throttle, and how the cloud has lately answered each call group."""
 
     def __init__(
-        self, name: str, throttle: Throttle, transport: Transport, observer: Callable[[CallRecord], None]
+        self,
+        name: str,
+        throttle: Throttle,
+        transport: Transport,
+        observer: Callable[[CallRecord], None],
+        split: Split,
     ) -> None:
         self.name = name
         self.throttle = throttle
         self._transport = transport
         self._observer = observer
+        self._split = split
         self._lessons = {group: _Lesson() for group in CallGroup}
 
     async def send(self, call: Call, attempt: int, ready: Callable[[], Awaitable[SigningKeys]]) -> bytes:
@@ -90,7 +99,7 @@ class Account:
     def _learn(self, group: CallGroup, error: CloudError, started: float) -> None:
         rate = learned_rate(error.message)
         if rate is not None:
-            self.throttle.learn(group, rate)
+            self.throttle.learn(group, self._split.part(rate))
         lesson = self._lessons[group]
         lesson.repeat(started, _now())
         asked = error.retry_after if isinstance(error, TransientCloudError) else None

@@ -93,6 +93,11 @@ class Credential:
         self._raise_if_stopped()
         return await self._send(call, attempt, on_slot)
 
+    @property
+    def refused(self) -> bool:
+        """Whether the cloud refused the keys, so that nothing is sent with them."""
+        return self._stopped is not None
+
     def retry_if_stopped(self) -> None:
         """Let refused keys be tried once more: the next call goes alone."""
         if self._stopped is not None:

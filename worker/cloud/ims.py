@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from worker.cloud.account import Account, Tally
@@ -23,6 +23,7 @@ from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.job import JobApi, JobReply
 from worker.core.limits import Rate
 from worker.core.state import Batch, MemberStatus, ObservedImage, Project
+from worker.core.target import Split
 from worker.core.timing import RetryPolicy
 from worker.errors import BadRequest, CloudError, Forbidden, NotFound, TerminalCloudError, UnexpectedReply
 
@@ -48,7 +49,8 @@ class CloudConfig:
     """All that the client needs to know, in plain values.
 
     `endpoint` holds for every project, whatever its region; where it is empty, the project's region decides, and
-    else `region`. `limits` and `burst` hold per account. `clock` is the wall clock in seconds since the epoch.
+    else `region`. `limits` and `burst` hold per account; of those, and of what a throttle teaches, this process may use
+    the part that `splits` gives it, by account, or all. `clock` is the wall clock in seconds since the epoch.
     `observer` gets a record of each attempt at a call.
     """
 
@@ -63,6 +65,11 @@ class CloudConfig:
     connections: Connections
     clock: Callable[[], float]
     observer: Callable[[CallRecord], None]
+    splits: Mapping[str, Split] = field(default_factory=dict)
+
+    def split(self, account: str) -> Split:
+        """Return how the limits of an account are shared with other processes."""
+        return self.splits.get(account, Split())
 
 
 class Ims:
@@ -72,10 +79,7 @@ class Ims:
         self._config = config
         self._tally = Tally()
         names = {entry.account for entry in config.credentials.values()}
-        self._accounts = {
-            name: Account(name, Throttle(config.limits, config.burst), transport, self._observe)
-            for name in sorted(names)
-        }
+        self._accounts = {name: self._account(name, transport) for name in sorted(names)}
         self._credentials = {
             name: Credential(name, entry.keys, self._accounts[entry.account], config.retry)
             for name, entry in config.credentials.items()
@@ -169,6 +173,10 @@ class Ims:
             for name, account in self._accounts.items()
         }
 
+    def refused(self) -> Mapping[str, bool]:
+        """Return, by name, whether each credential's keys are refused now."""
+        return {name: credential.refused for name, credential in self._credentials.items()}
+
     def remember(self, account: str, group: CallGroup, ages: Iterable[float]) -> None:
         """Count calls that an earlier process made, answered `ages` seconds ago. Unknown accounts are passed over."""
         if account in self._accounts:
@@ -178,6 +186,11 @@ class Ims:
         """Let every credential that was refused be tried once more, as at the start of a pass."""
         for credential in self._credentials.values():
             credential.retry_if_stopped()
+
+    def _account(self, name: str, transport: Transport) -> Account:
+        config, split = self._config, self._config.split(name)
+        rates = {group: split.part(rate) for group, rate in config.limits.items()}
+        return Account(name, Throttle(rates, split.part(config.burst)), transport, self._observe, split)
 
     def _route(self, project: Project) -> tuple[Credential, str]:
         credential = self._credentials.get(project.credential)

@@ -1,4 +1,4 @@
-"""What happens in a pass, as frozen records: logs, metrics and live progress are fed these and nothing else."""
+"""What happens in a pass and around it, as frozen records: all that operators see is fed these and nothing else."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from worker.core.job import Job, Settlement
 from worker.core.outcome import Outcome
 from worker.core.plan import Plan
-from worker.core.report import RunReport
-from worker.core.state import Batch
+from worker.core.report import PassRecord, RunReport
+from worker.core.state import Batch, DesiredState, InFlight, Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,58 @@ class AtWork:
     """The daemon holds the journal from now on; `unclean` tells that the last holder did not give it back."""
 
     unclean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The process was asked to stop: nothing more is sent, what was sent is followed for `grace` seconds."""
+
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The daemon's HTTP server answers at an address."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """Config and manifest were read again and take effect at the next pass."""
+
+    projects: int
+    shares: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFailed:
+    """Config or manifest cannot be used as they are now: the last good ones stay. `reason` has every problem."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassScheduled:
+    """The next pass begins at `at` (seconds since the epoch), or earlier when the files change."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the journal holds: batches in flight, oldest first; quarantined shares; the last passes, newest first."""
+
+    in_flight: tuple[InFlight, ...]
+    quarantined: tuple[Quarantined, ...]
+    passes: tuple[PassRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """A batch that an earlier pass left in flight is followed beside the passes from now on."""
+
+    flight: InFlight
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +97,13 @@ class ProjectObserved:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan is made and its batches are known; `refusals` says why the guards refuse it, if they do."""
+    """The plan is made and its batches are known; `refusals` says why the guards refuse it, if they do.
+
+    `desired` is what the pass is aimed at.
+    """
 
     plan: Plan
+    desired: DesiredState
     batches: int
     resumed: int
     refusals: tuple[str, ...]
@@ -92,6 +148,13 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class PassBroken:
+    """A pass ended without a report."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PassFinished:
     """A pass has ended and this is its report."""
 
@@ -101,6 +164,13 @@ class PassFinished:
 Event = (
     StandingBy
     | AtWork
+    | Stopping
+    | Listening
+    | Reloaded
+    | ReloadFailed
+    | PassScheduled
+    | Remembered
+    | TakenUp
     | PassStarted
     | ProjectObserved
     | Planned
@@ -109,6 +179,7 @@ Event = (
     | JobSettled
     | ShareJudged
     | Trouble
+    | PassBroken
     | PassFinished
 )
 Listener = Callable[[Event], None]

@@ -59,7 +59,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a job ended, or that it has not: `state` is never RUNNING. `settled_at` in seconds since the epoch."""
+    """How a job ended, or that it has not: `state` is never RUNNING. `settled_at` in seconds since the epoch.
+
+    The end of a job was noticed within `noticed_within` seconds: that long ago it was still running, or not begun.
+    """
 
     job: Job
     state: JobState
@@ -69,6 +72,7 @@ class Settlement:
     code: str = ""
     scope: Scope = Scope.UNSAID
     results: Mapping[str, bool] = field(default_factory=dict)
+    noticed_within: float | None = None
 
 
 def final_state(reply: JobReply) -> JobState:

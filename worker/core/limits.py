@@ -58,6 +58,17 @@ class Rate:
         """Tell whether calls that keep this rate keep the other one as well, whatever their pattern."""
         return self.count <= other.count and self.window >= other.window
 
+    def part(self, rank: int, of: int) -> Rate:
+        """Return the `rank`-th (from 0) of the parts into which this rate is divided, as equal as whole calls allow.
+
+        The counts of all parts add up to that of the rate, so that together they keep it in every sliding window, and
+        nothing is left unused. Only where there are fewer calls than parts that cannot be: each part is then one call
+        in a window so long that they keep the rate on average.
+        """
+        if self.count < of:
+            return Rate(1, self.window * of / self.count)
+        return Rate((self.count + rank) // of, self.window)
+
 
 def learned_rate(message: str) -> Rate | None:
     """Return the rate that a gateway's throttle message names, or None when it names none, or nonsense.

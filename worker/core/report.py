@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -69,6 +69,17 @@ class RunReport:
         return {kind: counted[kind] for kind in OutcomeKind}
 
 
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """One pass of the history. Times in seconds since the epoch; `counts` as in the report."""
+
+    run_id: str
+    started_at: float
+    finished_at: float
+    result: str
+    counts: Mapping[str, int]
+
+
 def left_out(plan: Plan) -> tuple[Outcome, ...]:
     """Return the outcomes of the shares that the plan leaves out for good; those in flight are followed instead."""
     buckets = (
@@ -90,11 +101,15 @@ def not_sent(plan: Plan, reason: str) -> tuple[Outcome, ...]:
         Outcome(change.share, change.after, change.before, change.before, OutcomeKind.NOT_SENT, reason)
         for change in plan.changes
     )
-    flying = tuple(
+    return due + flying(plan)
+
+
+def flying(plan: Plan) -> tuple[Outcome, ...]:
+    """Return the outcomes of the shares in flight, for a pass that does not wait for them."""
+    return tuple(
         Outcome(left.share, left.desired, left.before, left.before, OutcomeKind.UNSETTLED, left.reason)
         for left in plan.in_flight
     )
-    return due + flying
 
 
 def result_of(outcomes: Iterable[Outcome]) -> Result:

@@ -112,8 +112,8 @@ class Batch:
 class InFlight:
     """A batch that was, or may have been, sent and is not settled; as the journal remembers it.
 
-    `key` is the journal's. Times are seconds since the epoch. Without a `job_id` the answer to its PUT is unknown;
-    with one, `submitted_at` is when it came.
+    `key` is the journal's, `run_id` the pass that sent it. Times are seconds since the epoch. Without a `job_id` the
+    answer to its PUT is unknown; with one, `submitted_at` is when it came.
     """
 
     key: int
@@ -121,6 +121,7 @@ class InFlight:
     intent_at: float
     job_id: str | None = None
     submitted_at: float | None = None
+    run_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

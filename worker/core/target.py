@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from worker.core.limits import Rate
 from worker.core.state import DesiredState
 
 
@@ -34,6 +35,39 @@ class Target:
         return not (self.projects or self.images) and self.shard.count == 1
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The shards, by index and in order, that share the limits of an account; `own` is this process and one of them."""
+
+    own: int = 0
+    shards: tuple[int, ...] = (0,)
+
+    def part(self, rate: Rate) -> Rate:
+        """Return the part of a rate of the account that this process may use."""
+        return self._part_of(self.own, rate)
+
+    def counting(self, rate: Rate, ages: Mapping[int | None, Iterable[float]]) -> list[float]:
+        """Return which of the earlier calls this process must count, so that all shards together keep `rate`.
+
+        `ages` tells for each shard, by index, how many seconds ago its calls were answered, and under None those of
+        nobody who could count them. Our own and nobody's count, and of each other shard all but the newest, as many
+        as its part holds:
+
+            A shard that finds `n` calls of its own and has a part of `c` adds none before fewer than `c` of them are
+            in the window. So it accounts for at most `c` of any window, or for those of the `n` that are in it, which
+            are more than `c` just as long as one of its oldest `n - c` is among them. With those counted by
+            each other shard, the excess of one is room that the others leave.
+        """
+        counted: list[float] = []
+        for shard, of_shard in ages.items():
+            is_others = shard is not None and shard != self.own and shard in self.shards
+            counted += sorted(of_shard)[self._part_of(shard, rate).count if is_others else 0 :]
+        return counted
+
+    def _part_of(self, shard: int | None, rate: Rate) -> Rate:
+        return rate.part(self.shards.index(shard), len(self.shards))
+
+
 def parse_shard(text: str) -> Shard:
     """Read `I/N` with 0 <= I < N; raise ValueError."""
     index, slash, count = text.partition("/")
@@ -45,6 +79,14 @@ def parse_shard(text: str) -> Shard:
 def shard_of(project_id: str, count: int) -> int:
     """Place a project by rendezvous hashing: from N to N+1 shards about 1/(N+1) of the projects move."""
     return max(range(count), key=lambda index: hashlib.sha256(f"{index}/{project_id}".encode()).digest())
+
+
+def split_of(project_ids: Iterable[str], shard: Shard) -> Split:
+    """Return how `shard` shares the limits of an account with the shards that these projects of the account are in."""
+    if shard.count == 1:
+        return Split()
+    in_use = {shard_of(project_id, shard.count) for project_id in project_ids}
+    return Split(shard.index, tuple(sorted(in_use | {shard.index})))
 
 
 def aim(target: Target, project_ids: Iterable[str]) -> tuple[str, ...]:

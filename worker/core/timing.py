@@ -79,6 +79,18 @@ def next_poll(policy: PollPolicy, age: float) -> float:
     return at
 
 
+def polls_by(policy: PollPolicy, age: float) -> int:
+    """Return after how many polls the pace of a job is that of one `age` seconds old."""
+    at, polls = policy.first, 0
+    while at <= age:
+        polls += 1
+        delay = poll_delay(policy, polls, 0.5)
+        if delay >= policy.max or policy.factor == 1:
+            break
+        at += delay
+    return polls
+
+
 def retry_delay(policy: RetryPolicy, failures: int, u: float, retry_after: float | None = None) -> float:
     """Return the seconds to wait after the `failures`-th failure in a row, with full jitter.
 

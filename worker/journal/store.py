@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from worker.core.calls import CallGroup
 from worker.core.job import JobState
 from worker.core.quarantine import QuarantineUpdate
-from worker.core.report import RunReport
+from worker.core.report import PassRecord, RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
 from worker.errors import JournalError
 from worker.journal.database import Database, open_database
@@ -30,17 +30,6 @@ from worker.journal.schema import (
     version_of,
 )
 from worker.journal.writer import Writer
-
-
-@dataclass(frozen=True, slots=True)
-class PassRecord:
-    """One pass of the history. Times in seconds since the epoch; `counts` as in the report."""
-
-    run_id: str
-    started_at: float
-    finished_at: float
-    result: str
-    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +105,7 @@ class Journal:
                 intent_at=row.intent_at,
                 job_id=row.job_id,
                 submitted_at=row.submitted_at,
+                run_id=row.run_id,
             )
             for row in rows
         )
@@ -211,12 +201,17 @@ class Journal:
 
         def write(connection: Connection) -> None:
             connection.execute(insert(passes).values(row))
-            for share in (*update_of_quarantine.freed, *(ward.share for ward in update_of_quarantine.held)):
-                connection.execute(delete(quarantine).where(_is(share)))
-            if update_of_quarantine.held:
-                connection.execute(insert(quarantine), [_ward_row(ward) for ward in update_of_quarantine.held])
+            _change_quarantine(connection, update_of_quarantine)
 
         await self._writer.write(write)
+
+    async def change_quarantine(self, change: QuarantineUpdate) -> None:
+        """Record what was learned, beside the passes, of shares that kept failing."""
+        await self._writer.write(lambda connection: _change_quarantine(connection, change))
+
+    async def answers(self) -> None:
+        """Return if the journal can be read; raise JournalError."""
+        await self._writer.read(version_of)
 
     async def prune(self, before: float) -> None:
         """Forget the passes and the ended batches older than `before` (seconds since the epoch)."""
@@ -322,6 +317,13 @@ def _of(key: int) -> Any:
 
 def _is(share: Share) -> Any:
     return (quarantine.c.project_id == share.project_id) & (quarantine.c.image_id == share.image_id)
+
+
+def _change_quarantine(connection: Connection, change: QuarantineUpdate) -> None:
+    for share in (*change.freed, *(ward.share for ward in change.held)):
+        connection.execute(delete(quarantine).where(_is(share)))
+    if change.held:
+        connection.execute(insert(quarantine), [_ward_row(ward) for ward in change.held])
 
 
 def _ward_row(ward: Quarantined) -> dict[str, Any]:

@@ -78,7 +78,7 @@ async def converge(the_pass: Pass, work: Work) -> tuple[tuple[Outcome, ...], tup
     Shares whose wish is met after all by what was in flight, with no change, have no outcome. Cancelled, the journal
     holds all that may be alive.
     """
-    road = _Road(the_pass, work)
+    road = _Road(the_pass, work, Rereader(the_pass, work.project))
     async with asyncio.TaskGroup() as tasks:
         legs = [
             *(tasks.create_task(road.resume(flight)) for flight in work.resumed),
@@ -87,13 +87,24 @@ async def converge(the_pass: Pass, work: Work) -> tuple[tuple[Outcome, ...], tup
     return tuple(outcome for leg in legs for outcome in leg.result()), tuple(road.settlements)
 
 
+async def follow_up(the_pass: Pass, work: Work, reader: Rereader) -> tuple[Outcome, ...]:
+    """See what earlier passes left in flight to its end, sending nothing; return how each share ended.
+
+    What is due again is left to the next pass, and so has the outcome NOT_SENT. `reader` reads for whoever follows
+    batches of the project. Cancelled, the journal holds all that may be alive.
+    """
+    road = _Road(the_pass, replace(work, batches=(), waiting={}), reader)
+    ended = await asyncio.gather(*(road.resume(flight) for flight in work.resumed))
+    return tuple(outcome for outcomes in ended for outcome in outcomes)
+
+
 class _Road:
     """The road of one project's batches, with what they share: the readings, and the list of jobs."""
 
-    def __init__(self, the_pass: Pass, work: Work) -> None:
+    def __init__(self, the_pass: Pass, work: Work, reader: Rereader) -> None:
         self._pass = the_pass
         self._work = work
-        self._reader = Rereader(the_pass, work.project)
+        self._reader = reader
         tempo = the_pass.tempo
         self._hope = Hope(tempo.verify, tempo.patience.unknown, tempo.deadline)
         # Several batches in flight may be about one image: the last whose change has not come about answers for it.

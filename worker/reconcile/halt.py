@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -45,9 +46,14 @@ class _Line:
 
 
 class Halt:
-    """When a pass must stop. Times are the event loop's; what was asked for can only come nearer."""
+    """When a pass must stop. Times are the event loop's; what was asked for can only come nearer.
+
+    `next_is_due` is set when the next pass waits for this one: jobs that take long are then left to be followed
+    beside the passes.
+    """
 
     def __init__(self) -> None:
+        self.next_is_due = asyncio.Event()
         self._submit = _Line()
         self._follow = _Line()
 
@@ -85,11 +91,23 @@ class Halt:
         """Await something that is of use until following must end; raise TimeoutError then."""
         return await self._follow.until(awaited)
 
+    async def sleep_unless_due(self, seconds: float) -> bool:
+        """Sleep as `sleep` does, but no longer than until the next pass is due."""
+        return await self._sleep(_first_of(self.next_is_due, seconds), seconds)
+
     async def sleep(self, seconds: float) -> bool:
         """Sleep, at most until following must end; tell whether there is still time to follow."""
+        return await self._sleep(asyncio.sleep(seconds), seconds)
+
+    async def _sleep(self, sleeping: Awaitable[object], seconds: float) -> bool:
         end = asyncio.get_running_loop().time() + seconds
         try:
-            await self._follow.until(asyncio.sleep(seconds))
+            await self._follow.until(sleeping)
         except TimeoutError:
             return False
         return end < self._follow.at
+
+
+async def _first_of(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

@@ -90,6 +90,10 @@ class Journal(Protocol):
         """Record a pass that has ended, and what it changes about the quarantine, in one go."""
         ...
 
+    async def change_quarantine(self, change: QuarantineUpdate) -> None:
+        """Record what was learned, beside the passes, of shares that kept failing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Tempo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from worker.core.batch import make_batches
@@ -15,7 +15,7 @@ from worker.core.manifest import Manifest
 from worker.core.outcome import Outcome
 from worker.core.plan import Flights, Plan, is_done, make_plan, sort_flights
 from worker.core.quarantine import update_quarantine
-from worker.core.report import Result, RunReport, left_out, not_sent, result_of
+from worker.core.report import Result, RunReport, flying, left_out, not_sent, result_of
 from worker.core.resolve import resolve
 from worker.core.state import Batch, Change, DesiredState, InFlight, MemberStatus, ObservedState, Quarantined, Share
 from worker.core.target import Target, aim, narrow
@@ -30,13 +30,17 @@ _REFUSED = "a guard refused the plan"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a pass is asked to bring about: the manifest, the part of it that is meant, and the policies."""
+    """What a pass is asked to bring about: the manifest, the part of it that is meant, and the policies.
+
+    `resumes` tells whether it waits for what earlier passes left in flight; else that is followed beside it.
+    """
 
     manifest: Manifest
     target: Target
     vaults: VaultPolicy
     guard: GuardPolicy
     max_images: int
+    resumes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ async def run_once(order: Order, the_pass: Pass) -> RunReport:
     refused = bool(prepared.refusals)
     if prepared.approved:
         await the_pass.journal.use_approval(prepared.plan.digest, the_pass.run_id, the_pass.now())
-    outcomes, jobs = (not_sent(prepared.plan, _REFUSED), ()) if refused else await _carry_out(the_pass, prepared)
+    outcomes, jobs = (not_sent(prepared.plan, _REFUSED), ()) if refused else await _carry_out(the_pass, order, prepared)
     outcomes = tuple(sorted((*left_out(prepared.plan), *outcomes), key=lambda outcome: outcome.share))
     report = RunReport(
         run_id=the_pass.run_id,
@@ -133,7 +137,7 @@ async def prepare(order: Order, the_pass: Pass) -> Prepared:
     if approved:
         refused = ()
     batches = make_batches(plan.changes, order.max_images, plan.probes)
-    the_pass.emit(Planned(plan, len(batches), len(flights.alive), refused))
+    the_pass.emit(Planned(plan, desired, len(batches), len(flights.alive), refused))
     return Prepared(everything, desired, observed, flights, wards, plan, batches, refused, approved)
 
 
@@ -167,18 +171,22 @@ async def _recorded(the_pass: Pass, prepared: Prepared, report: RunReport) -> Ru
     return report
 
 
-async def _carry_out(the_pass: Pass, prepared: Prepared) -> tuple[tuple[Outcome, ...], tuple[Settlement, ...]]:
+async def _carry_out(
+    the_pass: Pass, order: Order, prepared: Prepared
+) -> tuple[tuple[Outcome, ...], tuple[Settlement, ...]]:
+    resumed = prepared.flights.alive if order.resumes else ()
     async with asyncio.TaskGroup() as tasks:
-        roads = [tasks.create_task(converge(the_pass, work)) for work in _share_out(prepared)]
+        roads = [tasks.create_task(converge(the_pass, work)) for work in _share_out(prepared, resumed)]
     ended = [road.result() for road in roads]
     jobs = sorted(
         (job for _, settlements in ended for job in settlements),
         key=lambda settlement: (settlement.job.submitted_at, settlement.job.key),
     )
-    return tuple(outcome for outcomes, _ in ended for outcome in outcomes), tuple(jobs)
+    outcomes = tuple(outcome for outcomes, _ in ended for outcome in outcomes)
+    return (outcomes if order.resumes else outcomes + flying(prepared.plan)), tuple(jobs)
 
 
-def _share_out(prepared: Prepared) -> tuple[Work, ...]:
+def _share_out(prepared: Prepared, in_flight: Iterable[InFlight]) -> tuple[Work, ...]:
     """Give each readable project its batches, and what is still in flight from earlier passes."""
     batches: dict[str, list[Batch]] = {}
     resumed: dict[str, list[InFlight]] = {}
@@ -190,7 +198,7 @@ def _share_out(prepared: Prepared) -> tuple[Work, ...]:
         waiting.setdefault(change.share.project_id, {})[change.share.image_id] = change
     for left in prepared.plan.in_flight:
         wishes.setdefault(left.share.project_id, {})[left.share.image_id] = left.desired
-    for flight in prepared.flights.alive:
+    for flight in in_flight:
         project_id = flight.batch.project_id
         if project_id in prepared.observed.offers and not is_done(flight, prepared.observed):
             resumed.setdefault(project_id, []).append(flight)

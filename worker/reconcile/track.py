@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from worker.core.events import JobSettled, Trouble
 from worker.core.job import Job, JobReply, JobState, Settlement, final_state
 from worker.core.state import Project
-from worker.core.timing import poll_delay
+from worker.core.timing import poll_delay, polls_by
 from worker.errors import CloudError, NotFound, TransientCloudError, UnexpectedReply
 from worker.reconcile.ports import Pass
 
@@ -17,8 +17,9 @@ _DENIALS_BELIEVED = 3
 async def track(the_pass: Pass, project: Project, job: Job, *, resumed: bool = False) -> Settlement:
     """Poll a job until it has ended, is lost, or its deadline has passed; a final answer is journalled.
 
-    A `resumed` job, from an earlier pass, is asked about at once; past its deadline it is asked about once. Denied by
-    the cloud, it is asked about until it is lost or found, whatever its deadline.
+    A `resumed` job, from an earlier pass, is asked about at once, then at the pace of its age; past its deadline it is
+    asked about once. Denied by the cloud, it is asked about until it is lost or found, whatever its deadline. When the
+    next pass is due, a job older than the longest wait between two polls is left to be followed beside the passes.
     Cancelled, the journal still holds the job as in flight.
     """
     settlement = await _follow(the_pass, project, job, resumed=resumed)
@@ -33,8 +34,13 @@ async def track(the_pass: Pass, project: Project, job: Job, *, resumed: bool = F
 
 @dataclass(slots=True)
 class _Watch:
-    """What following one job has come to so far; `denials` counts the answers in a row that there is no such job."""
+    """What following one job has come to so far; `denials` counts the answers in a row that there is no such job.
 
+    `alive_at` is when it was last known to run, `pace` the polls that its pace is ahead of those made here.
+    """
+
+    alive_at: float
+    pace: int = 0
     polls: int = 0
     denials: int = 0
     last_error: str = ""
@@ -45,10 +51,16 @@ class _Watch:
 
 
 async def _follow(the_pass: Pass, project: Project, job: Job, *, resumed: bool) -> Settlement:
-    watch = _Watch()
-    while await the_pass.halt.sleep(0.0 if resumed and not watch.polls else _delay(the_pass, job, watch)):
+    age = the_pass.now() - job.submitted_at
+    watch = _Watch(job.submitted_at, polls_by(the_pass.tempo.polling, age) if resumed else 0)
+    while await _wait(the_pass, job, watch, 0.0 if resumed and not watch.polls else _delay(the_pass, job, watch)):
+        if the_pass.halt.next_is_due.is_set() and _is_late(the_pass, job):
+            return _unsettled(
+                the_pass, job, watch, "still running when the next pass was due; it is followed beside it"
+            )
         try:
             watch.polls += 1
+            asked_at = the_pass.now()
             reply = await the_pass.halt.while_following(the_pass.cloud.get_job(project, job.job_id))
         except TimeoutError:
             break
@@ -66,15 +78,27 @@ async def _follow(the_pass: Pass, project: Project, job: Job, *, resumed: bool) 
             watch.note()
             if reply.state is not JobState.RUNNING:
                 return _ended(the_pass, job, watch, reply)
+            watch.alive_at = asked_at
         if not watch.denials and _time_left(the_pass, job) <= 0:
             why = f"; the last query failed: {watch.last_error}" if watch.last_error else ""
             return _unsettled(the_pass, job, watch, f"still running past its deadline{why}")
     return _unsettled(the_pass, job, watch, "the pass ended while the job was still running")
 
 
+async def _wait(the_pass: Pass, job: Job, watch: _Watch, delay: float) -> bool:
+    """Sleep until the next poll; tell whether there is still time to follow."""
+    if _is_late(the_pass, job) and watch.polls:
+        return await the_pass.halt.sleep_unless_due(delay)
+    return await the_pass.halt.sleep(delay)
+
+
+def _is_late(the_pass: Pass, job: Job) -> bool:
+    return the_pass.now() - job.submitted_at >= the_pass.tempo.polling.max
+
+
 def _delay(the_pass: Pass, job: Job, watch: _Watch) -> float:
     """Return the wait before the next poll: one last poll falls on the deadline, unless the job seems to be lost."""
-    delay = poll_delay(the_pass.tempo.polling, watch.polls, the_pass.chance())
+    delay = poll_delay(the_pass.tempo.polling, watch.pace + watch.polls, the_pass.chance())
     return delay if watch.denials else min(delay, max(0.0, _time_left(the_pass, job)))
 
 
@@ -83,8 +107,17 @@ def _time_left(the_pass: Pass, job: Job) -> float:
 
 
 def _ended(the_pass: Pass, job: Job, watch: _Watch, reply: JobReply) -> Settlement:
+    now = the_pass.now()
     return Settlement(
-        job, final_state(reply), watch.polls, the_pass.now(), reply.reason, reply.code, reply.scope, reply.results
+        job=job,
+        state=final_state(reply),
+        polls=watch.polls,
+        settled_at=now,
+        reason=reply.reason,
+        code=reply.code,
+        scope=reply.scope,
+        results=reply.results,
+        noticed_within=max(0.0, now - watch.alive_at),
     )
 
 

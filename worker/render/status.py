@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.core.documents import visible
+from worker.core.report import PassRecord
 from worker.core.state import InFlight, Quarantined
 from worker.core.timing import PollPolicy, format_duration, next_poll
-from worker.journal.store import PassRecord
 from worker.render.names import Names, many, timestamp
 
 SCHEMA = "ims-share-worker/status/1"

@@ -110,7 +110,7 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
             log.debug("project.observed", project_id=project_id, offers=offers)
         case events.ProjectObserved(project_id, _, reason):
             log.warning("project.unreadable", project_id=project_id, reason=reason)
-        case events.Planned(plan, batches, resumed, refusals):
+        case events.Planned(plan, _, batches, resumed, refusals):
             counts = {"desired": plan.desired, "converged": plan.converged, "changes": len(plan.changes)}
             log.info("plan.made", **counts, batches=batches, resumed=resumed, digest=plan.digest)
             if refusals:

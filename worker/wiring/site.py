@@ -93,7 +93,7 @@ def survey(config: Path | None, environ: Mapping[str, str]) -> Survey:
     return Survey(tuple(problems), warnings, documents, manifest)
 
 
-def order_of(site: Site, aim: Aim) -> Order:
+def order_of(site: Site, aim: Aim, *, resumes: bool = True) -> Order:
     """Return what a pass is asked to do; raise SettingsError for a project or image that the manifest does not know."""
     settings = site.settings
     return Order(
@@ -102,6 +102,7 @@ def order_of(site: Site, aim: Aim) -> Order:
         vaults=settings.cloud.vault_policy,
         guard=GuardPolicy(settings.guards.max_reject, settings.guards.max_change),
         max_images=settings.batch.max_images,
+        resumes=resumes,
     )
 
 

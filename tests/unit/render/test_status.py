@@ -11,7 +11,7 @@ from strategies import EPOCH
 
 from worker.core.state import Batch, InFlight, MemberStatus, Project, Quarantined, Share
 from worker.core.timing import PollPolicy
-from worker.journal.store import PassRecord
+from worker.core.report import PassRecord
 from worker.render.names import Names
 from worker.render.status import StatusView, print_status, status_json
 

@@ -1,0 +1,113 @@
+"""Follow what earlier passes left in flight, beside the schedule: no pass waits for the jobs of another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from worker.core.events import TakenUp
+from worker.core.outcome import Outcome, OutcomeKind
+from worker.core.quarantine import update_quarantine
+from worker.core.state import DesiredState, InFlight, Wish
+from worker.reconcile.converge import Work, follow_up
+from worker.reconcile.ports import Pass
+from worker.reconcile.reread import Rereader
+
+
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """A batch in flight, and the task that follows it."""
+
+    flight: InFlight
+    task: asyncio.Task[None]
+
+
+class Follower:
+    """Follows batches until their shares read as desired or they are given up; sends nothing.
+
+    `the_pass` is what it works with, `tasks` where its work runs. `on_due` is called when shares are due to be sent
+    again, which only a pass does.
+    """
+
+    def __init__(self, the_pass: Pass, tasks: asyncio.TaskGroup, on_due: Callable[[], None]) -> None:
+        tempo = the_pass.tempo
+        # Beside the schedule nobody waits, so only the age at which a job is given up ends the following.
+        self._pass = replace(the_pass, tempo=replace(tempo, deadline=tempo.patience.abandon))
+        self._tasks = tasks
+        self._on_due = on_due
+        self._tails: dict[int, _Tail] = {}
+        self._readers: dict[str, Rereader] = {}
+        self._desired = DesiredState({}, {}, {})
+
+    def take(self, flights: Iterable[InFlight], desired: DesiredState) -> None:
+        """Follow these batches and no others: begin with what is new, drop what has ended or changed otherwise.
+
+        `desired` is the desired state of the whole manifest. A batch of a project that it does not know is left alone.
+        """
+        self._desired = desired
+        wanted = {flight.key: flight for flight in flights if flight.batch.project_id in desired.projects}
+        for key, tail in list(self._tails.items()):
+            if wanted.get(key) != tail.flight:
+                tail.task.cancel()
+                del self._tails[key]
+        projects = {flight.batch.project_id for flight in wanted.values()}
+        self._readers = {project_id: self._reader(project_id) for project_id in projects}
+        for key, flight in wanted.items():
+            if key not in self._tails:
+                self._tails[key] = _Tail(flight, self._tasks.create_task(self._follow(flight)))
+
+    async def drain(self) -> None:
+        """Wait until nothing is followed any more; the halt of its pass bounds that."""
+        while self._tails:
+            await asyncio.wait({tail.task for tail in self._tails.values()})
+
+    def _reader(self, project_id: str) -> Rereader:
+        return self._readers.get(project_id) or Rereader(self._pass, self._desired.projects[project_id])
+
+    async def _follow(self, flight: InFlight) -> None:
+        project_id = flight.batch.project_id
+        self._pass.emit(TakenUp(flight))
+        wishes = self._desired.wishes.get(project_id, {})
+        work = Work(
+            project=self._desired.projects[project_id],
+            batches=(),
+            resumed=(flight,),
+            before={},
+            wishes={image: wishes[image].status for image in flight.batch.images if image in wishes},
+            waiting={},
+        )
+        try:
+            outcomes = await follow_up(self._pass, work, self._readers[project_id])
+            await self._learn(outcomes)
+        finally:
+            tail = self._tails.get(flight.key)
+            if tail is not None and tail.flight == flight:
+                del self._tails[flight.key]
+
+    async def _learn(self, outcomes: tuple[Outcome, ...]) -> None:
+        """Hold the shares that failed, free those that came about, and ask for a pass where something is due again."""
+        everything = self._desired
+        change = update_quarantine(
+            await self._pass.journal.quarantined(),
+            everything,
+            _part(everything, outcomes),
+            outcomes,
+            self._pass.tempo.quarantine,
+            self._pass.now(),
+        )
+        if change.held or change.freed:
+            await self._pass.keep(self._pass.journal.change_quarantine(change))
+        if any(outcome.kind is OutcomeKind.NOT_SENT for outcome in outcomes):
+            self._on_due()
+
+
+def _part(everything: DesiredState, outcomes: Iterable[Outcome]) -> DesiredState:
+    """Return the part of the desired state that some outcomes are about."""
+    wishes: dict[str, dict[str, Wish]] = {}
+    for outcome in outcomes:
+        project_id, image_id = outcome.share
+        wish = everything.wishes.get(project_id, {}).get(image_id)
+        if wish is not None:
+            wishes.setdefault(project_id, {})[image_id] = wish
+    return replace(everything, wishes=wishes)
