@@ -34,6 +34,9 @@ from worker.settings import Loaded, load_settings
 from worker.telemetry.logs import log_call, log_event, set_up
 from worker.telemetry.progress import LiveProgress
 from worker.wiring import work
+from worker.wiring.daemon import Daemon
+from worker.wiring.front import Front
+from worker.wiring.generation import Reader
 from worker.wiring.policies import cloud_config, tempo
 from worker.wiring.site import Aim, journal_url, load_site, names_of, order_of, share_of, survey
 from worker.wiring.stop import stopped_by_signals
@@ -55,10 +58,14 @@ class Command:
     def configure(self) -> Loaded:
         """Read the config, and set up the logs as it says."""
         loaded = load_settings(self.options.config, self.environ, {})
+        self.take(loaded)
+        return loaded
+
+    def take(self, loaded: Loaded) -> None:
+        """Say what is odd about the settings, and log as they say."""
         self.warn(loaded.warnings)
         level = "debug" if self.options.verbose else loaded.settings.log.level
         set_up(self.options.log_format, "warning" if self.is_live and level == "info" else level)
-        return loaded
 
     @property
     def is_live(self) -> bool:
@@ -142,8 +149,7 @@ async def run(command: Command) -> Exit:
     deadline = _duration(command.options.deadline) if command.options.deadline else None
     config = cloud_config(site, command.environ)
     # The report too is printed under the signals' eyes: half of it would be worse than none.
-    with stopped_by_signals(site.settings.schedule.grace) as stopper:
-        halt = stopper.halt()
+    with stopped_by_signals(site.settings.schedule.grace) as stopper, stopper.halting() as halt:
         if deadline is not None:
             halt.finish_within(deadline, min(work.RESERVE, deadline / 2))
         async with work.at_work(site, config, "run", order.target.shard, log_call) as (journal, ims):
@@ -155,14 +161,13 @@ async def run(command: Command) -> Exit:
 
 
 async def serve(command: Command) -> Exit:
-    """Make passes on the schedule until SIGTERM or SIGINT; each reads the manifest anew."""
-    loaded = command.configure()
-    aim = _aim(command.options)
-    site = load_site(loaded)
-    config = cloud_config(site, command.environ)
-    with stopped_by_signals(site.settings.schedule.grace) as stopper:
-        watch = work.Watch(log_event, log_call)
-        await work.serve(site, lambda: order_of(load_site(loaded), aim), stopper, config, watch)
+    """Make passes on the schedule until SIGTERM or SIGINT, and show what goes on."""
+    reader = Reader(command.options.config, command.environ, _aim(command.options))
+    first = reader.read()
+    command.take(first.loaded)
+    with stopped_by_signals(first.settings.schedule.grace) as stopper:
+        front = Front(first, command.environ, command.take)
+        await Daemon(reader, first, stopper, front).run()
     return Exit.CONVERGED
 
 
@@ -175,6 +180,7 @@ async def status(command: Command) -> Exit:
             await journal.in_flight(),
             tuple((await journal.quarantined()).values()),
             await journal.last_passes(_PASSES_SHOWN),
+            await journal.fleet(),
             time.time(),
             _names(names_of(loaded)),
             tempo(loaded.settings).polling,

@@ -11,6 +11,7 @@ from worker.core.calls import CallCounts
 from worker.core.job import Settlement
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.plan import Plan
+from worker.core.target import WHOLE, Shard
 
 
 class Exit(IntEnum):
@@ -71,13 +72,14 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class PassRecord:
-    """One pass of the history. Times in seconds since the epoch; `counts` as in the report."""
+    """One pass of the history, over a shard. Times in seconds since the epoch; `counts` as in the report."""
 
     run_id: str
     started_at: float
     finished_at: float
     result: str
     counts: Mapping[str, int]
+    shard: Shard = WHOLE
 
 
 def left_out(plan: Plan) -> tuple[Outcome, ...]:

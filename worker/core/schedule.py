@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
+from worker.core.timing import format_duration
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -47,15 +49,33 @@ def check_zone(name: str) -> str:
         ) from error
 
 
-def next_wait(schedule: Schedule, elapsed: float, now: float, lateness: float) -> float:
-    """Return the seconds until the next pass, `elapsed` seconds after the last one began.
+def next_wait(schedule: Schedule, now: float, lateness: float) -> float:
+    """Return the seconds from the beginning of a pass, at `now`, to that of the next one.
 
     `now` is the wall clock in seconds since the epoch; `lateness`, from 0 to 1, is the part of the time between two
-    passes that this one begins late. Starts that were missed are one, and it is now.
+    passes that the next one begins late.
     """
     if isinstance(schedule, Interval):
-        return max(0.0, schedule.every * (1 + lateness) - elapsed)
-    starts = CronSim(schedule.expression, datetime.fromtimestamp(now, ZoneInfo(schedule.zone)))
-    first = next(starts).timestamp()
-    following = next(starts).timestamp()
+        return schedule.every * (1 + lateness)
+    first, following = _two_starts(schedule, now)
     return first - now + lateness * (following - first)
+
+
+def between_starts(schedule: Schedule, now: float) -> float:
+    """Return the seconds between two passes as they are planned after `now`."""
+    if isinstance(schedule, Interval):
+        return schedule.every
+    first, following = _two_starts(schedule, now)
+    return following - first
+
+
+def describe(schedule: Schedule) -> str:
+    """Say when passes begin, for people."""
+    if isinstance(schedule, Interval):
+        return f"every {format_duration(schedule.every)}"
+    return f"{schedule.expression} ({schedule.zone})"
+
+
+def _two_starts(schedule: Cron, now: float) -> tuple[float, float]:
+    starts = CronSim(schedule.expression, datetime.fromtimestamp(now, ZoneInfo(schedule.zone)))
+    return next(starts).timestamp(), next(starts).timestamp()

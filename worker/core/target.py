@@ -21,6 +21,10 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
+WHOLE = Shard()
+"""All of the fleet, as one part."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Which projects and images, by id; an empty set means all of them."""

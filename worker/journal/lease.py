@@ -16,21 +16,23 @@ from worker.errors import JournalError, JournalLocked
 from worker.journal import advisory_lock, file_lock
 from worker.journal.database import is_postgresql, open_database, path_of
 from worker.journal.holder import described, introduction
-from worker.journal.schema import leases
+from worker.journal.schema import leases, upgrade
 from worker.journal.store import Journal
 
 
 class HeldJournal(Journal):
-    """A journal whose lease this process holds. `unclean` tells that the last holder did not give it back."""
+    """A journal whose lease this process holds, for `shard`. `unclean`: the last holder did not give it back."""
 
     unclean = False
 
-    async def acquire(self, verb: str, shard: Shard, *, on_server: bool) -> None:
-        """Take the lease, or raise JournalLocked with who holds it."""
+    async def acquire(self, verb: str, *, on_server: bool) -> None:
+        """Take the lease and bring the tables up to date, or raise JournalLocked with who holds it."""
+        shard = self.shard
 
         def write(connection: Connection) -> tuple[Callable[[Connection], None], bool]:
             if on_server and not advisory_lock.take(connection, shard):
                 raise JournalLocked(f"another worker holds the journal {self._where}: {_holders(connection, shard)}")
+            upgrade(connection)
             unclean = bool(connection.execute(select(leases.c.fence).where(_rivals(shard), leases.c.is_open)).all())
             fence = _take_over(connection, verb, shard)
             backend = advisory_lock.backend(connection) if on_server else None
@@ -42,12 +44,12 @@ class HeldJournal(Journal):
         """Raise JournalError if the lease is lost."""
         await self._writer.read(self._still_held)
 
-    async def give_back(self, shard: Shard) -> None:
+    async def give_back(self) -> None:
         """Give the lease back in order: all calls that count are recorded."""
 
         def write(connection: Connection) -> None:
             self._still_held(connection)
-            connection.execute(update(leases).where(_own(shard)).values(is_open=False))
+            connection.execute(update(leases).where(_own(self.shard)).values(is_open=False))
 
         await self._writer.write(write)
 
@@ -62,16 +64,16 @@ async def hold_journal(url: str, verb: str, shard: Shard) -> AsyncIterator[HeldJ
         path = path_of(url)
         if path is not None:
             held.enter_context(file_lock.hold(path, verb, shard))
-        journal = HeldJournal(open_database(url))
+        journal = HeldJournal(open_database(url), shard)
         held.push_async_callback(journal.close)
         await journal.prepare()
-        await journal.acquire(verb, shard, on_server=is_postgresql(url))
+        await journal.acquire(verb, on_server=is_postgresql(url))
         try:
             yield journal
         finally:
             # If it is lost, or cannot be written, the next holder takes it for an unclean end, as it should.
             with suppress(JournalError):
-                await journal.give_back(shard)
+                await journal.give_back()
 
 
 def _see_that_it_is_held(connection: Connection, shard: Shard, fence: int, backend: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The tables of the journal, one set of them for every database.
+"""The tables of the journal, one set of them for every database, and how those of older workers become them.
 
 A lease has a number, its fence, that grows whenever somebody takes it over: each intent checks it. One that is still
 open when it is taken over was not given back, so its holder may have made calls that nobody recorded.
@@ -15,6 +15,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Float,
     Index,
@@ -25,10 +26,23 @@ from sqlalchemy import (
     Text,
     insert,
     inspect,
+    literal,
     select,
+    update,
 )
 
-VERSION = 1
+from worker.core.target import WHOLE, Shard
+
+VERSION = 2
+_STEPS = (
+    (
+        "ALTER TABLE passes ADD COLUMN shard_index INTEGER DEFAULT 0 NOT NULL",
+        "ALTER TABLE passes ADD COLUMN shard_count INTEGER DEFAULT 1 NOT NULL",
+        "ALTER TABLE calls ADD COLUMN shard_index INTEGER DEFAULT 0 NOT NULL",
+        "ALTER TABLE calls ADD COLUMN shard_count INTEGER DEFAULT 1 NOT NULL",
+    ),
+)
+"""What leads from each version to the next, from the first on. Workers of the version before can go on meanwhile."""
 
 
 class Life(StrEnum):
@@ -44,6 +58,15 @@ class Life(StrEnum):
 IN_FLIGHT = (Life.INTENT.value, Life.JOB.value)
 
 metadata = MetaData()
+
+
+def _shard() -> tuple[Column[int], Column[int]]:
+    """Return columns for the shard that a row is about: by default the whole fleet, as in rows of older workers."""
+    return (
+        Column("shard_index", Integer, nullable=False, server_default="0"),
+        Column("shard_count", Integer, nullable=False, server_default="1"),
+    )
+
 
 about = Table(
     "about",
@@ -106,9 +129,9 @@ passes = Table(
     Column("finished_at", Float, nullable=False),
     Column("result", String(16), nullable=False),
     Column("counts", JSON, nullable=False),
+    *_shard(),
     Index("passes_by_end", "finished_at"),
 )
-
 
 leases = Table(
     "leases",
@@ -128,8 +151,21 @@ calls = Table(
     Column("call_group", String(32), nullable=False),
     Column("at", Float, nullable=False),
     Column("made", Integer, nullable=False),
+    *_shard(),
     Index("calls_by_time", "at"),
 )
+
+
+def values_of_shard(shard: Shard) -> dict[str, int]:
+    """Return what a row has for its shard: nothing for the whole fleet, so that it fits a table of version 1 too."""
+    return {} if shard == WHOLE else {"shard_index": shard.index, "shard_count": shard.count}
+
+
+def columns_of_shard(connection: Connection, table: Table) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """Return the columns of index and count of a row's shard; a table of version 1 knows of the whole fleet only."""
+    if version_of(connection) == 1:
+        return literal(0).label("shard_index"), literal(1).label("shard_count")
+    return table.c.shard_index, table.c.shard_count
 
 
 def version_of(connection: Connection) -> int | None:
@@ -146,3 +182,13 @@ def create(connection: Connection) -> int:
     if found is None:
         connection.execute(insert(about).values(schema_version=VERSION))
     return found or VERSION
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the tables of an older worker up to date, unless another process was quicker; no row is lost."""
+    found = connection.execute(select(about.c.schema_version).with_for_update()).scalar_one()
+    for step in _STEPS[found - 1 :]:
+        for statement in step:
+            connection.exec_driver_sql(statement)
+    if found < VERSION:
+        connection.execute(update(about).values(schema_version=VERSION))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from worker.core.calls import CallGroup
 from worker.core.job import JobState
 from worker.core.quarantine import QuarantineUpdate
 from worker.core.report import PassRecord, RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
+from worker.core.target import WHOLE, Shard
 from worker.errors import JournalError
+from worker.journal.call_log import CallLog
 from worker.journal.database import Database, open_database
 from worker.journal.schema import (
     IN_FLIGHT,
@@ -24,37 +23,33 @@ from worker.journal.schema import (
     approvals,
     batches,
     calls,
+    columns_of_shard,
     create,
     passes,
     quarantine,
+    values_of_shard,
     version_of,
 )
 from worker.journal.writer import Writer
 
-
-@dataclass(frozen=True, slots=True)
-class CallsMade:
-    """Calls of one group that were answered by `at` (seconds since the epoch), and not long before."""
-
-    account: str
-    group: CallGroup
-    at: float
-    count: int
+_PASS = (passes.c.run_id, passes.c.started_at, passes.c.finished_at, passes.c.result, passes.c.counts)
+_NEWEST_FIRST = (passes.c.finished_at.desc(), passes.c.run_id)
 
 
 class Journal:
     """The memory of one worker. Methods return once what they wrote would survive a crash; they raise JournalError.
 
     Cancelled, a write may or may not have been made; the next reader sees one or the other, whole. `still_held` is run
-    in the transaction of each intent, and raises when the lease is lost.
+    in the transaction of each intent, and raises when the lease is lost. `shard` is the part of the fleet whose passes
+    and calls are written, and `calls` are those that count against the limits.
     """
 
-    def __init__(self, database: Database, still_held: Callable[[Connection], None] | None = None) -> None:
+    def __init__(self, database: Database, shard: Shard = WHOLE) -> None:
+        self.shard = shard
         self._where = database.where
         self._writer = Writer(database)
-        self._still_held = still_held or _nobody_asks
-        self._noted: Counter[tuple[str, CallGroup]] = Counter()
-        self._noted_at = 0.0
+        self._still_held: Callable[[Connection], None] = _nobody_asks
+        self.calls = CallLog(self._writer, shard)
 
     async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
         """Record that a batch, which rejects `rejects` accepted images, is about to be sent; return its key."""
@@ -197,6 +192,7 @@ class Journal:
                 "converged": report.converged,
                 **{kind.value: count for kind, count in report.counts().items()},
             },
+            **values_of_shard(self.shard),
         }
 
         def write(connection: Connection) -> None:
@@ -225,41 +221,25 @@ class Journal:
 
     async def last_passes(self, count: int) -> tuple[PassRecord, ...]:
         """Return the last passes, newest first."""
-        query = select(passes).order_by(passes.c.finished_at.desc(), passes.c.run_id).limit(count)
-        rows = await self._writer.read(lambda connection: connection.execute(query).all())
-        return tuple(PassRecord(row.run_id, row.started_at, row.finished_at, row.result, row.counts) for row in rows)
 
-    def note_call(self, account: str, group: CallGroup, at: float) -> None:
-        """Remember a call that counts against a limit, until `flush_calls` writes it."""
-        self._noted[account, group] += 1
-        self._noted_at = max(self._noted_at, at)
+        def query(connection: Connection) -> tuple[PassRecord, ...]:
+            found = select(*_PASS, *columns_of_shard(connection, passes)).order_by(*_NEWEST_FIRST).limit(count)
+            return _pass_records(connection.execute(found))
 
-    async def flush_calls(self) -> None:
-        """Write the calls that were noted; those that could not be written stay noted."""
-        noted, self._noted = self._noted, Counter()
-        rows = [
-            {"account": account, "call_group": group.value, "at": self._noted_at, "made": made}
-            for (account, group), made in noted.items()
-        ]
-        if not rows:
-            return
-        try:
-            await self._writer.write(lambda connection: connection.execute(insert(calls), rows))
-        except JournalError:
-            self._noted.update(noted)
-            raise
+        return await self._writer.read(query)
 
-    async def calls_since(self, moment: float) -> tuple[CallsMade, ...]:
-        """Return the recorded calls of this and earlier processes since then."""
-        query = select(calls).where(calls.c.at >= moment).order_by(calls.c.key)
-        rows = await self._writer.read(lambda connection: connection.execute(query).all())
-        return tuple(CallsMade(row.account, CallGroup(row.call_group), row.at, row.made) for row in rows)
+    async def fleet(self) -> tuple[PassRecord, ...]:
+        """Return the last pass of each shard, in their order; of the shards that the newest pass is one of."""
 
-    async def intents_since(self, moment: float) -> tuple[tuple[str, float], ...]:
-        """Return project id and time of each PUT since then: every one has an intent of its own."""
-        query = select(batches.c.project_id, batches.c.intent_at).where(batches.c.intent_at >= moment)
-        rows = await self._writer.read(lambda connection: connection.execute(query).all())
-        return tuple((project_id, at) for project_id, at in rows)
+        def query(connection: Connection) -> tuple[PassRecord, ...]:
+            index, count = columns_of_shard(connection, passes)
+            newest = select(count).order_by(*_NEWEST_FIRST).limit(1).scalar_subquery()
+            place = func.row_number().over(partition_by=index, order_by=_NEWEST_FIRST).label("place")
+            of_fleet = select(*_PASS, index, count, place).where(count == newest).subquery()
+            *found, at_place = of_fleet.c
+            return _pass_records(connection.execute(select(*found).where(at_place == 1).order_by(found[-2])))
+
+        return await self._writer.read(query)
 
     async def prepare(self) -> None:
         """Create the tables where there are none; raise JournalError for a schema of a newer worker.
@@ -278,7 +258,7 @@ class Journal:
     async def close(self) -> None:
         """Write the calls that were noted, wait for what is being written, and let go of the database."""
         with suppress(JournalError):
-            await self.flush_calls()
+            await self.calls.flush()
         await self._writer.close()
 
     async def _end(self, key: int, life: Life, state: JobState | None, reason: str, at: float) -> None:
@@ -305,6 +285,20 @@ async def open_journal(url: str) -> AsyncIterator[Journal]:
         yield journal
     finally:
         await journal.close()
+
+
+def _pass_records(rows: Iterable[Row[Any]]) -> tuple[PassRecord, ...]:
+    return tuple(
+        PassRecord(
+            row.run_id,
+            row.started_at,
+            row.finished_at,
+            row.result,
+            row.counts,
+            Shard(row.shard_index, row.shard_count),
+        )
+        for row in rows
+    )
 
 
 def _nobody_asks(_connection: Connection) -> None:

@@ -220,7 +220,9 @@ class _Road:
                 return seen, read_at
             delay = poll_delay(self._pass.tempo.polling, reads, self._pass.chance())
             reads += 1
-            if not await self._pass.halt.sleep(min(delay, max(0.0, ended.until - self._pass.now()))):
+            halt = self._pass.halt
+            sleep = halt.sleep_unless_due if ended.how is End.UNSETTLED else halt.sleep
+            if not await sleep(min(delay, max(0.0, ended.until - self._pass.now()))):
                 return seen, read_at
 
     async def _close(self, ended: Ended, seen: Mapping[str, Seen], read_at: float) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from worker.core.events import TakenUp
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.quarantine import update_quarantine
-from worker.core.state import DesiredState, InFlight, Wish
+from worker.core.state import DesiredState, InFlight, Project, Wish
 from worker.reconcile.converge import Work, follow_up
 from worker.reconcile.ports import Pass
 from worker.reconcile.reread import Rereader
+
+Start: TypeAlias = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +29,18 @@ class _Tail:
 class Follower:
     """Follows batches until their shares read as desired or they are given up; sends nothing.
 
-    `the_pass` is what it works with, `tasks` where its work runs. `on_due` is called when shares are due to be sent
+    `the_pass` is what it works with, `start` begins a task for it. `on_due` is called when shares are due to be sent
     again, which only a pass does.
     """
 
-    def __init__(self, the_pass: Pass, tasks: asyncio.TaskGroup, on_due: Callable[[], None]) -> None:
+    def __init__(self, the_pass: Pass, start: Start, on_due: Callable[[], None]) -> None:
         tempo = the_pass.tempo
         # Beside the schedule nobody waits, so only the age at which a job is given up ends the following.
         self._pass = replace(the_pass, tempo=replace(tempo, deadline=tempo.patience.abandon))
-        self._tasks = tasks
+        self._start = start
         self._on_due = on_due
         self._tails: dict[int, _Tail] = {}
-        self._readers: dict[str, Rereader] = {}
+        self._readers: dict[Project, Rereader] = {}
         self._desired = DesiredState({}, {}, {})
 
     def take(self, flights: Iterable[InFlight], desired: DesiredState) -> None:
@@ -51,26 +54,23 @@ class Follower:
             if wanted.get(key) != tail.flight:
                 tail.task.cancel()
                 del self._tails[key]
-        projects = {flight.batch.project_id for flight in wanted.values()}
-        self._readers = {project_id: self._reader(project_id) for project_id in projects}
+        projects = {desired.projects[flight.batch.project_id] for flight in wanted.values()}
+        self._readers = {project: self._readers.get(project) or Rereader(self._pass, project) for project in projects}
         for key, flight in wanted.items():
             if key not in self._tails:
-                self._tails[key] = _Tail(flight, self._tasks.create_task(self._follow(flight)))
+                self._tails[key] = _Tail(flight, self._start(self._follow(flight)))
 
     async def drain(self) -> None:
         """Wait until nothing is followed any more; the halt of its pass bounds that."""
         while self._tails:
             await asyncio.wait({tail.task for tail in self._tails.values()})
 
-    def _reader(self, project_id: str) -> Rereader:
-        return self._readers.get(project_id) or Rereader(self._pass, self._desired.projects[project_id])
-
     async def _follow(self, flight: InFlight) -> None:
         project_id = flight.batch.project_id
         self._pass.emit(TakenUp(flight))
-        wishes = self._desired.wishes.get(project_id, {})
+        project, wishes = self._desired.projects[project_id], self._desired.wishes.get(project_id, {})
         work = Work(
-            project=self._desired.projects[project_id],
+            project=project,
             batches=(),
             resumed=(flight,),
             before={},
@@ -78,7 +78,7 @@ class Follower:
             waiting={},
         )
         try:
-            outcomes = await follow_up(self._pass, work, self._readers[project_id])
+            outcomes = await follow_up(self._pass, work, self._readers[project])
             await self._learn(outcomes)
         finally:
             tail = self._tails.get(flight.key)

@@ -52,8 +52,8 @@ class Halt:
     beside the passes.
     """
 
-    def __init__(self) -> None:
-        self.next_is_due = asyncio.Event()
+    def __init__(self, next_is_due: asyncio.Event | None = None) -> None:
+        self.next_is_due = next_is_due or asyncio.Event()
         self._submit = _Line()
         self._follow = _Line()
 
@@ -92,8 +92,8 @@ class Halt:
         return await self._follow.until(awaited)
 
     async def sleep_unless_due(self, seconds: float) -> bool:
-        """Sleep as `sleep` does, but no longer than until the next pass is due."""
-        return await self._sleep(_first_of(self.next_is_due, seconds), seconds)
+        """Sleep as `sleep` does, up to the moment when the next pass is due: then there is no time left to follow."""
+        return await self._sleep(_first_of(self.next_is_due, seconds), seconds) and not self.next_is_due.is_set()
 
     async def sleep(self, seconds: float) -> bool:
         """Sleep, at most until following must end; tell whether there is still time to follow."""

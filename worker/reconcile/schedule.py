@@ -4,30 +4,62 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
-from worker.core.events import Listener, Trouble
+from worker.core.events import Listener, PassBroken
 from worker.errors import CloudError
+
+_LONGEST_NAP = 30.0
+"""Seconds after which a wait is looked at again: wall clocks step, and machines sleep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bells:
+    """What a daemon's passes listen to: `early` asks for a pass before its time, `stop` for none any more."""
+
+    early: asyncio.Event = field(default_factory=asyncio.Event)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def run_forever(
-    make_pass: Callable[[], Awaitable[object]],
-    wait: Callable[[float], float],
-    stop: asyncio.Event,
+    make_pass: Callable[[asyncio.Event], Awaitable[object]],
+    countdown: Callable[[], Callable[[], float]],
+    bells: Bells,
     emit: Listener,
 ) -> None:
-    """Make passes until `stop` is set, the first at once; `wait` tells how long to sleep from the seconds one took.
+    """Make passes until `bells.stop` is set, the first at once.
 
-    A cloud in trouble is reported, and the next pass comes in its time; what else a pass raises ends it all. A pass
-    under way when `stop` is set is waited for: it is told by other means.
+    Each pass gets an event that is set when the next one is due. `countdown`, called when a pass begins, gives what
+    tells the seconds that are left until the next one. A cloud in trouble is reported, and the next pass comes in its
+    time; what else a pass raises ends it all. A pass under way when `bells.stop` is set is waited for: it is told by
+    other means.
     """
-    loop = asyncio.get_running_loop()
-    while not stop.is_set():
-        started = loop.time()
+    while not bells.stop.is_set():
+        bells.early.clear()
+        due = asyncio.Event()
+        alarm = asyncio.create_task(_ring(due, countdown(), bells.early))
         try:
-            await make_pass()
-        except CloudError as error:
-            emit(Trouble("the pass failed", str(error)))
-        await sleep_until(loop.time() + wait(loop.time() - started), stop)
+            await _attempt(make_pass(due), emit)
+            await first_of(due, bells.stop)
+        finally:
+            alarm.cancel()
+
+
+async def _attempt(a_pass: Awaitable[object], emit: Listener) -> None:
+    try:
+        await a_pass
+    except CloudError as error:
+        emit(PassBroken(str(error)))
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    """Wait until any of these events is set. Cancelled, nothing is left behind."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 async def sleep_until(moment: float, stop: asyncio.Event) -> None:
@@ -37,3 +69,11 @@ async def sleep_until(moment: float, stop: asyncio.Event) -> None:
             await stop.wait()
     except TimeoutError:
         pass
+
+
+async def _ring(due: asyncio.Event, left: Callable[[], float], early: asyncio.Event) -> None:
+    """Set `due` when nothing is left of the wait, or a pass is asked for before."""
+    loop = asyncio.get_running_loop()
+    while not early.is_set() and (seconds := left()) > 0:
+        await sleep_until(loop.time() + min(seconds, _LONGEST_NAP), early)
+    due.set()

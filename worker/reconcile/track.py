@@ -53,11 +53,7 @@ class _Watch:
 async def _follow(the_pass: Pass, project: Project, job: Job, *, resumed: bool) -> Settlement:
     age = the_pass.now() - job.submitted_at
     watch = _Watch(job.submitted_at, polls_by(the_pass.tempo.polling, age) if resumed else 0)
-    while await _wait(the_pass, job, watch, 0.0 if resumed and not watch.polls else _delay(the_pass, job, watch)):
-        if the_pass.halt.next_is_due.is_set() and _is_late(the_pass, job):
-            return _unsettled(
-                the_pass, job, watch, "still running when the next pass was due; it is followed beside it"
-            )
+    while await _may_poll(the_pass, job, 0.0 if resumed and not watch.polls else _delay(the_pass, job, watch)):
         try:
             watch.polls += 1
             asked_at = the_pass.now()
@@ -85,15 +81,12 @@ async def _follow(the_pass: Pass, project: Project, job: Job, *, resumed: bool) 
     return _unsettled(the_pass, job, watch, "the pass ended while the job was still running")
 
 
-async def _wait(the_pass: Pass, job: Job, watch: _Watch, delay: float) -> bool:
-    """Sleep until the next poll; tell whether there is still time to follow."""
-    if _is_late(the_pass, job) and watch.polls:
-        return await the_pass.halt.sleep_unless_due(delay)
-    return await the_pass.halt.sleep(delay)
-
-
-def _is_late(the_pass: Pass, job: Job) -> bool:
-    return the_pass.now() - job.submitted_at >= the_pass.tempo.polling.max
+async def _may_poll(the_pass: Pass, job: Job, delay: float) -> bool:
+    """Sleep until the next poll; tell whether the pass still has time for it. A late job gives way to the next pass."""
+    late_in = max(0.0, job.submitted_at + the_pass.tempo.polling.max - the_pass.now())
+    if delay <= late_in:
+        return await the_pass.halt.sleep(delay)
+    return await the_pass.halt.sleep(late_in) and await the_pass.halt.sleep_unless_due(delay - late_in)
 
 
 def _delay(the_pass: Pass, job: Job, watch: _Watch) -> float:

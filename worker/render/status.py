@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,25 +10,29 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.core.documents import visible
-from worker.core.report import PassRecord
+from worker.core.fleet import Fleet, fleet_of
+from worker.core.report import PassRecord, Result
 from worker.core.state import InFlight, Quarantined
 from worker.core.timing import PollPolicy, format_duration, next_poll
 from worker.render.names import Names, many, timestamp
 
 SCHEMA = "ims-share-worker/status/1"
+_MISSING_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
     """The journal's memory at `now` (seconds since the epoch).
 
-    `polling` and `deadline` (seconds since its PUT) tell when the worker that follows a job asks about it next.
+    `passes` are the last ones, newest first, and `fleet` the last one of each shard of the fleet. `polling` and
+    `deadline` (seconds since its PUT) tell when the worker that follows a job asks about it next.
     """
 
     journal: str
     in_flight: tuple[InFlight, ...]
     quarantined: tuple[Quarantined, ...]
     passes: tuple[PassRecord, ...]
+    fleet: tuple[PassRecord, ...]
     now: float
     names: Names
     polling: PollPolicy
@@ -49,6 +54,7 @@ def status_json(view: StatusView) -> dict[str, Any]:
         "in_flight": [_flight_json(flight, view) for flight in view.in_flight],
         "quarantined": [_ward_json(ward) for ward in view.quarantined],
         "passes": [_pass_json(each) for each in view.passes],
+        "fleet": _fleet_json(view.fleet),
     }
 
 
@@ -77,8 +83,33 @@ def print_status(view: StatusView, console: Console) -> None:
         )
     console.print(Text("\nLast passes" if view.passes else "\nNo pass yet", style="bold"))
     for each in view.passes:
-        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in each.counts.items() if count)
-        console.print(Text(f"  {timestamp(each.finished_at)}  {each.result:<9}  {counts}  ({each.run_id})"))
+        console.print(Text(f"  {_line(each)}"))
+    fleet = fleet_of(view.fleet)
+    if fleet is not None and fleet.shards > 1:
+        _print_fleet(fleet, view.fleet, console)
+
+
+def _print_fleet(fleet: Fleet, passes: tuple[PassRecord, ...], console: Console) -> None:
+    """Print how a fleet of several shards is; of one worker, its last pass says that."""
+    state = "as desired" if fleet.as_desired else "not as desired"
+    console.print(Text(f"\nFleet of {fleet.shards} shards: {state}", style="bold"))
+    console.print(Text(f"  {timestamp(fleet.finished_at)} or later: {_counts(fleet.counts)}"))
+    for each in passes:
+        if each.result != Result.CONVERGED:
+            console.print(Text(f"  {_line(each)}"))
+    if fleet.missing:
+        named = ", ".join(map(str, fleet.missing[:_MISSING_SHOWN]))
+        more = f" and {len(fleet.missing) - _MISSING_SHOWN} more" if len(fleet.missing) > _MISSING_SHOWN else ""
+        console.print(Text(f"  no pass yet of {many(len(fleet.missing), 'shard')}: {named}{more}"))
+
+
+def _line(each: PassRecord) -> str:
+    shard = f"shard {each.shard}, " if each.shard.count > 1 else ""
+    return f"{timestamp(each.finished_at)}  {each.result:<9}  {_counts(each.counts)}  ({shard}{each.run_id})"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
 
 
 def _ago(seconds: float) -> str:
@@ -118,8 +149,23 @@ def _ward_json(ward: Quarantined) -> dict[str, Any]:
 def _pass_json(each: PassRecord) -> dict[str, Any]:
     return {
         "run_id": each.run_id,
+        "shard": str(each.shard),
         "started_at": timestamp(each.started_at),
         "finished_at": timestamp(each.finished_at),
         "result": each.result,
         "counts": dict(each.counts),
+    }
+
+
+def _fleet_json(passes: tuple[PassRecord, ...]) -> dict[str, Any] | None:
+    fleet = fleet_of(passes)
+    if fleet is None:
+        return None
+    return {
+        "shards": fleet.shards,
+        "missing": list(fleet.missing),
+        "as_desired": fleet.as_desired,
+        "finished_at": timestamp(fleet.finished_at),
+        "counts": dict(fleet.counts),
+        "passes": [_pass_json(each) for each in passes],
     }

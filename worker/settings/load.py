@@ -25,12 +25,16 @@ DEFAULT_CONFIG = "config.toml"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and where they came from. `file` is None without a config; `base` is what paths are relative to."""
+    """Settings, and where they came from. `file` is None without a config; `base` is what paths are relative to.
+
+    `named` are the files that the settings name, but for the manifest: secrets, and a certificate authority.
+    """
 
     settings: Settings
     warnings: tuple[str, ...]
     file: Path | None
     base: Path
+    named: tuple[Path, ...] = ()
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Loaded:
@@ -44,9 +48,10 @@ def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapp
     base = file.parent if file else Path()
     variables, warnings = read_environment(environ)
     layers = _Layers(overrides, variables, table, str(file) if file else "")
-    settings = check(layers.merged(), base)
+    merged = layers.merged()
+    settings = check(merged, base)
     if isinstance(settings, Settings):
-        return Loaded(settings, warnings, file, base)
+        return Loaded(settings, warnings, file, base, tuple(base / name for name in _named_files(merged)))
     findings = [replace(finding, at=layers.place(finding.at.path)) for finding in settings]
     raise SettingsError(problems_of(findings, {layers.file: source}))
 
@@ -63,6 +68,11 @@ def manifest_names(path: Path | None, environ: Mapping[str, str]) -> tuple[tuple
         return TypeAdapter(Words).validate_python(named), file.parent if file else Path()
     except (SettingsError, ValidationError):
         return (), Path()
+
+
+def _named_files(tree: Mapping[str, Any]) -> list[str]:
+    tables = (tree.get("cloud", {}), tree.get("journal", {}), *tree.get("credentials", {}).values())
+    return sorted({name for table in tables for key, name in table.items() if key.endswith("_file") and name})
 
 
 def _config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -2,8 +2,13 @@
 
 | event | level | when |
 |---|---|---|
-| `daemon.standing_by`, `daemon.at_work` | info | the daemon waits for the journal, and holds it |
+| `daemon.standing_by`, `daemon.at_work`, `daemon.stopping` | info | the daemon waits for the journal, holds it, ends |
+| `http.listening` | info | the daemon's HTTP server answers at an address |
+| `files.reloaded`, `files.refused` | info, error | config and manifest were read again, and can be used or not |
+| `pass.scheduled` | debug | when the next pass begins |
 | `pass.started`, `pass.finished` | info | a pass begins and ends: one canonical line with all its counts |
+| `pass.broken` | error | a pass ended without a report |
+| `batch.taken_up` | info | what an earlier pass left in flight is followed beside the passes |
 | `project.observed`, `project.unreadable` | debug, warning | a project's lists were read, or could not be |
 | `plan.made`, `plan.refused` | info, warning | the plan, and what the guards say to it |
 | `batch.submitted` | info | a PUT was answered with a job |
@@ -21,6 +26,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import structlog
@@ -99,10 +105,6 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
     """Write one event of a pass as a log line."""
     log = structlog.get_logger()
     match event:
-        case events.StandingBy(reason):
-            log.info("daemon.standing_by", reason=reason)
-        case events.AtWork(unclean):
-            log.info("daemon.at_work", unclean=unclean)
         case events.PassStarted(run_id, projects):
             structlog.contextvars.bind_contextvars(run_id=run_id)
             log.info("pass.started", projects=projects)
@@ -134,8 +136,11 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
                 "job.settled",
                 job_id=settlement.job.job_id,
                 project_id=settlement.job.batch.project_id,
+                status=settlement.job.batch.status.value,
+                images=len(settlement.job.batch.images),
                 state=settlement.state.value,
                 polls=settlement.polls,
+                seconds=round(settlement.settled_at - settlement.job.submitted_at, 3),
                 reason=settlement.reason,
             )
         case events.ShareJudged(outcome):
@@ -165,3 +170,39 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
                 seconds=round(report.finished_at - report.started_at, 3),
             )
             structlog.contextvars.unbind_contextvars("run_id")
+        case events.PassBroken(reason):
+            log.error("pass.broken", reason=reason)
+            structlog.contextvars.unbind_contextvars("run_id")
+        case _:
+            _log_daemon_event(event)
+
+
+def _log_daemon_event(event: events.Event) -> None:
+    log = structlog.get_logger()
+    match event:
+        case events.StandingBy(reason):
+            log.info("daemon.standing_by", reason=reason)
+        case events.AtWork(unclean):
+            log.info("daemon.at_work", unclean=unclean)
+        case events.Stopping(grace):
+            log.info("daemon.stopping", grace=grace)
+        case events.Listening(address):
+            log.info("http.listening", address=address)
+        case events.Reloaded(projects, shares):
+            log.info("files.reloaded", projects=projects, shares=shares)
+        case events.ReloadFailed(reason):
+            log.error("files.refused", reason=reason)
+        case events.PassScheduled(at):
+            log.debug("pass.scheduled", at=datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds"))
+        case events.TakenUp(flight):
+            structlog.contextvars.bind_contextvars(run_id=flight.run_id)
+            batch = flight.batch
+            log.info(
+                "batch.taken_up",
+                job_id=flight.job_id,
+                project_id=batch.project_id,
+                status=batch.status.value,
+                images=len(batch.images),
+            )
+        case _:
+            pass  # what the journal remembers is no news

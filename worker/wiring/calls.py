@@ -10,6 +10,7 @@ from math import ceil
 
 from worker.cloud.ims import CloudConfig, Ims
 from worker.core.calls import CallGroup, CallRecord
+from worker.core.target import shard_of
 from worker.errors import JournalError
 from worker.journal.store import Journal
 from worker.wiring.site import Site
@@ -26,7 +27,7 @@ async def calls_recorded(journal: Journal) -> AsyncIterator[None]:
         while True:
             await asyncio.sleep(_FLUSH_EVERY)
             with suppress(JournalError):
-                await journal.flush_calls()
+                await journal.calls.flush()
 
     flushing = asyncio.create_task(flush())
     try:
@@ -40,29 +41,44 @@ def counted(journal: Journal, calls: Callable[[CallRecord], None]) -> Callable[[
 
     def note(record: CallRecord) -> None:
         if record.group is not CallGroup.MEMBERS_PUT:
-            journal.note_call(record.account, record.group, time.time())
+            journal.calls.note(record.account, record.group, time.time())
         calls(record)
 
     return note
 
 
 async def remember_calls(site: Site, config: CloudConfig, journal: Journal, ims: Ims) -> None:
-    """Count the calls that earlier processes made."""
+    """Count the calls that earlier processes made, as far as they are not left to other shards to count.
+
+    A shard counts its own calls, and each PUT for a project that is its own now, whoever sent it.
+    """
     now = time.time()
     since = now - max(rate.window for rate in config.limits.values())
-    for made in await journal.calls_since(since):
-        ims.remember(made.account, made.group, [now - made.at] * made.count)
-    projects, credentials = site.manifest.projects, site.settings.credentials
-    for project_id, at in await journal.intents_since(since):
-        if project_id in projects:
-            account = credentials[projects[project_id].credential].account
-            ims.remember(account, CallGroup.MEMBERS_PUT, [now - at])
+    ages: dict[tuple[str, CallGroup], dict[int | None, list[float]]] = {}
+
+    def add(account: str, group: CallGroup, shard: int | None, made: list[float]) -> None:
+        ages.setdefault((account, group), {}).setdefault(shard, []).extend(made)
+
+    for made in await journal.calls.since(since):
+        shard = made.shard.index if made.shard.count == journal.shard.count else None
+        add(made.account, made.group, shard, [now - made.at] * made.count)
+    accounts = {keys.account for keys in config.credentials.values()}
+    for project_id, at in await journal.calls.puts_since(since):
+        shard = shard_of(project_id, journal.shard.count)
+        # Nobody knows the account of a project that has left the manifest.
+        for account in {site.account_of(project_id)} if project_id in site.manifest.projects else accounts:
+            add(account, CallGroup.MEMBERS_PUT, shard, [now - (now if at is None else at)])
+    for (account, group), of_shards in ages.items():
+        rate = config.limits.get(group, config.burst)
+        ims.remember(account, group, config.split(account).counting(rate, of_shards))
 
 
 def assume_unrecorded_calls(config: CloudConfig, ims: Ims) -> None:
     """Count what a crash may have left unrecorded as made now."""
-    unrecorded = ceil(config.burst.count * _UNRECORDED / config.burst.window)
     for account in {keys.account for keys in config.credentials.values()}:
+        part = config.split(account).part
+        burst = part(config.burst)
+        unrecorded = ceil(burst.count * _UNRECORDED / burst.window)
         for group, rate in config.limits.items():
             if group is not CallGroup.MEMBERS_PUT:
-                ims.remember(account, group, [0.0] * min(rate.count, unrecorded))
+                ims.remember(account, group, [0.0] * min(part(rate).count, unrecorded))

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from worker.cloud.ims import CloudConfig
 from worker.cloud.ims import Keys as AccountKeys
 from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Connections
 from worker.core.calls import CallGroup, CallRecord
+from worker.core.documents import shown
 from worker.core.forecast import Speed
 from worker.core.job import JobApi
 from worker.core.limits import Rate
 from worker.core.plan import Patience
 from worker.core.quarantine import QuarantinePolicy
 from worker.core.schedule import Cron, Interval, Schedule
+from worker.core.target import Shard, Split, split_of
 from worker.core.timing import PollPolicy, RetryPolicy
+from worker.errors import Problem, SettingsError
 from worker.reconcile.ports import Tempo
 from worker.settings import Settings, resolve_credentials
 from worker.wiring.site import Site
@@ -58,6 +62,43 @@ def cloud_config(site: Site, environ: Mapping[str, str]) -> CloudConfig:
     )
 
 
+def shared_out(config: CloudConfig, site: Site, shard: Shard, verb: str) -> CloudConfig:
+    """Return the config with the part of each account's limits that a shard may use.
+
+    They are divided between the shards that have projects of the account; for a daemon between all shards, since its
+    manifest may change, and not for all at the same moment. Raises SettingsError for limits that have too few calls.
+    """
+    splits = _splits(site, shard)
+    if verb == "serve":
+        splits = dict.fromkeys(splits, Split(shard.index, tuple(range(shard.count))))
+    limits = {f"limits.{group}": rate for group, rate in config.limits.items()} | {"limits.burst": config.burst}
+    problems = tuple(
+        Problem(
+            "--shard",
+            0,
+            0,
+            "",
+            f"the {len(split.shards)} shards that use the account {shown(account)} cannot divide {name}",
+            str(rate),
+            f"{rate} has a call for {rate.count} of them",
+        )
+        for account, split in splits.items()
+        for name, rate in limits.items()
+        if rate.count < len(split.shards)
+    )
+    if problems:
+        raise SettingsError(problems)
+    return replace(config, splits=splits)
+
+
+def _splits(site: Site, shard: Shard) -> dict[str, Split]:
+    """Return, by account, how a shard shares its limits with the shards that have projects of the account."""
+    projects: dict[str, list[str]] = {}
+    for project_id in site.manifest.wishes:
+        projects.setdefault(site.account_of(project_id), []).append(project_id)
+    return {account: split_of(of_account, shard) for account, of_account in sorted(projects.items())}
+
+
 def _ignore(_record: CallRecord) -> None:
     """Stand in for who watches the calls, until the connections are opened."""
 
@@ -72,10 +113,13 @@ def _rates(settings: Settings) -> dict[CallGroup, Rate]:
     }
 
 
-def speed(settings: Settings) -> Speed:
-    """Return what bounds a run, for its forecast."""
+def speed(site: Site, shard: Shard) -> Speed:
+    """Return what bounds a run of a shard, for its forecast: the smallest part that it has of an account's limits."""
+    settings = site.settings
+    parts = max((len(split.shards) for split in _splits(site, shard).values()), default=1)
+    rates = {group: rate.part(0, parts) for group, rate in _rates(settings).items()}
     poll_group = CallGroup.JOB_PROGRESS if settings.cloud.job_api is JobApi.PROGRESS else CallGroup.JOB_GET
-    return Speed(_rates(settings), settings.limits.burst, settings.batch.page_size, poll_group)
+    return Speed(rates, settings.limits.burst.part(0, parts), settings.batch.page_size, poll_group)
 
 
 def schedule_of(settings: Settings) -> Schedule:

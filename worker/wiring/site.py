@@ -24,6 +24,10 @@ class Site:
     settings: Settings
     manifest: Manifest
 
+    def account_of(self, project_id: str) -> str:
+        """Return the account whose limits the calls for a project of the manifest count against."""
+        return self.settings.credentials[self.manifest.projects[project_id].credential].account
+
 
 @dataclass(frozen=True, slots=True)
 class Aim:

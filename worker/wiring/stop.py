@@ -1,4 +1,4 @@
-"""Signals that ask the process to stop, and the passes that stop with it."""
+"""Signals that ask the process to stop or to read its files again, and the passes that stop with it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ from worker.reconcile.halt import Halt
 
 
 class Stopper:
-    """Whether the process was asked to stop; it halts the passes under way with some seconds of grace."""
+    """Whether the process was asked to stop; it halts what is under way with `grace` seconds.
+
+    `reload_asked` is set by who wants the files to be read again, and cleared by who reads them.
+    """
 
     def __init__(self, grace: float) -> None:
         self.asked = asyncio.Event()
-        self._grace = grace
+        self.reload_asked = asyncio.Event()
+        self.grace = grace
         self._halts: list[Halt] = []
 
-    def halt(self) -> Halt:
-        """Return the halt of the next pass, which goes with those who ask the process to stop."""
-        halt = Halt()
-        self._halts = [halt]
+    @contextmanager
+    def halting(self, next_is_due: asyncio.Event | None = None) -> Iterator[Halt]:
+        """Give a halt that goes with those who ask the process to stop, for as long as it is used."""
+        halt = Halt(next_is_due)
+        self._halts.append(halt)
         if self.asked.is_set():
-            halt.stop(self._grace)
-        return halt
+            halt.stop(self.grace)
+        try:
+            yield halt
+        finally:
+            self._halts.remove(halt)
 
     def stop(self) -> None:
         """Ask the process to stop with grace; the second time, end it at once."""
@@ -33,26 +41,26 @@ class Stopper:
             os._exit(1)
         self.asked.set()
         for halt in self._halts:
-            halt.stop(self._grace)
+            halt.stop(self.grace)
 
 
 @contextmanager
 def stopped_by_signals(grace: float) -> Iterator[Stopper]:
     """Have SIGTERM and SIGINT stop the passes with grace; a second one ends the process at once.
 
-    SIGHUP asks to read the files again, which every pass of the daemon does: it must not end it.
+    SIGHUP asks to read the files again; who does not do so lives on.
     """
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     stopper = Stopper(grace)
-    for number in signals:
-        loop.add_signal_handler(number, _pass_over if number is signal.SIGHUP else stopper.stop)
+    actions = {
+        signal.SIGTERM: stopper.stop,
+        signal.SIGINT: stopper.stop,
+        signal.SIGHUP: stopper.reload_asked.set,
+    }
+    for number, action in actions.items():
+        loop.add_signal_handler(number, action)
     try:
         yield stopper
     finally:
-        for number in signals:
+        for number in actions:
             loop.remove_signal_handler(number)
-
-
-def _pass_over() -> None:
-    """Do nothing about a signal."""

@@ -1,0 +1,82 @@
+"""The calls that count against the limits: those that were made, for the processes to come.
+
+The PUTs have intents of their own among the batches. The others are noted and written together, each second at most.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, insert, select
+
+from worker.core.calls import CallGroup
+from worker.core.target import Shard
+from worker.errors import JournalError
+from worker.journal.schema import batches, calls, columns_of_shard, values_of_shard
+from worker.journal.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class CallsMade:
+    """Calls of one group that a shard had answered by `at` (seconds since the epoch), and not long before."""
+
+    account: str
+    group: CallGroup
+    at: float
+    count: int
+    shard: Shard
+
+
+class CallLog:
+    """The calls that one process makes for a shard, on their way into the journal, and those of all that are in it."""
+
+    def __init__(self, writer: Writer, shard: Shard) -> None:
+        self._writer = writer
+        self._shard = shard
+        self._noted: Counter[tuple[str, CallGroup]] = Counter()
+        self._noted_at = 0.0
+
+    def note(self, account: str, group: CallGroup, at: float) -> None:
+        """Remember a call that counts against a limit, until `flush` writes it."""
+        self._noted[account, group] += 1
+        self._noted_at = max(self._noted_at, at)
+
+    async def flush(self) -> None:
+        """Write the calls that were noted; raise JournalError if they could not be written, and stay noted."""
+        noted, self._noted = self._noted, Counter()
+        rows = [
+            {"account": account, "call_group": group.value, "at": self._noted_at, "made": made}
+            | values_of_shard(self._shard)
+            for (account, group), made in noted.items()
+        ]
+        if not rows:
+            return
+        try:
+            await self._writer.write(lambda connection: connection.execute(insert(calls), rows))
+        except JournalError:
+            self._noted.update(noted)
+            raise
+
+    async def since(self, moment: float) -> tuple[CallsMade, ...]:
+        """Return the recorded calls of this and earlier processes since then; raise JournalError."""
+
+        def query(connection: Connection) -> tuple[CallsMade, ...]:
+            columns = (calls.c.account, calls.c.call_group, calls.c.at, calls.c.made)
+            rows = select(*columns, *columns_of_shard(connection, calls)).where(calls.c.at >= moment)
+            return tuple(
+                CallsMade(account, CallGroup(group), at, made, Shard(index, count))
+                for account, group, at, made, index, count in connection.execute(rows.order_by(calls.c.key))
+            )
+
+        return await self._writer.read(query)
+
+    async def puts_since(self, moment: float) -> tuple[tuple[str, float | None], ...]:
+        """Return, for each PUT since then, the id of its project and by when it was answered.
+
+        That is None where no answer is known: it may be arriving only now. Raises JournalError.
+        """
+        answered = func.coalesce(batches.c.submitted_at, batches.c.ended_at)
+        query = select(batches.c.project_id, answered).where(func.coalesce(answered, batches.c.intent_at) >= moment)
+        rows = await self._writer.read(lambda connection: connection.execute(query).all())
+        return tuple((project_id, at) for project_id, at in rows)

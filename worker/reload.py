@@ -1,0 +1,93 @@
+"""Watch the files that the daemon works by, and tell when what is in them has changed.
+
+Folders are watched, not files: an editor replaces a file, and a ConfigMap swaps a symbolic link beside it. Any stir in
+a folder is only a reason to look; what counts is the content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from watchfiles import awatch
+
+_SETTLE_MS = 300
+_LOOK_AGAIN_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files to watch: some by name, others by absolute patterns, as `glob` reads them."""
+
+    files: tuple[Path, ...]
+    patterns: tuple[str, ...] = ()
+
+    def found(self) -> tuple[Path, ...]:
+        """Return the files as they are now, by name; those that are named need not exist."""
+        matches = {Path(match) for pattern in self.patterns for match in glob.glob(pattern, recursive=True)}  # noqa: PTH207 - Path.glob knows no absolute patterns
+        return tuple(sorted({*self.files, *matches}))
+
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders where a change of these files shows: also those that symbolic links lead to."""
+        near = {file.parent for file in self.found()} | {file.resolve().parent for file in self.found()}
+        for pattern in self.patterns:
+            above = Path(pattern).parent
+            while glob.has_magic(str(above)):
+                near.update(Path(match) for match in glob.glob(str(above), recursive=True))  # noqa: PTH207 - as above
+                above = above.parent
+            near.add(above)
+        return tuple(sorted(folder for folder in near if folder.is_dir()))
+
+    def fingerprint(self) -> str:
+        """Return a digest of what is in the files; one that cannot be read counts as such."""
+        content = hashlib.sha256()
+        for file in self.found():
+            try:
+                digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            except OSError:
+                digest = "unreadable"
+            content.update(f"{file}\0{digest}\0".encode(errors="surrogateescape"))
+        return content.hexdigest()
+
+
+async def changes(sources: Callable[[], Sources]) -> AsyncIterator[str]:
+    """Yield the fingerprint of the sources whenever it has changed; `sources` tells what they are by now.
+
+    Where a file system tells nothing of changes, they are seen at the next look, some seconds later. Cancelled,
+    nothing is left behind.
+    """
+    seen = await asyncio.to_thread(sources().fingerprint)
+    while True:
+        folders = await asyncio.to_thread(sources().folders)
+        async with aclosing(_stirs(folders)) as stirs:
+            async for _ in stirs:
+                found = await asyncio.to_thread(sources().fingerprint)
+                if found != seen:
+                    seen = found
+                    yield found
+                if await asyncio.to_thread(sources().folders) != folders:
+                    break
+
+
+async def _stirs(folders: tuple[Path, ...]) -> AsyncGenerator[None, None]:
+    """Yield when something has happened in the folders and all is quiet again, and now and then anyhow."""
+    stirs = awatch(
+        *folders,
+        debounce=_SETTLE_MS,
+        step=_SETTLE_MS // 3,
+        rust_timeout=_LOOK_AGAIN_MS,
+        yield_on_timeout=True,
+        recursive=False,
+    )
+    try:
+        async for _ in stirs:
+            yield
+    except OSError:
+        # A folder has just gone: its successor is looked for.
+        await asyncio.sleep(_LOOK_AGAIN_MS / 1000)
+        yield

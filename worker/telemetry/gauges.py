@@ -1,0 +1,164 @@
+"""What is true at the moment of a scrape, as gauges: drawn from the board and from a few readings.
+
+A snapshot is taken on the event loop, where nothing changes meanwhile, and is cheap; its gauges are made wherever there
+is time. A project that has left the manifest has none any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.samples import Sample
+
+from worker.core.calls import CallGroup
+from worker.core.state import Share
+from worker.telemetry.board import Board, Bucket, Note
+from worker.telemetry.counts import PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStanding:
+    """How the limit of one call group of one account stands.
+
+    `count` calls per `window` seconds are allowed and `left` of them are free. `waiting` callers queue, and for
+    `paused_for` seconds more none of them may go.
+    """
+
+    account: str
+    group: CallGroup
+    count: int
+    window: float
+    left: int
+    waiting: int
+    paused_for: float
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What is asked for at a scrape, on the event loop: each answer is to be cheap.
+
+    `refused` tells of each credential whether the cloud refuses it. `schedule_interval` is the time between two planned
+    passes, and `loop_lag_max` the longest lag of the last minute, in seconds.
+    """
+
+    limits: Callable[[], Iterable[LimitStanding]]
+    refused: Callable[[], Mapping[str, bool]]
+    schedule_interval: Callable[[], float]
+    loop_lag_max: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How things stood at one instant. `projects` has the id, the name and the counts of each."""
+
+    projects: tuple[tuple[str, str, Mapping[Bucket, int]], ...]
+    notes: Mapping[Share, Note]
+    unmanaged: int
+    quarantined: int
+    in_flight: int
+    oldest_age: float
+    next_pass_at: float
+    reload_failed: bool
+    limits: tuple[LimitStanding, ...]
+    refused: Mapping[str, bool]
+    schedule_interval: float
+    loop_lag_max: float
+
+
+def snapshot_of(board: Board, readings: Readings, now: float) -> Snapshot:
+    """Copy what the gauges are made of; `now` in seconds since the epoch."""
+    sent_at = min((flight.intent_at for flight in board.flights.values()), default=now)
+    return Snapshot(
+        projects=tuple((project_id, line.name, dict(line.counts)) for project_id, line in board.projects.items()),
+        notes=board.notes.copy(),
+        unmanaged=board.unmanaged,
+        quarantined=len(board.quarantined),
+        in_flight=len(board.flights),
+        oldest_age=max(0.0, now - sent_at),
+        next_pass_at=board.next_pass_at,
+        reload_failed=board.reload_error is not None,
+        limits=tuple(readings.limits()),
+        refused=dict(readings.refused()),
+        schedule_interval=readings.schedule_interval(),
+        loop_lag_max=readings.loop_lag_max(),
+    )
+
+
+def gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    """Make a gauge without labels."""
+    return GaugeMetricFamily(f"{PREFIX}_{name}", help_text, value)
+
+
+def gauges_of(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
+    """Make the gauges of a snapshot."""
+    yield gauge("schedule_interval_seconds", "The time between two planned passes.", snapshot.schedule_interval)
+    yield gauge(
+        "next_pass_timestamp_seconds", "When the next pass begins; 0 if none is planned.", snapshot.next_pass_at
+    )
+    yield from _shares(snapshot)
+    yield gauge("unmanaged_shares", "Offered images that no wish is about; they are left alone.", snapshot.unmanaged)
+    yield gauge("quarantined_shares", "Shares that kept failing, and are tried later and later.", snapshot.quarantined)
+    yield gauge("jobs_in_flight", "Batches that were sent and are not settled.", snapshot.in_flight)
+    yield gauge("oldest_job_age_seconds", "How long ago the oldest batch in flight was sent.", snapshot.oldest_age)
+    yield from _limits(snapshot.limits)
+    refused = _family("credential_refused", "Whether the cloud refuses a credential.", "credential")
+    for credential, is_refused in sorted(snapshot.refused.items()):
+        refused.add_metric((credential,), is_refused)
+    yield refused
+    yield gauge(
+        "reload_failed",
+        "Whether config and manifest cannot be used as they are now, so that the last good ones stay.",
+        snapshot.reload_failed,
+    )
+    yield gauge(
+        "loop_lag_max_seconds", "How late at most the event loop woke in the last minute.", snapshot.loop_lag_max
+    )
+
+
+def _shares(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
+    shares = _family("shares", "Desired shares by where they stand; each is in one bucket.", "project", "bucket")
+    # Written out as they are made: a large fleet has so many that a list of them would keep the garbage collector busy.
+    shares.samples = cast("list[Sample]", _samples(shares.name, snapshot))
+    yield shares
+    drift = _family(
+        "drift_shares", "Desired shares that are not as desired, without those that may be absent.", "project"
+    )
+    excused = Counter(
+        share.project_id for share, note in snapshot.notes.items() if note.waits and note.bucket is Bucket.ABSENT
+    )
+    for project_id, name, counts in snapshot.projects:
+        drift.add_metric((name,), sum(counts.values()) - counts.get(Bucket.CONVERGED, 0) - excused[project_id])
+    yield drift
+
+
+def _samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
+    for _, name, counts in snapshot.projects:
+        time.sleep(0)  # Else the event loop gets no turn for as long as the interpreter lets a thread go on.
+        for bucket in Bucket:
+            yield Sample(family, {"project": name, "bucket": bucket}, counts.get(bucket, 0))
+
+
+def _limits(limits: Iterable[LimitStanding]) -> Iterator[GaugeMetricFamily]:
+    labels = ("account", "group")
+    calls = _family("limit_calls", "Calls that the limit in force allows per window.", *labels)
+    window = _family("limit_window_seconds", "The window of the limit in force.", *labels)
+    left = _family("limit_calls_left", "Calls that may leave at once.", *labels)
+    waiting = _family("limit_calls_waiting", "Calls that wait for their turn.", *labels)
+    paused = _family("limit_paused_seconds", "How long no call may leave after the cloud has throttled one.", *labels)
+    for limit in sorted(limits, key=lambda each: (each.account, each.group)):
+        of_limit = (limit.account, limit.group)
+        calls.add_metric(of_limit, limit.count)
+        window.add_metric(of_limit, limit.window)
+        left.add_metric(of_limit, limit.left)
+        waiting.add_metric(of_limit, limit.waiting)
+        paused.add_metric(of_limit, limit.paused_for)
+    yield from (calls, window, left, waiting, paused)
+
+
+def _family(name: str, help_text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", help_text, labels=labels)

@@ -1,0 +1,130 @@
+"""The daemon: it holds the journal or stands by, reads its files again, and works in shifts."""
+
+from __future__ import annotations
+
+import asyncio
+
+from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping, Trouble
+from worker.errors import JournalError, JournalLocked, ManifestError, SettingsError
+from worker.journal.lease import HeldJournal, hold_journal
+from worker.reconcile.schedule import sleep_until
+from worker.reload import changes
+from worker.wiring.beside import beside
+from worker.wiring.calls import assume_unrecorded_calls
+from worker.wiring.front import Front
+from worker.wiring.generation import Generation, Reader
+from worker.wiring.shift import Shift
+from worker.wiring.site import journal_url
+from worker.wiring.stop import Stopper
+from worker.wiring.work import cloud_at_work
+
+_STAND_BY = 2.0
+_PROBLEMS_TOLD = 20
+
+
+class Daemon:
+    """Makes passes until it is asked to stop; stands by while another worker holds the journal."""
+
+    def __init__(self, reader: Reader, first: Generation, stopper: Stopper, front: Front) -> None:
+        self._reader = reader
+        self._generation = first
+        self._stopper = stopper
+        self._front = front
+        self._early = asyncio.Event()
+        self._moved = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until the process is asked to stop, then end in order.
+
+        Raises JournalError for a journal that cannot be had at first, and SettingsError for an address or a
+        certificate authority that cannot be used at first.
+        """
+        async with beside() as start:
+            start(self._front.show())
+            start(self._reload_on_change())
+            start(self._reload_when_asked())
+            start(self._tell_of_the_end())
+            await self._hold_and_work()
+
+    async def _hold_and_work(self) -> None:
+        """Work whenever the journal can be had; one that is lost, or held by another, is tried again."""
+        loop = asyncio.get_running_loop()
+        is_first, last_reason = True, ""
+        while not self._stopper.asked.is_set():
+            generation = self._generation
+            try:
+                url, shard = journal_url(generation.settings), generation.order.target.shard
+                async with hold_journal(url, "serve", shard) as journal:
+                    self._front.journal, self._front.journal_error, last_reason = journal, "", ""
+                    self._front(AtWork(journal.unclean))
+                    await self._work_on(journal, url)
+                    continue
+            except JournalLocked as error:
+                self._front.journal_error = ""
+                if str(error) != last_reason:
+                    self._front(StandingBy(str(error)))
+                last_reason = str(error)
+            except JournalError as error:
+                if is_first:
+                    raise
+                if str(error) != self._front.journal_error:
+                    self._front(Trouble("the journal is lost, and is tried again", str(error)))
+                self._front.journal_error = str(error)
+            finally:
+                self._front.journal, is_first = None, False
+            await sleep_until(loop.time() + _STAND_BY, self._stopper.asked)
+
+    async def _work_on(self, journal: HeldJournal, url: str) -> None:
+        """Work with this journal until the process is asked to stop, or the files name another one."""
+        is_unclean = journal.unclean
+        while not self._stopper.asked.is_set() and journal_url(self._generation.settings) == url:
+            self._moved.clear()
+            config = self._generation.cloud
+            async with cloud_at_work(self._generation.site, config, journal, self._front.observe_call) as ims:
+                if is_unclean:
+                    assume_unrecorded_calls(config, ims)
+                is_unclean = False
+                self._front.ims = ims
+                try:
+                    await Shift(
+                        journal, ims, self._front, self._stopper, lambda: self._generation, self._early, self._moved
+                    ).work()
+                finally:
+                    self._front.ims = None
+
+    async def _reload_on_change(self) -> None:
+        async for _ in changes(lambda: self._generation.sources):
+            self._stopper.reload_asked.set()
+
+    async def _reload_when_asked(self) -> None:
+        asked = self._stopper.reload_asked
+        while await asked.wait():
+            asked.clear()
+            await self._reload()
+
+    async def _reload(self) -> None:
+        """Read the files again: what is good takes effect at the next pass, which comes early; else the old stays."""
+        self._front.begin_reload()
+        try:
+            found = await asyncio.to_thread(self._reader.read)
+        except (SettingsError, ManifestError) as error:
+            self._front(ReloadFailed(_told(error)))
+            return
+        before, self._generation = self._generation, found
+        self._stopper.grace = found.settings.schedule.grace
+        self._front.take(found)
+        wishes = found.site.manifest.wishes
+        self._front(Reloaded(len(wishes), sum(len(of_project) for of_project in wishes.values())))
+        if (found.cloud, journal_url(found.settings)) != (before.cloud, journal_url(before.settings)):
+            self._moved.set()
+        self._early.set()
+
+    async def _tell_of_the_end(self) -> None:
+        await self._stopper.asked.wait()
+        self._front(Stopping(self._stopper.grace))
+
+
+def _told(error: SettingsError | ManifestError) -> str:
+    told = [str(problem) for problem in error.problems[:_PROBLEMS_TOLD]]
+    more = len(error.problems) - len(told)
+    return "\n".join([*told, f"and {more} more: `ims-share-worker check` shows them"] if more else told)

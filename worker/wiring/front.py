@@ -1,0 +1,201 @@
+"""What the daemon shows of itself: log, board, metrics, HTTP, and word to systemd."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from importlib.resources import files
+
+from worker.cloud.ims import Ims
+from worker.core import events
+from worker.core.calls import CallRecord
+from worker.core.schedule import between_starts, describe
+from worker.errors import JournalError, Problem, SettingsError
+from worker.journal.store import Journal
+from worker.render.daemon import DaemonView, daemon_bytes
+from worker.settings import Loaded
+from worker.telemetry import systemd
+from worker.telemetry.board import Board, Bucket, Phase
+from worker.telemetry.gauges import LimitStanding, Readings
+from worker.telemetry.http import Health, Views, listening
+from worker.telemetry.lag import LoopLag
+from worker.telemetry.logs import log_call, log_event
+from worker.telemetry.metrics import Metrics
+from worker.wiring.beside import beside
+from worker.wiring.generation import Generation
+from worker.wiring.policies import schedule_of
+
+_STALLED = 5.0
+_JOURNAL_PATIENCE = 2.0
+_TRY_AGAIN = 2.0
+_BEAT_EVERY = 10.0
+
+
+class Front:
+    """A listener to all that happens, which shows it to operators.
+
+    `journal` and `ims` are those that the daemon has in use, if any; `journal_error` says why it has no journal.
+    `apply` is told of the settings of each generation of the files that takes effect.
+    """
+
+    def __init__(self, first: Generation, environ: Mapping[str, str], apply: Callable[[Loaded], None]) -> None:
+        self.journal: Journal | None = None
+        self.journal_error = ""
+        self.ims: Ims | None = None
+        self._generation = first
+        self._environ = environ
+        self._apply = apply
+        self._moved = asyncio.Event()
+        self._version = version("ims-share-worker")
+        self._board = Board(time.time)
+        watchdog = systemd.watchdog_interval(environ)
+        self._lag = LoopLag(self._observe_lag, self._beat, watchdog / 3 if watchdog else _BEAT_EVERY)
+        readings = Readings(self._limits, self._refused, self._interval, self._lag.worst)
+        self._metrics = Metrics(self._board, readings, self._version, time.time(), time.time)
+
+    def __call__(self, event: events.Event) -> None:
+        """Show one event."""
+        log_event(event)
+        self._board(event)
+        self._metrics.observe(event)
+        match event:
+            case events.AtWork() | events.StandingBy() | events.Reloaded() | events.ReloadFailed():
+                self._notify(f"{systemd.READY}\n{systemd.status(self._in_a_line())}")
+            case events.PassFinished() | events.PassScheduled():
+                self._notify(systemd.status(self._in_a_line()))
+            case events.Stopping():
+                self._notify(systemd.STOPPING)
+            case _:
+                pass
+
+    def observe_call(self, record: CallRecord) -> None:
+        """Show one call to the cloud."""
+        log_call(record)
+        self._metrics.observe_call(record)
+
+    def begin_reload(self) -> None:
+        """Say that the files are being read again; an event says what came of it."""
+        self._notify(systemd.reloading())
+
+    def take(self, generation: Generation) -> None:
+        """Go by a new generation of the files from now on."""
+        if generation.settings.server != self._generation.settings.server:
+            self._moved.set()
+        self._generation = generation
+        self._apply(generation.loaded)
+
+    async def show(self) -> None:
+        """Serve HTTP and watch the event loop, until cancelled.
+
+        An address that others use is tried again: a stand-by on the same machine gets it when it takes over. Raises
+        SettingsError if the first address cannot be used at all.
+        """
+        async with beside() as start:
+            start(self._lag.watch())
+            await self._serve()
+
+    async def _serve(self) -> None:
+        views = Views(self._livez, self._readyz, self._metrics.exposition, self._status, _page())
+        is_first, told = True, ""
+        while True:
+            self._moved.clear()
+            address = self._generation.settings.server.listen
+            try:
+                async with listening(address.host, address.port, views, self._on_error) as real:
+                    self(events.Listening(real))
+                    told = ""
+                    await self._moved.wait()
+            except OSError as error:
+                why = error.strerror or str(error)
+                if is_first and error.errno != errno.EADDRINUSE:
+                    raise SettingsError((_cannot_listen(str(address), why),)) from error
+                if why != told:
+                    self(events.Trouble(f"nothing answers HTTP on {address}, and it is tried again", why))
+                told = why
+                await asyncio.sleep(_TRY_AGAIN)
+            is_first = False
+
+    def _livez(self) -> Health:
+        age = self._lag.beat_age()
+        return Health(age < _STALLED, {"alive": age < _STALLED, "loop_lag_max_seconds": round(self._lag.worst(), 3)})
+
+    async def _readyz(self) -> Health:
+        why = self.journal_error or await self._ask_journal()
+        ready = not why and self._board.phase is not Phase.STARTING
+        mishap = self._board.reload_error
+        document = {
+            "ready": ready,
+            "phase": self._board.phase.value,
+            "stand_by": self._board.phase is Phase.STANDING_BY,
+            "waits_for": self._board.waits_for,
+            "journal_error": why,
+            "reload_error": mishap.reason if mishap else "",
+        }
+        return Health(ready, document)
+
+    async def _ask_journal(self) -> str:
+        """Return why the journal in use does not answer; nothing if it does, or none is in use."""
+        if self.journal is None:
+            return ""
+        try:
+            async with asyncio.timeout(_JOURNAL_PATIENCE):
+                await self.journal.answers()
+        except (JournalError, TimeoutError) as error:
+            return str(error) or "the journal does not answer in time"
+        return ""
+
+    def _status(self) -> bytes:
+        standing = self.ims.standing() if self.ims else {}
+        schedule = describe(schedule_of(self._generation.settings))
+        return daemon_bytes(DaemonView(self._board, time.time(), self._version, schedule, standing, self._refused()))
+
+    def _limits(self) -> Iterator[LimitStanding]:
+        for account, groups in (self.ims.standing() if self.ims else {}).items():
+            for group, standing in groups.items():
+                yield LimitStanding(
+                    account,
+                    group,
+                    standing.rate.count,
+                    standing.rate.window,
+                    standing.left,
+                    standing.waiting,
+                    standing.paused_for,
+                )
+
+    def _refused(self) -> Mapping[str, bool]:
+        return self.ims.refused() if self.ims else dict.fromkeys(self._generation.cloud.credentials, False)
+
+    def _interval(self) -> float:
+        return between_starts(schedule_of(self._generation.settings), time.time())
+
+    def _observe_lag(self, seconds: float) -> None:
+        self._metrics.observe_lag(seconds)
+
+    def _beat(self) -> None:
+        self._notify(systemd.ALIVE)
+
+    def _notify(self, state: str) -> None:
+        systemd.notify(state, self._environ)
+
+    def _in_a_line(self) -> str:
+        board = self._board
+        if board.phase is Phase.STANDING_BY:
+            return f"Standing by: {board.waits_for}"
+        if board.reload_error:
+            return "The files cannot be used as they are; the last good ones stay"
+        counts = board.counts()
+        return f"{counts[Bucket.CONVERGED]} of {counts.total()} shares are as desired"
+
+    def _on_error(self, request: str, error: Exception) -> None:
+        self(events.Trouble(f"the view of {request} failed", f"{type(error).__name__}: {error}"))
+
+
+def _page() -> bytes:
+    return (files("worker.telemetry") / "page.html").read_bytes()
+
+
+def _cannot_listen(address: str, why: str) -> Problem:
+    return Problem("server", 0, 0, "server.listen", f"nothing can listen there: {why.lower()}", address)

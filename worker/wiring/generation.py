@@ -1,0 +1,60 @@
+"""What config and manifest say at one time, read for the daemon again and again."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.cloud.ims import CloudConfig
+from worker.reconcile.run import Order
+from worker.reload import Sources
+from worker.settings import Loaded, Settings, load_settings
+from worker.wiring.policies import cloud_config, shared_out
+from worker.wiring.site import Aim, Site, load_site, order_of
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Config and manifest as they were read, what they ask for, and the files that they came from."""
+
+    loaded: Loaded
+    site: Site
+    order: Order
+    cloud: CloudConfig
+    sources: Sources
+
+    @property
+    def settings(self) -> Settings:
+        """How the worker behaves."""
+        return self.site.settings
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads config and manifest: `config` as it was given, or None; `aim` is the part of the fleet that is meant."""
+
+    config: Path | None
+    environ: Mapping[str, str]
+    aim: Aim
+
+    def read(self) -> Generation:
+        """Read the files as they are now; raise SettingsError or ManifestError with every problem."""
+        loaded = load_settings(self.config, self.environ, {})
+        site = load_site(loaded)
+        order = order_of(site, self.aim, resumes=False)
+        cloud = shared_out(cloud_config(site, self.environ), site, self.aim.shard, "serve")
+        return Generation(loaded, site, order, cloud, _sources(loaded))
+
+
+def _sources(loaded: Loaded) -> Sources:
+    names = loaded.settings.manifest
+    patterns = tuple(str((loaded.base / name).absolute()) for name in names if _is_pattern(loaded.base, name))
+    files = [loaded.base / name for name in names if not _is_pattern(loaded.base, name)]
+    configs = [loaded.file] if loaded.file else []
+    return Sources(tuple(file.absolute() for file in (*configs, *loaded.named, *files)), patterns)
+
+
+def _is_pattern(base: Path, name: str) -> bool:
+    return glob.has_magic(name) and not (base / name).exists()

@@ -1,0 +1,122 @@
+"""The daemon's passes on one journal and one cloud, and what they leave in flight, followed beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from worker.cloud.ims import Ims
+from worker.core.events import Listener, PassScheduled, Remembered
+from worker.core.resolve import resolve
+from worker.core.schedule import Interval, next_wait
+from worker.core.state import ObservedState
+from worker.core.target import aim
+from worker.errors import JournalError
+from worker.journal.lease import HeldJournal
+from worker.reconcile.follow import Follower
+from worker.reconcile.schedule import Bells, first_of, run_forever
+from worker.wiring.beside import beside
+from worker.wiring.generation import Generation
+from worker.wiring.policies import schedule_of
+from worker.wiring.stop import Stopper
+from worker.wiring.work import make_pass, run
+
+PASSES_SHOWN = 50
+_LOOK_EVERY = 5.0
+_BLOCKED_FOR = 300.0
+"""Seconds for which the cloud blocks a key after a handful of failures. Source: questions on its API gateway."""
+
+
+@dataclass(slots=True)
+class Shift:
+    """Passes from now on, until the process is asked to stop or `moved` says that journal or cloud have changed.
+
+    `generation` tells what the files say by now; `early` asks for a pass before its time.
+    """
+
+    journal: HeldJournal
+    ims: Ims
+    events: Listener
+    stopper: Stopper
+    generation: Callable[[], Generation]
+    early: asyncio.Event
+    moved: asyncio.Event
+    run_id: str = ""
+    retry_stopped_at: float = 0.0
+
+    async def work(self) -> None:
+        """Make the passes; raise JournalError when the lease is lost.
+
+        Asked to stop, wait until the grace ends for what is followed. Cancelled, the journal holds all that may be
+        alive.
+        """
+        bells = Bells(self.early)
+        with self.stopper.halting() as halt:
+            async with beside() as start:
+                its_pass = make_pass(self.generation().settings, self.ims, self.journal, self.events, halt)
+                follower = Follower(its_pass, start, self.early.set)
+                start(self._ring_the_end(bells))
+                start(self._look_again(follower))
+                await self._look(follower)
+                await run_forever(lambda due: self._pass(follower, due), self._countdown, bells, self.events)
+                if self.stopper.asked.is_set():
+                    await follower.drain()
+
+    async def _pass(self, follower: Follower, due: asyncio.Event) -> None:
+        if self.moved.is_set():
+            return
+        await self.journal.see_that_it_is_held()
+        generation = self.generation()
+        self._retry_stopped()
+        with self.stopper.halting(due) as halt:
+            the_pass = make_pass(generation.settings, self.ims, self.journal, self.events, halt)
+            self.run_id = the_pass.run_id
+            await run(generation.site, generation.order, the_pass, self.journal)
+        self.run_id = ""
+        await self._look(follower)
+
+    def _countdown(self) -> Callable[[], float]:
+        settings = self.generation().settings
+        schedule = schedule_of(settings)
+        lateness = settings.schedule.jitter * random.random()  # noqa: S311 - it guards nothing
+        wait = next_wait(schedule, time.time(), lateness)
+        at = time.time() + wait
+        self.events(PassScheduled(at))
+        if isinstance(schedule, Interval):
+            loop = asyncio.get_running_loop()
+            end = loop.time() + wait
+            return lambda: end - loop.time()
+        return lambda: at - time.time()
+
+    async def _ring_the_end(self, bells: Bells) -> None:
+        await first_of(self.stopper.asked, self.moved)
+        bells.stop.set()
+
+    async def _look_again(self, follower: Follower) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            # The next pass finds out, and says, that the journal cannot be had.
+            with suppress(JournalError):
+                await self._look(follower)
+
+    async def _look(self, follower: Follower) -> None:
+        """Look into the journal: tell what it holds, and follow what no pass has in hand."""
+        order = self.generation().order
+        mine = frozenset(aim(order.target, order.manifest.projects))
+        flights = tuple(flight for flight in await self.journal.in_flight() if flight.batch.project_id in mine)
+        wards = tuple(ward for ward in (await self.journal.quarantined()).values() if ward.share.project_id in mine)
+        passes = await self.journal.last_passes(PASSES_SHOWN)
+        self.events(Remembered(flights, wards, passes))
+        desired = resolve(order.manifest, ObservedState({}, {}))
+        follower.take((flight for flight in flights if flight.run_id != self.run_id), desired)
+
+    def _retry_stopped(self) -> None:
+        """Try refused credentials anew, but not so often that the cloud blocks their keys."""
+        now = asyncio.get_running_loop().time()
+        if now >= self.retry_stopped_at:
+            self.retry_stopped_at = now + _BLOCKED_FOR
+            self.ims.retry_stopped()
