@@ -53,6 +53,8 @@ max = "100ms"
 max_reject = "100%"
 [journal]
 url = "sqlite:///journal.db"
+[server]
+listen = "127.0.0.1:0"
 """
 
 

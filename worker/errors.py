@@ -6,7 +6,8 @@ WorkerError
 ├── ManifestError             the manifest; all problems at once
 ├── OutputError               a result cannot be written to standard output
 ├── JournalError              the journal cannot be read or written
-│   └── JournalLocked         another worker holds it
+│   ├── JournalLocked         another worker holds it
+│   └── JournalUnreachable    its server does not answer, or lets nobody in
 └── CloudError                a call failed
     ├── TransientCloudError   connect, time-out, throttle, 5xx: it may be asked again
     └── TerminalCloudError    asking again changes nothing
@@ -93,6 +94,10 @@ class OutputError(WorkerError):
 
 class JournalError(WorkerError):
     """The journal cannot be opened, read or written."""
+
+
+class JournalUnreachable(JournalError):  # noqa: N818 - a state, not a fault of the worker
+    """The server of the journal does not answer, or lets nobody in; it may do so later."""
 
 
 class JournalLocked(JournalError):  # noqa: N818 - the word operators know

@@ -93,7 +93,7 @@ class Transport:
             sock_connect=connections.connect_timeout,
             sock_read=connections.read_timeout,
         )
-        connector = aiohttp.TCPConnector(limit=connections.max_connections, ssl=_tls(connections.ca_file))
+        connector = aiohttp.TCPConnector(limit=connections.max_connections, ssl=tls_context(connections.ca_file))
         async with aiohttp.ClientSession(
             connector=connector,
             timeout=timeout,
@@ -171,7 +171,8 @@ def _environment_proxy(origin: str) -> _Proxy:
     return _Proxy(url.with_user(None), {"Proxy-Authorization": f"Basic {login}"})
 
 
-def _tls(ca_file: str) -> ssl.SSLContext:
+def tls_context(ca_file: str) -> ssl.SSLContext:
+    """Return a context that trusts the system, and a private authority if given; raise SettingsError for a bad file."""
     context = ssl.create_default_context()
     if ca_file:
         try:

@@ -45,12 +45,14 @@ _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count
 class Database:
     """An engine with one connection, which is opened at its first use.
 
-    `where` is what people call it, without a password. `begin` is the statement that begins a transaction that
-    writes, where the driver does not. `explained` puts an error into one line with the way out.
+    `where` is what people call it, without a password; `on_server` tells that it has a server, which may come and go.
+    `begin` is the statement that begins a transaction that writes, where the driver does not. `explained` puts an
+    error into one line with the way out.
     """
 
     engine: Engine
     where: str
+    on_server: bool
     begin: str
     explained: Callable[[SQLAlchemyError], str]
 
@@ -92,7 +94,7 @@ def _sqlite(path: Path | None) -> Database:
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")
 
-    return Database(engine, str(path) if path else "in memory", "BEGIN IMMEDIATE", _sqlite_explained)
+    return Database(engine, str(path) if path else "in memory", False, "BEGIN IMMEDIATE", _sqlite_explained)
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
@@ -120,7 +122,7 @@ def _postgresql(url: str) -> Database:
     except ArgumentError as error:
         raise JournalError("journal.url is not a URL of PostgreSQL") from error
     where = f"{_POSTGRESQL}://{parsed.host or 'localhost'}{f':{parsed.port}' if parsed.port else ''}/{parsed.database}"
-    return Database(engine, where, "", _postgresql_explained)
+    return Database(engine, where, True, "", _postgresql_explained)
 
 
 def _sqlite_explained(error: SQLAlchemyError) -> str:

@@ -233,7 +233,7 @@ class Journal:
 
         def query(connection: Connection) -> tuple[PassRecord, ...]:
             index, count = columns_of_shard(connection, passes)
-            newest = select(count).order_by(*_NEWEST_FIRST).limit(1).scalar_subquery()
+            newest = select(count).select_from(passes).order_by(*_NEWEST_FIRST).limit(1).scalar_subquery()
             place = func.row_number().over(partition_by=index, order_by=_NEWEST_FIRST).label("place")
             of_fleet = select(*_PASS, index, count, place).where(count == newest).subquery()
             *found, at_place = of_fleet.c

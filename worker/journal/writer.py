@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from worker.errors import JournalError
+from worker.errors import JournalError, JournalUnreachable
 from worker.journal.database import Database
 
 T = TypeVar("T")
@@ -90,4 +90,6 @@ class Writer:
             return await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except SQLAlchemyError as error:
             where, why = self._database.where, self._database.explained(error)
-            raise JournalError(f"the journal {where} failed: {why}") from error
+            is_away = self._database.on_server and isinstance(error, OperationalError)
+            kind = JournalUnreachable if is_away else JournalError
+            raise kind(f"the journal {where} failed: {why}") from error

@@ -36,6 +36,7 @@ class Rereader:
         self._all_here = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._busy = 0
+        self._waiting = 0
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -51,13 +52,21 @@ class Rereader:
     async def read(self, expected: Mapping[str, MemberStatus]) -> dict[str, Seen]:
         """Return what each image of `expected` reads as, in a reading that began after this call.
 
-        Where the project cannot be read, each is Unreadable. Cancelled, other callers' readings go on.
+        Where the project cannot be read, each is Unreadable. Cancelled, other callers' readings go on; when nobody
+        waits any more, the reading ends too.
         """
         request = _Request(expected)
         self._requests.append(request)
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_until_idle())
-        return await request.answer
+        self._waiting += 1
+        try:
+            return await request.answer
+        finally:
+            self._waiting -= 1
+            if not self._waiting and self._reading is not None:
+                self._reading.cancel()
+                self._reading, self._requests = None, []
 
     async def _read_until_idle(self) -> None:
         try:
@@ -66,9 +75,10 @@ class Rereader:
                 requests, self._requests = self._requests, []
                 await self._answer(requests)
         finally:
-            self._reading = None
-            for request in self._requests:
-                request.answer.cancel()
+            if self._reading is asyncio.current_task():
+                self._reading = None
+                for request in self._requests:
+                    request.answer.cancel()
 
     async def _gather(self) -> None:
         if self._busy:

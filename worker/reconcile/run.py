@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from worker.core.batch import make_batches
 from worker.core.drift import VaultPolicy, find_drift
-from worker.core.events import PassFinished, PassStarted, Planned, Trouble
+from worker.core.events import JobSettled, PassFinished, PassStarted, Planned, Trouble
 from worker.core.guard import GuardPolicy, refusals
-from worker.core.job import JobState, Settlement
+from worker.core.job import Job, JobState, Settlement
 from worker.core.manifest import Manifest
 from worker.core.outcome import Outcome
 from worker.core.plan import Flights, Plan, is_done, make_plan, sort_flights
@@ -26,6 +26,7 @@ from worker.reconcile.ports import Pass
 
 _A_DAY = 86400.0
 _REFUSED = "a guard refused the plan"
+_AS_DESIRED = "its shares read as desired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +149,10 @@ async def _close_what_has_ended(the_pass: Pass, prepared: Prepared) -> None:
         await the_pass.keep(the_pass.journal.abandon(flight.key, "too old to be alive", now))
     for flight in prepared.flights.alive:
         if is_done(flight, prepared.observed):
-            await the_pass.keep(
-                the_pass.journal.settle(flight.key, JobState.SUCCEEDED, "its shares read as desired", now)
-            )
+            await the_pass.keep(the_pass.journal.settle(flight.key, JobState.SUCCEEDED, _AS_DESIRED, now))
+            if flight.job_id is not None:
+                job = Job(flight.key, flight.job_id, flight.batch, flight.submitted_at or flight.intent_at)
+                the_pass.emit(JobSettled(Settlement(job, JobState.SUCCEEDED, 0, now, _AS_DESIRED)))
 
 
 async def _recorded(the_pass: Pass, prepared: Prepared, report: RunReport) -> RunReport:

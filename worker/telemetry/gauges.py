@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.samples import Sample
@@ -19,6 +19,8 @@ from worker.core.calls import CallGroup
 from worker.core.state import Share
 from worker.telemetry.board import Board, Bucket, Note
 from worker.telemetry.counts import PREFIX
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,25 +124,33 @@ def gauges_of(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
 
 def _shares(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
     shares = _family("shares", "Desired shares by where they stand; each is in one bucket.", "project", "bucket")
-    # Written out as they are made: a large fleet has so many that a list of them would keep the garbage collector busy.
-    shares.samples = cast("list[Sample]", _samples(shares.name, snapshot))
-    yield shares
     drift = _family(
         "drift_shares", "Desired shares that are not as desired, without those that may be absent.", "project"
     )
-    excused = Counter(
-        share.project_id for share, note in snapshot.notes.items() if note.waits and note.bucket is Bucket.ABSENT
-    )
-    for project_id, name, counts in snapshot.projects:
-        drift.add_metric((name,), sum(counts.values()) - counts.get(Bucket.CONVERGED, 0) - excused[project_id])
-    yield drift
+    # Made as they are written out: as lists they would keep the garbage collector busy, and that stops all threads.
+    shares.samples = cast("list[Sample]", _share_samples(shares.name, snapshot))
+    drift.samples = cast("list[Sample]", _drift_samples(drift.name, snapshot))
+    yield from (shares, drift)
 
 
-def _samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
-    for _, name, counts in snapshot.projects:
-        time.sleep(0)  # Else the event loop gets no turn for as long as the interpreter lets a thread go on.
+def _share_samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
+    for _, project, counts in _giving_way(snapshot.projects):
         for bucket in Bucket:
-            yield Sample(family, {"project": name, "bucket": bucket}, counts.get(bucket, 0))
+            yield Sample(family, {"project": project, "bucket": bucket}, counts.get(bucket, 0))
+
+
+def _drift_samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
+    absent = (share.project_id for share, note in snapshot.notes.items() if note.waits and note.bucket is Bucket.ABSENT)
+    excused = Counter(absent)
+    for project_id, project, counts in _giving_way(snapshot.projects):
+        drift = sum(counts.values()) - counts.get(Bucket.CONVERGED, 0) - excused[project_id]
+        yield Sample(family, {"project": project}, drift)
+
+
+def _giving_way(many: Iterable[T]) -> Iterator[T]:
+    for each in many:
+        time.sleep(0)  # lets the thread of the event loop go first; else it would wait for 5 ms again and again
+        yield each
 
 
 def _limits(limits: Iterable[LimitStanding]) -> Iterator[GaugeMetricFamily]:

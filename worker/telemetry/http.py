@@ -158,14 +158,17 @@ class _Site:
             async with asyncio.timeout(PATIENCE):
                 await response.prepare(request)
                 await response.write_eof()
-        except (TimeoutError, asyncio.CancelledError):
+        except TimeoutError:
+            transport.abort()
+        except asyncio.CancelledError:
             transport.abort()
             raise
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        if self.is_private and (why := why_misdirected(request.headers.getall("Host", []), self._host)):
-            return _text(421 if "Host" in request.headers else 400, why)
+        hosts = request.headers.getall("Host", [])
+        if self.is_private and (why := why_misdirected(hosts, self._host)):
+            return _text(421 if len(hosts) == 1 else 400, why)
         route = self._routes.get(request.path)
         if route is None:
             return _text(404, f"there is nothing here; there are {', '.join(self._routes)}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping, Trouble
-from worker.errors import JournalError, JournalLocked, ManifestError, SettingsError
+from worker.errors import JournalError, JournalLocked, JournalUnreachable, ManifestError, SettingsError
 from worker.journal.lease import HeldJournal, hold_journal
+from worker.journal.store import open_journal
 from worker.reconcile.schedule import sleep_until
 from worker.reload import changes
 from worker.wiring.beside import beside
@@ -36,15 +37,16 @@ class Daemon:
     async def run(self) -> None:
         """Work until the process is asked to stop, then end in order.
 
-        Raises JournalError for a journal that cannot be had at first, and SettingsError for an address or a
-        certificate authority that cannot be used at first.
+        Raises JournalError for a journal that cannot be had at first, unless its server may come back, and
+        SettingsError for an address or a certificate authority that cannot be used at first.
         """
         async with beside() as start:
             start(self._front.show())
             start(self._reload_on_change())
             start(self._reload_when_asked())
-            start(self._tell_of_the_end())
+            end_is_told = start(self._tell_of_the_end())
             await self._hold_and_work()
+            await end_is_told
 
     async def _hold_and_work(self) -> None:
         """Work whenever the journal can be had; one that is lost, or held by another, is tried again."""
@@ -65,10 +67,10 @@ class Daemon:
                     self._front(StandingBy(str(error)))
                 last_reason = str(error)
             except JournalError as error:
-                if is_first:
+                if is_first and not isinstance(error, JournalUnreachable):
                     raise
                 if str(error) != self._front.journal_error:
-                    self._front(Trouble("the journal is lost, and is tried again", str(error)))
+                    self._front(Trouble("the journal cannot be had, and is tried again", str(error)))
                 self._front.journal_error = str(error)
             finally:
                 self._front.journal, is_first = None, False
@@ -107,15 +109,21 @@ class Daemon:
         self._front.begin_reload()
         try:
             found = await asyncio.to_thread(self._reader.read)
+            if journal_url(found.settings) != journal_url(self._generation.settings):
+                async with open_journal(journal_url(found.settings)):
+                    pass
         except (SettingsError, ManifestError) as error:
             self._front(ReloadFailed(_told(error)))
+            return
+        except JournalError as error:
+            self._front(ReloadFailed(str(error)))
             return
         before, self._generation = self._generation, found
         self._stopper.grace = found.settings.schedule.grace
         self._front.take(found)
         wishes = found.site.manifest.wishes
         self._front(Reloaded(len(wishes), sum(len(of_project) for of_project in wishes.values())))
-        if (found.cloud, journal_url(found.settings)) != (before.cloud, journal_url(before.settings)):
+        if not found.works_with(before):
             self._moved.set()
         self._early.set()
 

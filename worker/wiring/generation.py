@@ -8,27 +8,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.cloud.ims import CloudConfig
+from worker.cloud.transport import tls_context
 from worker.reconcile.run import Order
 from worker.reload import Sources
 from worker.settings import Loaded, Settings, load_settings
 from worker.wiring.policies import cloud_config, shared_out
-from worker.wiring.site import Aim, Site, load_site, order_of
+from worker.wiring.site import Aim, Site, journal_url, load_site, order_of
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Config and manifest as they were read, what they ask for, and the files that they came from."""
+    """Config and manifest as they were read, what they ask for, and the files that they came from.
+
+    `named` is a digest of the files that the settings name: an authority may change though its file's name does not.
+    """
 
     loaded: Loaded
     site: Site
     order: Order
     cloud: CloudConfig
     sources: Sources
+    named: str
 
     @property
     def settings(self) -> Settings:
         """How the worker behaves."""
         return self.site.settings
+
+    def works_with(self, other: Generation) -> bool:
+        """Tell whether journal and connections are those of another generation, so that they can stay open."""
+        return (self.cloud, self.named, journal_url(self.settings)) == (
+            other.cloud,
+            other.named,
+            journal_url(other.settings),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,8 @@ class Reader:
         site = load_site(loaded)
         order = order_of(site, self.aim, resumes=False)
         cloud = shared_out(cloud_config(site, self.environ), site, self.aim.shard, "serve")
-        return Generation(loaded, site, order, cloud, _sources(loaded))
+        tls_context(cloud.connections.ca_file)
+        return Generation(loaded, site, order, cloud, _sources(loaded), Sources(loaded.named).fingerprint())
 
 
 def _sources(loaded: Loaded) -> Sources:

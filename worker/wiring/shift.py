@@ -109,8 +109,9 @@ class Shift:
         mine = frozenset(aim(order.target, order.manifest.projects))
         flights = tuple(flight for flight in await self.journal.in_flight() if flight.batch.project_id in mine)
         wards = tuple(ward for ward in (await self.journal.quarantined()).values() if ward.share.project_id in mine)
-        passes = await self.journal.last_passes(PASSES_SHOWN)
-        self.events(Remembered(flights, wards, passes))
+        shard = order.target.shard
+        passes = await self.journal.last_passes(PASSES_SHOWN * shard.count)
+        self.events(Remembered(flights, wards, tuple(each for each in passes if each.shard == shard)))
         desired = resolve(order.manifest, ObservedState({}, {}))
         follower.take((flight for flight in flights if flight.run_id != self.run_id), desired)
 

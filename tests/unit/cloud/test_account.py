@@ -15,6 +15,7 @@ from worker.cloud.throttle import Throttle
 from worker.cloud.transport import Call, Transport
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.limits import Rate
+from worker.core.target import Split
 from worker.errors import CloudError, NotFound, Scope, TransientCloudError
 
 pytestmark = pytest.mark.looptime
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.looptime
 KEYS = SigningKeys("AK", "SK")
 LIST = Call(CallGroup.IMAGES_LIST, "GET", "https://ims.example", "/v2/cloudimages", "p1")
 PUT = Call(CallGroup.MEMBERS_PUT, "PUT", "https://ims.example", "/v1/cloudimages/members", "p1")
+ALONE = Split()
 TAUGHT = "policy user over ratelimit,limit:7,time:1 minute"
 
 
@@ -49,10 +51,12 @@ class StubTransport:
         return Reply(200, {}, b"body")
 
 
-def account(transport: StubTransport, observer: Callable[[CallRecord], None] = lambda _record: None) -> Account:
+def account(
+    transport: StubTransport, observer: Callable[[CallRecord], None] = lambda _record: None, *, split: Split = ALONE
+) -> Account:
     """Return an account with room for 100 calls in 80 seconds in each group."""
     throttle = Throttle(dict.fromkeys(CallGroup, Rate(100, 80)), Rate(1000, 1))
-    return Account("main", throttle, cast("Transport", transport), observer)
+    return Account("main", throttle, cast("Transport", transport), observer, split)
 
 
 async def ready() -> SigningKeys:
@@ -183,6 +187,22 @@ async def test_the_limit_in_a_message_is_learned() -> None:
     assert standing.rate == Rate(7, 60)
     assert standing.paused_for <= 7.5
     assert one.throttle.standing(CallGroup.MEMBERS_PUT).rate == Rate(100, 80)
+
+
+@pytest.mark.parametrize(
+    ("split", "rate"),
+    [
+        (Split(5, (2, 3, 5)), Rate(3, 60)),
+        (Split(2, (2, 3, 5)), Rate(2, 60)),
+        (Split(0, tuple(range(14))), Rate(1, 120)),
+    ],
+)
+async def test_a_learned_limit_is_that_of_the_account_and_a_shard_keeps_its_part(split: Split, rate: Rate) -> None:
+    """Of seven calls among three shards one has three, and among fourteen each has one in twice the window."""
+    one = account(StubTransport(throttled(TAUGHT)), split=split)
+    await fails(one)
+    assert one.throttle.standing(CallGroup.IMAGES_LIST).rate == rate
+    assert one.throttle.standing(CallGroup.IMAGES_LIST).paused_for <= 7.5
 
 
 def test_the_tally_counts_by_records() -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from windows import RATES, SECONDS, arrivals, crowded
 
 from worker.core.limits import MARGIN, Rate, Window, learned_rate
-
-RATES = st.builds(Rate, st.integers(1, 5), st.sampled_from([0.05, 1.0, 60.0, 300.0]))
-SPANS = st.floats(0, 400, allow_subnormal=False)
-SECONDS = st.one_of(st.just(0.0), st.floats(0, 0.2, allow_subnormal=False), SPANS)
 
 
 @pytest.mark.parametrize("text", ["200/5m", "1400/1m", "100/s", "7/50ms", "3/1d", "2/90s", "1/1500ms"])
@@ -67,6 +63,33 @@ def test_a_rate_does_not_imply_what_some_pattern_of_calls_would_break(other: Rat
     assert not Rate(100, 60).implies(other)
 
 
+@given(st.integers(1, 2000), st.integers(1, 40))
+def test_the_parts_of_a_rate_leave_nothing_unused(count: int, of: int) -> None:
+    """As many calls as the rate has are divided as evenly as can be; the window is the same."""
+    rate = Rate(max(count, of), 300.0)
+    counts = [rate.part(rank, of).count for rank in range(of)]
+    assert sum(counts) == rate.count
+    assert max(counts) - min(counts) <= 1
+    assert {rate.part(rank, of).window for rank in range(of)} == {rate.window}
+
+
+@given(st.data(), RATES)
+def test_the_parts_of_a_rate_keep_it_together(data: st.DataObject, rate: Rate) -> None:
+    """However the calls of each process come, no sliding window of the cloud sees more than the whole rate allows."""
+    of = data.draw(st.integers(1, rate.count))
+    trips = st.lists(st.tuples(SECONDS, SECONDS, SECONDS), max_size=20)
+    together = [arrived for rank in range(of) for arrived in arrivals(Window(rate.part(rank, of)), data.draw(trips))]
+    assert crowded(sorted(together), rate) == []
+
+
+@given(st.integers(1, 5), st.integers(1, 12))
+def test_parts_of_less_than_a_call_keep_the_rate_on_average(count: int, more: int) -> None:
+    """With fewer calls than parts each part waits so long that all of them make just as many in the long run."""
+    rate, of = Rate(count, 60.0), count + more
+    per_second = sum(part.count / part.window for part in (rate.part(rank, of) for rank in range(of)))
+    assert per_second == pytest.approx(rate.count / rate.window)
+
+
 @pytest.mark.parametrize(
     ("message", "rate"),
     [
@@ -108,35 +131,6 @@ def test_any_refusal_is_survived(message: str) -> None:
     """Whatever a server writes, the answer is a sensible rate or None."""
     rate = learned_rate(f"limit:{message}")
     assert rate is None or rate.window <= 86400
-
-
-def arrivals(window: Window, calls: list[tuple[float, float, float]]) -> list[float]:
-    """Let calls go as early as `window` allows, and return when each arrives at the cloud.
-
-    A call is (seconds after the one before, seconds to the cloud, seconds back).
-    """
-    now, due = 0.0, 0.0
-    answers: list[float] = []
-    arrived = []
-    for gap, there, back in calls:
-        due += gap
-        now = max(now, due)
-        while True:
-            while answers and answers[0] <= now:
-                window.done(heapq.heappop(answers))
-            if (at := window.free_at(now)) <= now:
-                break
-            now = min(at, answers[0] if answers else math.inf)
-        window.take()
-        arrived.append(now + there)
-        heapq.heappush(answers, now + there + back)
-    return sorted(arrived)
-
-
-def crowded(arrived: list[float], rate: Rate) -> list[float]:
-    """Return the moments from which on one window of the cloud holds more calls than the rate allows."""
-    pairs = zip(arrived, arrived[rate.count :], strict=False)
-    return [first for first, beyond in pairs if beyond - first <= rate.window]
 
 
 @given(RATES, st.lists(st.tuples(SECONDS, SECONDS, SECONDS), max_size=40))

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import IMAGES, PROJECTS, desired_states
+from windows import RATES, SECONDS, arrivals, crowded
 
+from worker.core.limits import Rate, Window
 from worker.core.state import DesiredState
-from worker.core.target import Shard, Target, aim, narrow, parse_shard, shard_of
+from worker.core.target import Shard, Split, Target, aim, narrow, parse_shard, shard_of, split_of
 
 project_ids = st.text("0123456789abcdef", min_size=32, max_size=32)
 fleets = st.lists(project_ids, max_size=20, unique=True)
@@ -103,3 +105,46 @@ def test_a_target_is_whole_when_no_option_narrows_it(*, target: Target, whole: b
 def test_projects_are_aimed_at_in_order() -> None:
     """Everything that is ordered is sorted."""
     assert aim(Target(), ["q", "p", "r"]) == ("p", "q", "r")
+
+
+@given(fleets, st.integers(1, 6))
+def test_the_shards_that_share_an_account_agree_on_who_they_are(fleet: list[str], count: int) -> None:
+    """Each shard that has a project of the account names the same shards, itself at its place among them."""
+    in_use = sorted({shard_of(project, count) for project in fleet})
+    for index in in_use:
+        split = split_of(fleet, Shard(index, count))
+        assert (split.own, split.shards) == (index, tuple(in_use))
+
+
+def test_a_shard_without_a_project_of_the_account_asks_for_no_more_than_a_part() -> None:
+    """Should it make a call all the same, it counts itself among those that share the limits."""
+    project = next(f"{number:032x}" for number in range(99) if shard_of(f"{number:032x}", 2) == 0)
+    assert split_of([project], Shard(1, 2)) == Split(1, (0, 1))
+    assert split_of([project], Shard(1, 2)).part(Rate(5, 60.0)) == Rate(3, 60.0)
+
+
+@given(st.data(), RATES)
+def test_after_any_past_the_shards_of_today_keep_the_rate_together(data: st.DataObject, rate: Rate) -> None:
+    """Whoever made the earlier calls, and however they are put down to shards, no window sees more than the rate."""
+    trips = st.lists(st.tuples(SECONDS, st.just(0.0), st.just(0.0)), max_size=12)
+    shards = tuple(range(data.draw(st.integers(1, rate.count))))
+    past = arrivals(Window(rate), data.draw(trips))
+    now = max(past, default=0.0) + data.draw(SECONDS)
+    ages: dict[int | None, list[float]] = {}
+    for at in past:
+        whose = data.draw(st.sampled_from([*shards, 7, None]))
+        ages.setdefault(whose, []).append(now - at)
+    together = [at - now for at in past]
+    for own in shards:
+        split = Split(own, shards)
+        window = Window(split.part(rate))
+        window.remember(0.0, split.counting(rate, ages))
+        together += arrivals(window, data.draw(trips))
+    assert crowded(sorted(together), rate) == []
+
+
+def test_a_shard_does_not_count_what_its_siblings_count_themselves() -> None:
+    """A shard that starts again counts its own calls in full, and none of those within the parts of the others."""
+    split = Split(1, (0, 1, 2))
+    ages: dict[int | None, list[float]] = {0: [1.0] * 66, 1: [2.0] * 60, 2: [9.0, *[3.0] * 67]}
+    assert split.counting(Rate(200, 300.0), ages) == [2.0] * 60 + [9.0]

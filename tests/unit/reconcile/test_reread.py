@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from doubles import FakeCloud, FakeJournal
-from passes import a_pass
+from passes import a_pass, images
 
 from worker.core.outcome import Unreadable
 from worker.core.state import MemberStatus, ObservedImage, Project
@@ -145,3 +146,17 @@ async def test_a_bug_reaches_everybody_who_waits() -> None:
     late = asyncio.create_task(rereader.read(A))
     results = await asyncio.gather(*waiting, late, return_exceptions=True)
     assert [type(each) for each in results] == [KeyError, KeyError, asyncio.CancelledError]
+
+
+async def test_a_reading_that_nobody_waits_for_any_more_ends() -> None:
+    """When the only caller gives up, no call is made for it any more; a later caller gets a reading of its own."""
+    cloud = FakeCloud()
+    cloud.offer("p", images(500))
+    reader = Rereader(a_pass(cloud, FakeJournal()), PROJECT)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.015):
+            await reader.read({"image-0499": MemberStatus.PENDING})
+    made = cloud.made.total()
+    await asyncio.sleep(1.0)
+    assert cloud.made.total() == made
+    assert await reader.read({"image-0499": MemberStatus.PENDING}) == {"image-0499": MemberStatus.PENDING}

@@ -9,14 +9,16 @@ from consoles import COLOR, HOSTILE, assert_harmless, on_terminal, piped
 from rich.console import Console
 from strategies import EPOCH
 
-from worker.core.state import Batch, InFlight, MemberStatus, Project, Quarantined, Share
-from worker.core.timing import PollPolicy
 from worker.core.report import PassRecord
+from worker.core.state import Batch, InFlight, MemberStatus, Project, Quarantined, Share
+from worker.core.target import Shard
+from worker.core.timing import PollPolicy
 from worker.render.names import Names
 from worker.render.status import StatusView, print_status, status_json
 
 BATCH = Batch("p", MemberStatus.ACCEPTED, None, ("i-0", "i-1"))
 NAMES = Names({"p": Project("p", "payments")}, {"i-0": "ubuntu"})
+PASS = PassRecord("run-1", EPOCH - 20.0, EPOCH - 10.0, "partial", {"changed": 4, "not_sent": 2, "failed": 0})
 VIEW = StatusView(
     journal="sqlite:///journal.db",
     in_flight=(InFlight(1, BATCH, EPOCH - 250.0, "job-1"), InFlight(2, BATCH, EPOCH + 5.0)),
@@ -24,13 +26,18 @@ VIEW = StatusView(
         Quarantined(Share("p", "i-0"), MemberStatus.ACCEPTED, 3, "first", "last", EPOCH + 900.0),
         Quarantined(Share("q", "i-9"), MemberStatus.REJECTED, 1, "first", "last", EPOCH - 1.0),
     ),
-    passes=(PassRecord("run-1", EPOCH - 20.0, EPOCH - 10.0, "partial", {"changed": 4, "not_sent": 2, "failed": 0}),),
+    passes=(PASS,),
+    fleet=(PASS,),
     now=EPOCH,
     names=NAMES,
     polling=PollPolicy(first=1.0, factor=2.0, max=30.0),
     deadline=900.0,
 )
-EMPTY = replace(VIEW, in_flight=(), quarantined=(), passes=())
+EMPTY = replace(VIEW, in_flight=(), quarantined=(), passes=(), fleet=())
+FLEET = (
+    replace(PASS, run_id="run-3", result="converged", finished_at=EPOCH - 15.0, shard=Shard(0, 24)),
+    replace(PASS, run_id="run-2", shard=Shard(1, 24)),
+)
 
 
 def shown(view: StatusView) -> str:
@@ -90,12 +97,21 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
         "passes": [
             {
                 "run_id": "run-1",
+                "shard": "0/1",
                 "started_at": "2027-01-15T07:59:40.000Z",
                 "finished_at": "2027-01-15T07:59:50.000Z",
                 "result": "partial",
                 "counts": {"changed": 4, "not_sent": 2, "failed": 0},
             }
         ],
+        "fleet": {
+            "shards": 1,
+            "missing": [],
+            "as_desired": False,
+            "finished_at": "2027-01-15T07:59:50.000Z",
+            "counts": {"changed": 4, "not_sent": 2, "failed": 0},
+            "passes": document["passes"],
+        },
     }
 
 
@@ -115,6 +131,40 @@ def test_the_text_has_names_ages_and_reasons() -> None:
         "\n"
         "Last passes\n"
         "  2027-01-15T07:59:50.000Z  partial    4 changed, 2 not sent  (run-1)\n"
+    )
+
+
+def test_the_json_of_a_sharded_fleet_adds_its_shards_up() -> None:
+    """The last pass of each shard that has one, the shards that have none, and what the passes counted in all."""
+    fleet = status_json(replace(VIEW, fleet=FLEET))["fleet"]
+    assert [each["shard"] for each in fleet.pop("passes")] == ["0/24", "1/24"]
+    assert fleet == {
+        "shards": 24,
+        "missing": list(range(2, 24)),
+        "as_desired": False,
+        "finished_at": "2027-01-15T07:59:45.000Z",
+        "counts": {"changed": 8, "not_sent": 4, "failed": 0},
+    }
+
+
+def test_the_text_of_a_sharded_fleet_names_what_is_not_as_desired() -> None:
+    """Behind the passes, with their shards, come the sums, the shards in trouble, and the first of the missing ones."""
+    text = shown(replace(VIEW, passes=FLEET[:1], fleet=FLEET))
+    assert text.partition("Last passes\n")[2] == (
+        "  2027-01-15T07:59:45.000Z  converged  4 changed, 2 not sent  (shard 0/24, run-3)\n"
+        "\n"
+        "Fleet of 24 shards: not as desired\n"
+        "  2027-01-15T07:59:45.000Z or later: 8 changed, 4 not sent\n"
+        "  2027-01-15T07:59:50.000Z  partial    4 changed, 2 not sent  (shard 1/24, run-2)\n"
+        f"  no pass yet of 22 shards: {', '.join(map(str, range(2, 22)))} and 2 more\n"
+    )
+
+
+def test_a_sharded_fleet_in_order_is_two_lines() -> None:
+    """Where every shard converged the sum is all there is to say."""
+    fleet = tuple(replace(FLEET[0], shard=Shard(index, 2)) for index in range(2))
+    assert shown(replace(EMPTY, fleet=fleet)).partition("No pass yet\n")[2] == (
+        "\nFleet of 2 shards: as desired\n  2027-01-15T07:59:45.000Z or later: 8 changed, 4 not sent\n"
     )
 
 

@@ -1,0 +1,290 @@
+"""The daemon as an operator meets it: health, reload, what it shows, and that nothing ends it but a signal."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from commands import ENDLESS, SECRET_KEY, fleet, image_names, manifest, share, stage
+from served import OFTEN, Served, serving
+
+from worker.simulator.effects import Refuse, Stuck
+from worker.simulator.faults import Fault
+from worker.simulator.naming import OWNER, image_id, project_id
+from worker.simulator.options import Group
+from worker.simulator.world import Account, Image, Status
+
+
+async def converged(daemon: Served) -> bool:
+    """Tell whether the last pass found or made everything as desired."""
+    document = await daemon.json("/api/status")
+    return bool(document["passes"]) and document["passes"][0]["result"] == "converged"
+
+
+async def test_it_shows_its_health_its_metrics_and_its_state(tmp_path: Path) -> None:
+    """Alive, ready and at work; the counts of metrics and status are those of the cloud."""
+    async with stage(tmp_path) as here, serving(here) as daemon:
+        await daemon.heard("pass.finished")
+        assert (await daemon.get("/livez"))[0] == 200
+        ready = await daemon.json("/readyz")
+        assert (ready["ready"], ready["phase"], ready["stand_by"]) == (True, "at_work", False)
+        document = await daemon.json("/api/status")
+        assert (document["desired"], document["converged"], document["counts"]["failed"]) == (8, 8, 0)
+        assert {row["name"]: row["row"] for row in document["projects"]} == {"payments": "cccc", "ledger": "cccc"}
+        found = await daemon.metrics()
+        assert found['shares{bucket="converged",project="payments"}'] == 4
+        assert found['changes_total{status="accepted"}'] == 8
+        assert found['calls_total{group="members_put",status="2xx"}'] == here.puts() == 2
+        assert found["last_success_timestamp_seconds"] > found["start_time_seconds"]
+        status, page = await daemon.get("/")
+        assert (status, "<title>" in page) == (200, True)
+
+
+async def test_a_manifest_that_is_changed_is_obeyed_at_once(tmp_path: Path) -> None:
+    """With an hour between passes, a new wish is read from the changed file and brought about by an early pass."""
+    async with stage(tmp_path) as here:
+        here.write("manifest.toml", manifest(here.world, share(here.world, "accepted", projects=["payments"])))
+        async with serving(here) as daemon:
+            await daemon.heard("pass.finished", desired=4)
+            here.write("manifest.toml", manifest(here.world))
+            await daemon.heard("files.reloaded", shares=8)
+            await daemon.heard("pass.finished", desired=8)
+            assert here.all_are("accepted")
+
+
+async def test_a_signal_reads_the_files_again(tmp_path: Path) -> None:
+    """SIGHUP asks for a reload, and an early pass follows, though no file has changed."""
+    async with stage(tmp_path) as here, serving(here) as daemon:
+        await daemon.heard("pass.finished")
+        seen = len(daemon.lines)
+        daemon.running.send(signal.SIGHUP)
+        await daemon.heard("files.reloaded", since=seen)
+        await daemon.heard("pass.finished", since=seen)
+
+
+async def test_a_bad_file_keeps_the_old_state_and_is_shown_everywhere(tmp_path: Path) -> None:
+    """Log, readiness, metric and status name file, line and value; the daemon goes on, and forgets it once mended."""
+    async with stage(tmp_path) as here, serving(here, settings=OFTEN) as daemon:
+        await daemon.heard("pass.finished")
+        here.write("manifest.toml", manifest(here.world).replace('status = "accepted"', 'status = "acceptd"'))
+        line = await daemon.heard("files.refused")
+        for words in ("manifest.toml:", "acceptd", "did you mean"):
+            assert words in line["reason"]
+        ready = await daemon.json("/readyz")
+        assert ready["ready"]
+        assert "acceptd" in ready["reload_error"]
+        assert "acceptd" in (await daemon.json("/api/status"))["reload_error"]["reason"]
+        found = await daemon.metrics()
+        assert (found["reload_failed"], found['reloads_total{result="bad"}']) == (1, 1)
+        await daemon.heard("pass.finished", since=len(daemon.lines), desired=8)
+        here.write("manifest.toml", manifest(here.world))
+        await daemon.heard("files.reloaded")
+        assert (await daemon.metrics())["reload_failed"] == 0
+        assert (await daemon.json("/readyz"))["reload_error"] == ""
+
+
+async def test_a_config_that_is_changed_takes_effect(tmp_path: Path) -> None:
+    """A shorter interval, a lower limit and a new address hold from the next pass on, without a restart."""
+    async with stage(tmp_path) as here, serving(here) as daemon:
+        await daemon.heard("pass.finished")
+        assert (await daemon.metrics())['limit_calls{account="default",group="members_put"}'] == 200
+        here.configure(here.cloud.url, '[limits]\nmembers_put = "7/1m"\n[server.extra]\n')
+        assert "server" in (await daemon.heard("files.refused"))["reason"]
+        here.configure(here.cloud.url, '[limits]\nmembers_put = "7/1m"\n')
+        await daemon.heard("files.reloaded")
+
+        async def limited() -> bool:
+            return (await daemon.metrics()).get('limit_calls{account="default",group="members_put"}') == 7
+
+        await daemon.until(limited)
+
+
+async def test_a_config_map_that_is_swapped_is_noticed(tmp_path: Path) -> None:
+    """Kubernetes puts new files beside the old ones and turns a symbolic link: that is a change like any other."""
+    async with stage(tmp_path) as here:
+        whole, part = manifest(here.world), manifest(here.world, share(here.world, "accepted", projects=["ledger"]))
+        for name, text in (("..first", part), ("..second", whole)):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "manifest.toml").write_text(text)
+        (tmp_path / "manifest.toml").unlink()
+        (tmp_path / "..data").symlink_to("..first")
+        (tmp_path / "manifest.toml").symlink_to("..data/manifest.toml")
+        async with serving(here) as daemon:
+            await daemon.heard("pass.finished", desired=4)
+            (tmp_path / "..turned").symlink_to("..second")
+            (tmp_path / "..turned").rename(tmp_path / "..data")
+            await daemon.heard("pass.finished", desired=8)
+
+
+async def test_a_secret_that_is_renewed_is_used(tmp_path: Path) -> None:
+    """The key is in a file; when the cloud refuses it and a new one is put there, the daemon works again at once."""
+    async with stage(tmp_path) as here:
+        config = (tmp_path / "config.toml").read_text()
+        here.write("config.toml", config.replace(f'secret_key = "{SECRET_KEY}"', 'secret_key_file = "key"'))
+        here.write("key", "outdated-key")
+        async with serving(here, settings=OFTEN) as daemon:
+            await daemon.heard("pass.finished", unknown=8)
+            assert (await daemon.metrics())['credential_refused{credential="default"}'] == 1
+            refused = here.cloud.ledger.count(Group.IMAGES_LIST)
+            await daemon.heard("pass.finished", since=len(daemon.lines), unknown=8)
+            assert here.cloud.ledger.count(Group.IMAGES_LIST) == refused, "refused keys are not tried again and again"
+            here.write("key", SECRET_KEY)
+            await daemon.heard("pass.finished", converged=0, changed=8)
+            assert (await daemon.metrics())['credential_refused{credential="default"}'] == 0
+
+
+async def test_passes_do_not_wait_for_the_jobs_of_earlier_ones(tmp_path: Path) -> None:
+    """While a job hangs, what is shared later is accepted by later passes; the job's end is noticed beside them."""
+    world = fleet(2, ["payments"], seconds=ENDLESS)
+    late = Image(image_id("late"), "late", OWNER)
+    world.add_image(late)
+    async with stage(tmp_path, world) as here, serving(here, settings={**OFTEN, "polling.max": "300ms"}) as daemon:
+        await daemon.heard("batch.taken_up")
+        document = await daemon.json("/api/status")
+        assert [flight["images"] for flight in document["in_flight"]] == [2]
+        world.rules = replace(world.rules, seconds=(0.1, 0.2))
+        world.share(late.id, project_id("payments"), Status.PENDING)
+        await daemon.heard("pass.finished", changed=1)
+        assert here.read()["payments"] == {**dict.fromkeys(image_names(2), "pending"), "late": "accepted"}
+        here.end_jobs()
+        await daemon.heard("job.settled", state="succeeded", images=2)
+        await daemon.until(lambda: converged(daemon))
+        assert here.puts() == 2
+        assert here.sent_while_alive() == []
+
+
+async def test_the_journal_is_taken_up_after_a_kill(tmp_path: Path) -> None:
+    """A daemon that is killed leaves its job in the journal; the next one follows it and sends nothing again."""
+    async with stage(tmp_path, fleet(3, ["payments"], seconds=ENDLESS)) as here:
+        async with serving(here) as daemon:
+            await daemon.heard("batch.submitted")
+        async with serving(here) as daemon:
+            await daemon.heard("daemon.at_work", unclean=True)
+            await daemon.heard("batch.taken_up", images=3)
+            await daemon.heard("pass.finished", unsettled=3)
+            here.end_jobs()
+            await daemon.heard("job.settled", state="succeeded")
+
+            async def shown() -> bool:
+                return bool((await daemon.json("/api/status"))["counts"]["converged"] == 3)
+
+            await daemon.until(shown)
+            assert here.puts() == 1
+
+
+async def test_a_stand_by_is_ready_and_says_what_it_is(tmp_path: Path) -> None:
+    """It answers on an address of its own, names the holder, and is at work once the other has ended."""
+    async with stage(tmp_path) as here, serving(here) as first:
+        await first.heard("pass.finished")
+        async with serving(here) as second:
+            await second.heard("daemon.standing_by")
+            status, _ = await second.get("/readyz")
+            ready = await second.json("/readyz")
+            assert (status, ready["stand_by"], "serve" in ready["waits_for"]) == (200, True, True)
+            assert (await second.metrics())["at_work"] == 0
+            first.running.send(signal.SIGTERM)
+            assert await first.ended() == 0
+            await second.heard("daemon.at_work")
+            assert (await second.json("/readyz"))["stand_by"] is False
+
+
+async def test_an_address_in_use_is_had_as_soon_as_it_is_free(tmp_path: Path) -> None:
+    """Two daemons of one machine share a config: the stand-by works without HTTP, and answers when the first ends."""
+    async with stage(tmp_path) as here, serving(here) as first:
+        await first.heard("pass.finished")
+        running = await here.start("serve", "--log-format", "json", settings={"server.listen": first.address})
+        second = Served(running, first.session, address=first.address)
+        assert running.process.stderr is not None
+        heard = ""
+        while "tried again" not in heard:
+            heard = (await running.process.stderr.readline()).decode()
+        first.running.send(signal.SIGTERM)
+        assert await first.ended() == 0
+        while "http.listening" not in heard:
+            heard = (await running.process.stderr.readline()).decode()
+        assert (await second.get("/livez"))[0] == 200
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:9180", "127.0.0.1:99999", "not-an-address"])
+async def test_an_address_that_cannot_be_used_is_an_error_at_once(tmp_path: Path, address: str) -> None:
+    """The exit status is 2, and the message has the key and the value."""
+    async with stage(tmp_path) as here:
+        ended = await here.run("serve", settings={"server.listen": address})
+        assert ended.status == 2
+        assert "LISTEN" in ended.err.upper()
+
+
+async def test_a_cloud_that_cannot_be_reached_is_not_the_daemon_s_death(tmp_path: Path) -> None:
+    """Alive and ready all the while; no success is claimed; it converges when the cloud is back."""
+    async with stage(tmp_path, faults=[Fault(Refuse(status=503))]) as here, serving(here, settings=OFTEN) as daemon:
+        await daemon.heard("pass.finished", unknown=8)
+        assert (await daemon.get("/livez"))[0] == (await daemon.get("/readyz"))[0] == 200
+        found = await daemon.metrics()
+        assert (found["last_success_timestamp_seconds"], found['drift_shares{project="ledger"}']) == (0, 4)
+        document = await daemon.json("/api/status")
+        assert all("503" in row["unreadable"] for row in document["projects"])
+        here.cloud.set_faults(())
+        await daemon.until(lambda: converged(daemon))
+
+
+async def test_a_refused_plan_is_shown_with_the_way_out(tmp_path: Path) -> None:
+    """The guards refuse to reject everything; the status has the digest, and an approval lets the next pass go."""
+    world = fleet(4, status=Status.ACCEPTED)
+    text = manifest(world, share(world, "rejected"))
+    async with (
+        stage(tmp_path, world, text=text) as here,
+        serving(here, settings={**OFTEN, "guards.max_reject": "10%"}) as daemon,
+    ):
+        await daemon.heard("pass.finished", result="refused")
+        document = await daemon.json("/api/status")
+        assert document["refused"]
+        assert (await daemon.metrics())['passes_total{result="refused"}'] >= 1
+        assert (await here.run("approve", document["digest"])).status == 0
+        await daemon.heard("pass.finished", result="converged", changed=8)
+        assert here.all_are("rejected")
+
+
+async def test_a_signal_drains_what_is_followed_within_the_grace(tmp_path: Path) -> None:
+    """Nothing more is sent, a job that ends in time is settled, and the exit status is 0."""
+    async with stage(tmp_path, fleet(2, ["payments"], seconds=ENDLESS)) as here:
+        async with serving(here, settings={**OFTEN, "polling.max": "300ms", "schedule.grace": "20s"}) as daemon:
+            await daemon.heard("batch.taken_up")
+            daemon.running.send(signal.SIGTERM)
+            await daemon.heard("daemon.stopping")
+            here.end_jobs()
+            await daemon.heard("job.settled", state="succeeded")
+            assert await daemon.ended() == 0
+        assert (await here.run("run")).status == 0
+        assert here.puts() == 1
+
+
+async def test_a_grace_that_ends_leaves_the_job_to_the_journal(tmp_path: Path) -> None:
+    """A job that hangs holds the daemon for the grace and no longer; it is still in flight afterwards."""
+    faults = [Fault(Stuck())]
+    async with stage(tmp_path, fleet(2, ["payments"]), faults) as here:
+        async with serving(here, settings={**OFTEN, "polling.max": "300ms", "schedule.grace": "1s"}) as daemon:
+            await daemon.heard("batch.taken_up")
+            daemon.running.send(signal.SIGTERM)
+            assert await daemon.ended() == 0
+        flights = (await here.run("status", "--json")).document["in_flight"]
+        assert [len(flight["images"]) for flight in flights] == [2]
+
+
+async def test_credentials_of_a_new_account_are_taken_with_the_manifest(tmp_path: Path) -> None:
+    """A manifest that begins to use another credential of the config is obeyed without a restart."""
+    world = fleet(2, ["payments", "ledger"])
+    world.add_account(Account("AKOFANOTHERACCOUNT", SECRET_KEY))
+    async with stage(tmp_path, world) as here:
+        other = '[credentials.other]\nkind = "static"\naccess_key = "{}"\nsecret_key = "{}"\naccount = "other"\n'
+        here.configure(here.cloud.url, other.format("AKOFANOTHERACCOUNT", SECRET_KEY))
+        here.write("manifest.toml", manifest(world, share(world, "accepted", projects=["payments"])))
+        async with serving(here) as daemon:
+            await daemon.heard("pass.finished", desired=2)
+            text = manifest(world)
+            row = f'[projects.ledger]\nid = "{project_id("ledger")}"\n'
+            assert row in text
+            here.write("manifest.toml", text.replace(row, f'{row}credential = "other"\n'))
+            await daemon.heard("pass.finished", desired=4, changed=2)
+            assert 'limit_calls{account="other",group="members_put"}' in await daemon.metrics()

@@ -1,0 +1,154 @@
+"""What the pods of each overlay do, with the files, variables and arguments that they are given, at a simulated cloud.
+
+Only the cloud's address is the tests' own, and where the daemon listens, which would be all addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientConnectionError, ClientSession
+from commands import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    TIMEOUT,
+    Running,
+    Stage,
+    fleet,
+    image_names,
+    manifest,
+    share,
+    stage,
+)
+from rendered import OVERLAYS, Pod, environment, job, overlay, worker
+
+from worker.simulator.naming import image_id, project_id
+from worker.simulator.world import Status
+
+NOWHERE = "postgresql://worker:word@127.0.0.1:1/journal"
+FLEET = tuple(f"team-{number}" for number in range(8))
+
+
+def pod(name: str, root: Path, journal: str = NOWHERE, files: Mapping[str, str] | None = None) -> Pod:
+    """Lay out a pod of an overlay, with Secrets as the documentation says they are made."""
+    secrets = {
+        "ims-share-worker-credentials": {"access_key": ACCESS_KEY, "secret_key": f"{SECRET_KEY}\n"},
+        "ims-share-worker-journal": {"url": journal},
+    }
+    made = Pod(overlay(name), root / "pod", secrets, files or {})
+    made.lay_out()
+    return made
+
+
+def enter(here: Stage, pod: Pod) -> None:
+    """Give the commands of a stage the variables of a pod, and lead them to the stage's cloud."""
+    here.environ.update(pod.environ(), IMS_WORKER_CLOUD__IMS_ENDPOINT=here.cloud.url)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+async def test_the_config_map_passes_check(tmp_path: Path, name: str) -> None:
+    """Config and manifest as they are shipped are good, with the Secrets where the config looks for them."""
+    async with stage(tmp_path) as here:
+        here.environ.update(pod(name, tmp_path).environ())
+        done = await here.run("check", "--json")
+        assert (done.status, done.document["ok"], done.document["warnings"]) == (0, True, [])
+        assert done.document["desired"] > 0
+
+
+async def test_jobs_one_after_the_other_share_a_journal(tmp_path: Path) -> None:
+    """The first Job accepts all, the second finds nothing to do, and the volume has the journal of both."""
+    world = fleet()
+    async with stage(tmp_path, world) as here:
+        made = pod("cronjob", tmp_path, files={"manifest.toml": manifest(world)})
+        enter(here, made)
+        assert (await here.run(*made.arguments())).status == 0
+        assert here.all_are("accepted")
+        puts = here.puts()
+        assert (await here.run(*made.arguments())).status == 0
+        assert here.puts() == puts
+        with sqlite3.connect(made.folder("journal") / "journal.db") as journal:
+            assert journal.execute("SELECT count(*) FROM passes").fetchone() == (2,)
+        journal.close()
+        assert here.files() == ["config.toml", "manifest.toml", "pod"], "something was written elsewhere"
+
+
+async def test_the_indices_of_a_job_cover_the_fleet(tmp_path: Path, postgresql: str) -> None:
+    """All pods of the Job at once, with one journal: each share is accepted, and none is sent twice."""
+    world = fleet(3, FLEET)
+    async with stage(tmp_path, world) as here:
+        made = pod("sharded", tmp_path, postgresql, {"manifest.toml": manifest(world)})
+        enter(here, made)
+        indices = map(str, range(job(overlay("sharded"))["completions"]))
+        pods = (here.run(*made.arguments(JOB_COMPLETION_INDEX=index)) for index in indices)
+        ended = await asyncio.gather(*pods)
+        assert [done.status for done in ended] == [0] * 4, [done.err for done in ended]
+        assert here.all_are("accepted")
+        assert here.puts() == len(FLEET)
+
+
+async def serving(here: Stage, pod: Pod, port: int) -> Running:
+    """Start the daemon of a pod, with passes one after the other, on a port of loopback; wait until it answers."""
+    assert environment(pod.objects)["IMS_WORKER_SERVER__LISTEN"] == "0.0.0.0:9180"
+    here.environ["IMS_WORKER_SERVER__LISTEN"] = f"127.0.0.1:{port}"
+    often = {"schedule.every": "300ms", "schedule.jitter": "0%"}
+    daemon = await here.start(*pod.arguments(), settings=often)
+    async with asyncio.timeout(TIMEOUT):
+        while await status_of(port, worker(pod.objects)["startupProbe"]["httpGet"]["path"]) != 200:
+            assert daemon.process.returncode is None
+            await asyncio.sleep(0.05)
+    return daemon
+
+
+async def status_of(port: int, path: str) -> int:
+    """Return the status of an answer; 0 where there is none."""
+    async with ClientSession() as session:
+        try:
+            async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
+                return answer.status
+        except ClientConnectionError:
+            return 0
+
+
+@pytest.mark.parametrize("name", ["daemon", "daemon-standby"])
+async def test_a_daemon_takes_a_changed_config_map(tmp_path: Path, name: str, postgresql: str) -> None:
+    """The cluster swaps a symbolic link, and the daemon accepts what the new manifest wishes, without a restart."""
+    world = fleet(2, ["payments"])
+    first, second = image_names(2)
+    before = manifest(world, share(world, "accepted", images=[first]))
+    async with stage(tmp_path, world) as here:
+        made = pod(name, tmp_path, postgresql, {"manifest.toml": before})
+        enter(here, made)
+        daemon = await serving(here, made, free_port())
+        await here.until(lambda: here.read()["payments"][first] == "accepted", daemon)
+        assert here.read()["payments"][second] == "pending"
+        made.put("config", {"manifest.toml": manifest(world)})
+        await here.until(lambda: here.all_are("accepted"), daemon)
+
+
+async def test_the_stand_by_is_ready_too(tmp_path: Path, postgresql: str) -> None:
+    """All probes of both replicas are green, though only one is at work, and when that one is gone the other works."""
+    world = fleet(1, ["payments"])
+    async with stage(tmp_path, world) as here:
+        made = pod("daemon-standby", tmp_path, postgresql, {"manifest.toml": manifest(world)})
+        enter(here, made)
+        ports = [free_port(), free_port()]
+        first, second = [await serving(here, made, port) for port in ports]
+        container = worker(made.objects)
+        paths = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+        assert {await status_of(port, path) for port in ports for path in (*paths, "/metrics")} == {200}
+        await here.until(lambda: here.all_are("accepted"), first)
+        await first.kill()
+        world.share(image_id(image_names(1)[0]), project_id("payments"), Status.PENDING)
+        await here.until(lambda: here.all_are("accepted"), second)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,146 @@
+"""The units for systemd: that systemd takes them, that they are locked up, and that they fit the command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import ACCESS_KEY, SECRET_KEY, Folder, fleet, manifest
+
+from worker.cli import build_parser
+from worker.core.report import Exit
+from worker.core.timing import parse_duration
+from worker.settings import load_settings
+
+UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
+SHARED = UNITS / "ims-share-.service.d" / "10-sandbox.conf"
+SERVICES = ("ims-share-worker.service", "ims-share-worker-run.service")
+COMMAND = "/opt/ims-share-worker/bin/ims-share-worker"
+HOME = "/etc/ims-share-worker"
+KEYS = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+
+
+def directives(name: str) -> dict[str, list[str]]:
+    """Return what a unit and the drop-in say of each directive, in the order of systemd."""
+    found: dict[str, list[str]] = {}
+    for line in (UNITS / name).read_text().splitlines() + SHARED.read_text().splitlines():
+        if match := re.fullmatch(r"([A-Za-z]+)=(.*)", line):
+            found.setdefault(match[1], []).append(match[2])
+    return found
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run systemd-analyze, where there is one."""
+    if (command := shutil.which("systemd-analyze")) is None:
+        pytest.skip("systemd-analyze is not here")
+    return subprocess.run([command, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """Return a folder with the units, whose command is one that is on this machine: `verify` looks for it."""
+    shutil.copytree(UNITS, tmp_path, dirs_exist_ok=True)
+    for name in SERVICES:
+        text = (tmp_path / name).read_text()
+        assert COMMAND in text
+        (tmp_path / name).write_text(text.replace(COMMAND, "/bin/true"))
+    return tmp_path
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Folder:
+    """Return a folder with the config of the units, a manifest, and the keys."""
+    shutil.copy(UNITS / "config.toml", tmp_path)
+    folder = Folder(tmp_path)
+    for name, text in {"manifest.toml": manifest(fleet()), **KEYS}.items():
+        folder.write(name, text)
+    return folder
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "ims-share-worker-run.timer"])
+def test_systemd_finds_no_fault_with_a_unit(installed: Path, name: str) -> None:
+    """Verification is silent; an unknown directive is told of with exit status 0."""
+    verified = analyze("verify", "--man=no", installed / name)
+    assert (verified.stdout, verified.stderr, verified.returncode) == ("", "", 0)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_locked_up(installed: Path, name: str) -> None:
+    """Its exposure is at most 1.5 of 10, which it can only be with the drop-in."""
+    found = analyze("security", "--offline=yes", "--threshold=15", "--no-pager", installed / name)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_a_service_may_do_what_the_worker_needs() -> None:
+    """What a tighter sandbox would take away is left on purpose: the network, and the numbers of the own process."""
+    for name in SERVICES:
+        said = directives(name)
+        assert said["RestrictAddressFamilies"] == ["AF_INET AF_INET6 AF_UNIX"]
+        assert not said.keys() & {"PrivateNetwork", "IPAddressDeny", "ProcSubset"}
+
+
+@pytest.mark.parametrize(("name", "verb"), [*zip(SERVICES, ("serve", "run"), strict=True)])
+def test_a_service_runs_a_command_that_there_is(name: str, verb: str) -> None:
+    """The command line takes the arguments, and logs as JSON."""
+    [line] = directives(name)["ExecStart"]
+    command, *arguments = shlex.split(line)
+    options = build_parser().parse_args(arguments)
+    assert (command, options.verb, options.log_format) == (COMMAND, verb, "json")
+
+
+def test_the_daemon_is_not_started_again_with_wrong_input() -> None:
+    """Of all exit statuses only that of wrong input keeps it down; a crash and a bug do not."""
+    said = directives(SERVICES[0])
+    assert said["Restart"] == ["on-failure"]
+    assert [Exit(int(status)) for status in said["RestartPreventExitStatus"]] == [Exit.USAGE]
+
+
+def test_a_pass_is_a_failure_unless_another_worker_makes_it() -> None:
+    """Beside 0 only the status of a held journal is a success."""
+    assert [Exit(int(status)) for status in directives(SERVICES[1])["SuccessExitStatus"]] == [Exit.LOCKED]
+
+
+def test_systemd_waits_longer_than_the_grace(configured: Folder) -> None:
+    """A unit that is stopped has time for the default grace and that of the config."""
+    settings = load_settings(configured.path / "config.toml", {}, {}).settings
+    default = type(settings.schedule)().grace
+    for name in SERVICES:
+        [patience] = directives(name)["TimeoutStopSec"]
+        assert parse_duration(patience) > max(settings.schedule.grace, default)
+
+
+async def test_the_config_holds_for_root_in_a_shell(configured: Folder) -> None:
+    """With the keys beside it the config passes, without a warning."""
+    checked = await configured.run("check", "--json")
+    assert (checked.status, checked.document["ok"], checked.err) == (Exit.CONVERGED, True, "")
+
+
+async def test_the_config_holds_in_the_units(configured: Folder) -> None:
+    """There the keys are where systemd puts them, as the variables say, and none beside the config."""
+    said = directives(SERVICES[0])
+    credentials = configured.path / "credentials"
+    credentials.mkdir()
+    for line in said["LoadCredential"]:
+        name, _, source = line.partition(":")
+        assert source == f"{HOME}/{name}"
+        (configured.path / name).rename(credentials / name)
+    variables = (
+        line.replace(HOME, str(configured.path)).replace("%d", str(credentials)) for line in said["Environment"]
+    )
+    configured.environ |= dict(variable.split("=", 1) for variable in variables)
+    checked = await configured.run("check", "--json")
+    assert (checked.status, checked.document["ok"], checked.err) == (Exit.CONVERGED, True, "")
+    del configured.environ["IMS_WORKER_CREDENTIALS__DEFAULT__SECRET_KEY_FILE"]
+    assert (await configured.run("check")).status == Exit.USAGE
+
+
+def test_the_journal_is_in_the_state_directory(configured: Folder) -> None:
+    """The one folder of the machine that a unit may write to holds the journal, for both units the same."""
+    settings = load_settings(configured.path / "config.toml", {}, {}).settings
+    for name in SERVICES:
+        [state] = directives(name)["StateDirectory"]
+        assert settings.journal.place == f"sqlite:////var/lib/{state}/journal.db"

@@ -1,0 +1,109 @@
+"""A browser for tests of the status page, and a stand-in for the daemon that serves the page with any document."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import worker.telemetry
+from worker.telemetry.http import Health, Views, listening
+
+PAGE = Path(worker.telemetry.__file__).with_name("page.html")
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+
+
+@dataclass
+class Watched:
+    """A page in a browser, with all that it complained about and asked for.
+
+    `page` is playwright's; it is typed loosely, as playwright is an extra of the tests.
+    """
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    async def text(self, selector: str) -> str:
+        """Return the text of one element, as it is seen."""
+        return str(await self.page.locator(selector).inner_text())
+
+    async def until(self, condition: str, argument: Any = None) -> None:
+        """Wait until a JavaScript condition holds on the page."""
+        await self.page.wait_for_function(condition, arg=argument, timeout=20_000)
+
+
+@asynccontextmanager
+async def browsing(address: str, **context: Any) -> AsyncIterator[Watched]:
+    """Open an address in headless Chromium; skip the test where there is none.
+
+    `context` are the options of playwright's browser context. When it is left, the browser has ended.
+    """
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium on this system")
+    playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
+    async with playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=chromium, args=list(_FLAGS))
+        page = await (await browser.new_context(**context)).new_page()
+        watched = Watched(page)
+        page.on("console", lambda message: watched.complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: watched.complaints.append(f"uncaught: {error}"))
+        page.on("requestfailed", lambda request: watched.complaints.append(f"failed: {request.url}"))
+        page.on("request", lambda request: watched.asked.append(request.url))
+        await page.goto(address)
+        yield watched
+        await browser.close()
+
+
+@dataclass
+class StandIn:
+    """What the daemon's server shows in place of a daemon: `document` as its status; without one the view breaks."""
+
+    document: dict[str, Any] | None
+    url: str = ""
+    polls: int = 0
+
+    def status(self) -> bytes:
+        """Return the document as JSON."""
+        self.polls += 1
+        if self.document is None:
+            raise LookupError("there is no document")
+        return msgspec.json.encode(self.document)
+
+    def health(self) -> Health:
+        """Return that all is well."""
+        return Health(ok=True, document={})
+
+    async def ready(self) -> Health:
+        """Return that all is well."""
+        return self.health()
+
+    async def metrics(self, _: str) -> tuple[bytes, str]:
+        """Return no metrics."""
+        return b"", "text/plain"
+
+
+@asynccontextmanager
+async def stand_in(document: dict[str, Any] | None) -> AsyncIterator[StandIn]:
+    """Serve the page and a document on loopback, as the daemon does."""
+    shown = StandIn(document)
+    views = Views(shown.health, shown.ready, shown.metrics, shown.status, PAGE.read_bytes())
+    async with listening("127.0.0.1", 0, views, lambda _request, _error: None) as address:
+        shown.url = f"http://{address}/"
+        yield shown

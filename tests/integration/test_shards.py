@@ -1,0 +1,224 @@
+"""Shards of one fleet divide the limits of an account, and what earlier processes called is counted once by one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehearse import KEYS, fleet, manifest_of, quick
+
+from worker.cloud.ims import Ims
+from worker.cloud.throttle import Standing
+from worker.core.calls import CallGroup
+from worker.core.limits import Rate
+from worker.core.manifest import Manifest
+from worker.core.report import Result, RunReport
+from worker.core.state import Batch, MemberStatus, Project, Wish
+from worker.core.target import WHOLE, Shard, shard_of
+from worker.errors import SettingsError
+from worker.journal.database import MEMORY, open_database
+from worker.journal.lease import HeldJournal, hold_journal
+from worker.reconcile.halt import Halt
+from worker.settings import Settings
+from worker.simulator.naming import project_id
+from worker.simulator.options import Limits
+from worker.simulator.options import Rate as Limit
+from worker.simulator.server import Simulator
+from worker.wiring.policies import cloud_config, speed
+from worker.wiring.site import Aim, Site, order_of
+from worker.wiring.work import at_work, make_pass, run
+
+LIST, PUT, QUERY = CallGroup.IMAGES_LIST, CallGroup.MEMBERS_PUT, CallGroup.JOB_GET
+LIMITS = {"members_put": "20/5m", "images_list": "50/1m", "burst": "40/s"}
+
+
+def names_in(shard: Shard) -> Iterator[str]:
+    """Yield names of projects that are in a shard."""
+    names = (f"project-{number}" for number in range(1000))
+    return (name for name in names if shard_of(project_id(name), shard.count) == shard.index)
+
+
+def site(url: str = MEMORY, *, others: int = 0, limits: dict[str, Any] | None = None) -> Site:
+    """Return a site with a project in each of three shards, and one of another account in the shard `others`."""
+    names = [next(names_in(Shard(index, 3))) for index in range(3)]
+    projects = {project_id(name): Project(project_id(name), name) for name in names}
+    alone = project_id([name for name, _ in zip(names_in(Shard(others, 3)), range(2), strict=False)][1])
+    projects[alone] = Project(alone, "alone", "other")
+    settings = Settings.model_validate(
+        {
+            "cloud": {"ims_endpoint": "http://127.0.0.1:1"},
+            "journal": {"url": url},
+            "limits": limits or LIMITS,
+            "credentials": {"default": KEYS, "other": {**KEYS, "account": "another"}},
+        }
+    )
+    wishes = {project: {"image": Wish(MemberStatus.ACCEPTED)} for project in projects}
+    return Site(settings, Manifest(projects, wishes, {}, {}, {}, {}))
+
+
+@asynccontextmanager
+async def working(place: Site, shard: Shard, verb: str = "run") -> AsyncIterator[tuple[HeldJournal, Ims]]:
+    """Open journal and cloud as a worker of a shard does."""
+    async with at_work(place, cloud_config(place, {}), verb, shard, lambda _: None) as (journal, ims):
+        yield journal, ims
+
+
+async def standing(
+    place: Site, shard: Shard, group: CallGroup, account: str = "default", verb: str = "run"
+) -> Standing:
+    """Return how a call group of an account stands when a worker of a shard begins."""
+    async with working(place, shard, verb) as (_, ims):
+        return ims.standing()[account][group]
+
+
+async def test_the_shards_that_use_an_account_divide_its_limits() -> None:
+    """Of 20 calls the three shards with projects of the account have 6, 7 and 7."""
+    found = [await standing(site(), Shard(index, 3), PUT) for index in range(3)]
+    assert [each.rate for each in found] == [Rate(6, 300.0), Rate(7, 300.0), Rate(7, 300.0)]
+
+
+async def test_an_account_that_one_shard_uses_is_all_its_own() -> None:
+    """What no other shard can use is not set aside for it, in the group's limit and in the burst."""
+    place = site(others=1)
+    assert (await standing(place, Shard(1, 3), PUT, "another")).rate == Rate(20, 300.0)
+    assert (await standing(place, Shard(1, 3), CallGroup.TOKEN, "another")).rate == Rate(40, 1.0)
+
+
+async def test_a_daemon_sets_aside_what_its_siblings_may_come_to_use() -> None:
+    """Its manifest may change, and not for all daemons at once: it never has more than its part among all shards."""
+    place = site(others=1)
+    found = [await standing(place, Shard(index, 3), PUT, "another", "serve") for index in range(3)]
+    assert [each.rate.count for each in found] == [6, 7, 7]
+
+
+async def test_limits_that_cannot_be_divided_are_refused() -> None:
+    """Two calls among three shards: whichever shard it is does not start, and says for how many they are enough."""
+    place = site(limits=LIMITS | {"burst": "2/s"})
+    for index in range(3):
+        with pytest.raises(SettingsError) as caught:
+            await standing(place, Shard(index, 3), PUT)
+        (problem,) = caught.value.problems
+        assert str(problem) == (
+            '--shard: the 3 shards that use the account "default" cannot divide limits.burst '
+            "(2/s has a call for 2 of them)"
+        )
+    assert (await standing(place, Shard(0, 2), PUT)).rate.count == 10
+
+
+def test_a_forecast_goes_by_the_smallest_part() -> None:
+    """What a shard is told to expect rests on what it may use."""
+    assert speed(site(), Shard(0, 3)).rates[PUT] == Rate(6, 300.0)
+    assert speed(site(), WHOLE).rates[PUT] == Rate(20, 300.0)
+
+
+async def test_a_shard_that_starts_again_counts_its_own_calls(journal_url: str) -> None:
+    """It leaves to its siblings what they called, as long as that is within their parts."""
+    place = site(journal_url)
+    for index, calls in enumerate((5, 10, 17)):
+        async with hold_journal(journal_url, "run", Shard(index, 3)) as journal:
+            for _ in range(calls):
+                journal.calls.note("default", LIST, time.time())
+    left = [(await standing(place, Shard(index, 3), LIST)).left for index in range(3)]
+    assert left == [16 - 5, 17 - 10, 17 - 17]
+
+
+@pytest.mark.parametrize("before", [WHOLE, Shard(1, 2)])
+async def test_calls_of_another_division_count_for_every_shard(journal_url: str, before: Shard) -> None:
+    """Nobody can tell whose part they are of."""
+    async with hold_journal(journal_url, "run", before) as journal:
+        for _ in range(4):
+            journal.calls.note("default", LIST, time.time())
+    left = [(await standing(site(journal_url), Shard(index, 3), LIST)).left for index in range(3)]
+    assert left == [16 - 4, 17 - 4, 17 - 4]
+
+
+async def test_a_worker_of_the_whole_fleet_counts_the_calls_of_shards(journal_url: str) -> None:
+    """One process that follows several has to leave room for all of them."""
+    for index in range(2):
+        async with hold_journal(journal_url, "run", Shard(index, 2)) as journal:
+            journal.calls.note("default", LIST, time.time())
+    assert (await standing(site(journal_url), WHOLE, LIST)).left == 50 - 2
+
+
+async def test_puts_count_for_the_shard_whose_projects_they_were_for(journal_url: str) -> None:
+    """Nine of an unsharded worker fill the six of their shard; the three beyond are room that the others leave."""
+    place = site(journal_url)
+    await put(journal_url, next(names_in(Shard(0, 3))), 9)
+    left = [(await standing(place, Shard(index, 3), PUT)).left for index in range(3)]
+    assert left == [0, 7 - 3, 7 - 3]
+
+
+async def test_puts_for_a_project_that_left_the_manifest_count_for_each_account(journal_url: str) -> None:
+    """Nobody knows any more whose limits they were made under."""
+    place = site(journal_url)
+    await put(journal_url, "gone", 2)
+    for account in ("default", "another"):
+        assert (await standing(place, WHOLE, PUT, account)).left == 18
+
+
+async def test_a_put_without_an_answer_counts_from_now_on(journal_url: str) -> None:
+    """It may have been on its way for long: its window has not begun to pass when the next worker starts."""
+    place = site(journal_url, limits=LIMITS | {"members_put": "20/1s"})
+    await put(journal_url, next(names_in(WHOLE)), 2, at=time.time() - 0.8)
+    async with working(place, WHOLE) as (_, ims):
+        await asyncio.sleep(0.5)
+        assert ims.standing()["default"][PUT].left == 18
+
+
+async def test_after_an_unclean_end_a_shard_assumes_no_more_calls_than_it_could_make(journal_url: str) -> None:
+    """Two seconds of its part of the burst may be unrecorded, and never more than its part of the group's limit."""
+    place = site(journal_url, limits=LIMITS | {"job_get": "900/1m", "burst": "30/s"})
+    async with hold_journal(journal_url, "run", Shard(0, 3)):
+        pass
+    engine = open_database(journal_url).engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE leases SET is_open = NOT is_open")
+    engine.dispose()
+    async with working(place, Shard(0, 3)) as (journal, ims):
+        assert journal.unclean
+        found = ims.standing()["default"]
+        assert (found[QUERY].left, found[LIST].left, found[PUT].left) == (300 - 20, 0, 6)
+
+
+async def test_shards_that_follow_an_unsharded_worker_keep_the_limits_with_it(tmp_path: Path) -> None:
+    """All calls of the first are for one shard's projects; however the shards share, the cloud never refuses."""
+    crowded, other = list(names_in(Shard(0, 2)))[:6], list(names_in(Shard(1, 2)))[:6]
+    world = fleet(dict.fromkeys([*crowded, *other], 2))
+    manifest = manifest_of(world)
+    first = {project_id(name): manifest.wishes[project_id(name)] for name in crowded[:4]}
+    limits = Limits(members_put=Limit(8, 2.0), images_list=Limit(60, 2.0))
+    async with Simulator(world, limits=limits) as cloud:
+        settings = quick(
+            cloud,
+            journal={"url": f"sqlite:///{tmp_path}/journal.db"},
+            limits={"members_put": "8/2s", "images_list": "60/2s"},
+            batch={"max_images": 1},
+        )
+        assert (await a_pass(Site(settings, replace(manifest, wishes=first)), WHOLE)).result is Result.CONVERGED
+        place = Site(settings, manifest)
+        reports = await asyncio.gather(*(a_pass(place, Shard(index, 2)) for index in range(2)))
+        assert [report.result for report in reports] == [Result.CONVERGED] * 2
+        assert [call for call in cloud.ledger.arrivals if call.status == 429] == []
+
+
+async def a_pass(place: Site, shard: Shard) -> RunReport:
+    """Make one pass over a shard."""
+    async with working(place, shard) as (journal, ims):
+        the_pass = make_pass(place.settings, ims, journal, lambda _: None, Halt())
+        return await run(place, order_of(place, Aim(shard=shard)), the_pass, journal)
+
+
+async def put(url: str, name: str, count: int, at: float | None = None) -> None:
+    """Journal that many PUT for a project: answered just now, or begun at `at` and never answered."""
+    batch = Batch(project_id(name), MemberStatus.ACCEPTED, None, ("image",))
+    async with hold_journal(url, "run", WHOLE) as journal:
+        for _ in range(count):
+            key = await journal.intend(batch, "run", at or time.time(), 0)
+            if at is None:
+                await journal.refuse(key, "no", time.time())

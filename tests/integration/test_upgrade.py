@@ -1,0 +1,126 @@
+"""A journal of an older worker: brought up to date by the next one that holds it, and only read by all others."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+from sqlalchemy import inspect
+
+from worker.core.calls import CallCounts, CallGroup
+from worker.core.quarantine import QuarantineUpdate
+from worker.core.report import PassRecord, Result, RunReport
+from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
+from worker.core.target import WHOLE, Shard
+from worker.errors import JournalError
+from worker.journal import schema
+from worker.journal.call_log import CallsMade
+from worker.journal.database import open_database
+from worker.journal.lease import hold_journal
+from worker.journal.schema import VERSION
+from worker.journal.store import open_journal
+
+NOW = 1_800_000_000.0
+BATCH = Batch("p1", MemberStatus.ACCEPTED, "v1", ("a", "b"))
+WARD = Quarantined(Share("p1", "a"), MemberStatus.ACCEPTED, 2, "was poisoned", "still is", NOW + 900)
+OLD_PASS = PassRecord("old", NOW - 10, NOW, "partial", {"desired": 3, "converged": 2}, WHOLE)
+OLD_CALLS = CallsMade("default", CallGroup.IMAGES_LIST, NOW, 7, WHOLE)
+FLIGHT = InFlight(1, BATCH, NOW, "job-1", NOW + 1, "old")
+VERSION_1 = """
+DROP TABLE passes;
+DROP TABLE calls;
+CREATE TABLE passes (
+    run_id VARCHAR(64) NOT NULL PRIMARY KEY, started_at FLOAT NOT NULL, finished_at FLOAT NOT NULL,
+    result VARCHAR(16) NOT NULL, counts JSON NOT NULL
+);
+CREATE INDEX passes_by_end ON passes (finished_at);
+CREATE TABLE calls (
+    key INTEGER PRIMARY KEY, account VARCHAR(256) NOT NULL, call_group VARCHAR(32) NOT NULL, at FLOAT NOT NULL,
+    made INTEGER NOT NULL
+);
+CREATE INDEX calls_by_time ON calls (at);
+INSERT INTO passes VALUES ('old', 1799999990, 1800000000, 'partial', '{"desired": 3, "converged": 2}');
+INSERT INTO calls (account, call_group, at, made) VALUES ('default', 'images_list', 1800000000, 7);
+UPDATE about SET schema_version = 1
+"""
+"""What differs in the tables of the first version, in the words of SQLite."""
+
+
+@pytest.fixture
+async def old_url(journal_url: str) -> str:
+    """Return the URL of a journal as the first version left it: a pass, its calls, a job in flight and a ward."""
+    async with open_journal(journal_url) as journal:
+        await journal.accept(await journal.intend(BATCH, "old", NOW, 0), "job-1", NOW + 1)
+        await journal.change_quarantine(QuarantineUpdate((WARD,), ()))
+    database = open_database(journal_url)
+    key = "SERIAL" if database.engine.dialect.name == "postgresql" else "INTEGER"
+    with database.engine.begin() as connection:
+        for statement in VERSION_1.replace("key INTEGER", f"key {key}").split(";"):
+            connection.exec_driver_sql(statement)
+    database.engine.dispose()
+    return journal_url
+
+
+async def test_nothing_is_lost_and_the_shards_are_told_apart_from_then_on(old_url: str) -> None:
+    """Jobs in flight, quarantine, passes and calls are all there; old rows are of the whole fleet, new ones tell."""
+    shard = Shard(1, 4)
+    async with hold_journal(old_url, "run", shard) as journal:
+        assert await journal.in_flight() == (FLIGHT,)
+        assert await journal.quarantined() == {WARD.share: WARD}
+        assert await journal.last_passes(9) == (OLD_PASS,)
+        assert await journal.calls.since(NOW) == (OLD_CALLS,)
+        calls = CallCounts({}, 0, 0)
+        report = RunReport("new", NOW + 5, NOW + 6, Result.CONVERGED, 1, 1, 0, (), (), calls, "")
+        await journal.record(report, QuarantineUpdate((), ()))
+        journal.calls.note("default", CallGroup.JOB_GET, NOW + 6)
+    async with open_journal(old_url) as journal:
+        assert [each.shard for each in await journal.last_passes(9)] == [shard, WHOLE]
+        assert [each.shard for each in await journal.calls.since(NOW)] == [WHOLE, shard]
+    assert version(old_url) == VERSION
+
+
+async def test_the_shards_of_a_fleet_may_come_to_it_at_once(old_url: str) -> None:
+    """Four that find an old journal bring it up to date together: once, and all of them then hold their part."""
+    async with AsyncExitStack() as held:
+        holders = [hold_journal(old_url, "run", Shard(index, 4)) for index in range(4)]
+        journals = await asyncio.gather(*map(held.enter_async_context, holders))
+        for journal in journals:
+            assert await journal.last_passes(9) == (OLD_PASS,)
+    assert version(old_url) == VERSION
+
+
+async def test_who_only_looks_or_writes_a_row_leaves_an_old_journal_as_it_is(old_url: str) -> None:
+    """Workers of the version before can go on with it: nothing that they would not know is put there."""
+    async with open_journal(old_url) as journal:
+        assert await journal.last_passes(9) == await journal.fleet() == (OLD_PASS,)
+        assert await journal.calls.since(NOW) == (OLD_CALLS,)
+        assert await journal.release(WARD.share, "ann@host", NOW) == ("quarantine", "job job-1")
+        journal.calls.note("default", CallGroup.JOB_GET, NOW + 6)
+    assert version(old_url) == 1
+    async with hold_journal(old_url, "run", WHOLE) as journal:
+        assert [made.count for made in await journal.calls.since(NOW)] == [7, 1]
+
+
+async def test_an_upgrade_that_breaks_off_has_changed_nothing(old_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is one transaction: after a statement that fails the journal is what it was, and the next try works."""
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "_STEPS", ((*schema._STEPS[0], "ALTER TABLE nowhere ADD COLUMN x INTEGER"),))
+        with pytest.raises(JournalError, match="nowhere"):
+            async with hold_journal(old_url, "run", WHOLE):
+                pass
+    assert version(old_url) == 1
+    engine = open_database(old_url).engine
+    assert "shard_index" not in {column["name"] for column in inspect(engine).get_columns("passes")}
+    engine.dispose()
+    async with hold_journal(old_url, "run", WHOLE) as journal:
+        assert await journal.in_flight() == (FLIGHT,)
+
+
+def version(url: str) -> int:
+    """Return the version that is written in a journal."""
+    engine = open_database(url).engine
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT schema_version FROM about").scalar_one()
+    engine.dispose()
+    return int(found)
