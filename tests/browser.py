@@ -27,6 +27,42 @@ _FLAGS = (
     "--disable-dev-shm-usage",
 )
 
+SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+"""How far the page can be scrolled sideways, in pixels."""
+FAINT = """() => {
+  const parse = (color) => (color.match(/[\\d.]+/g) ?? []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((part) => part / 255)
+    .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const color = parse(getComputedStyle(node).backgroundColor);
+      if (color.length === 3 || color[3] === 1) return color;
+    }
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), faint = new Set();
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !node.checkVisibility() || node.closest("script, style, noscript")) continue;
+    const [one, other] = [light(parse(getComputedStyle(node).color)), light(behind(node))].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    if (ratio < 4.5) faint.add(`${node.textContent.slice(0, 20)}: ${ratio.toFixed(2)}`);
+  }
+  return [...faint];
+}"""
+"""Which texts have a contrast of less than 4.5 to what is behind them."""
+NAMELESS = """() => [...document.querySelectorAll(
+    "a, button, input, summary, meter, progress, [role=group], section, table")]
+  .filter((node) => node.checkVisibility())
+  .filter((node) => {
+    const by = node.getAttribute("aria-labelledby");
+    const name = node.ariaLabel || (by && document.getElementById(by).textContent) || node.closest("label")?.textContent
+      || (node.matches("a, button, summary") && node.textContent)
+      || (node.matches(".scroll > table") && node.parentElement.ariaLabel);
+    return !name?.trim();
+  }).map((node) => node.outerHTML.slice(0, 120))"""
+"""Which of those that need a name have none."""
+
 
 @dataclass
 class Watched:

@@ -13,6 +13,9 @@ The road of a pass, and where each step is:
     verify     reconcile/reread.py   the state is read again
     report     core/report.py        the final word for each share
 
+The daemon makes such passes on a schedule (`reconcile/schedule.py`), follows beside them what they leave in flight
+(`reconcile/follow.py`), reads its files again (`reload.py`), and shows how things stand (`telemetry/`, fed by events).
+
 `core/` decides and touches nothing; `reconcile/` moves things in time; `cloud/` and `journal/` are the world outside;
-`wiring.py` is the only place where they meet.
+`wiring/` is the only place where they meet.
 """

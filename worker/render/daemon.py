@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ LETTERS = {
     Bucket.NOT_SENT: "n",
 }
 """The letter of each bucket in the rows of the matrix; a dot stands where an image is not desired in a project."""
+_ON_THE_WAY = frozenset({Bucket.CONVERGED, Bucket.IN_FLIGHT, Bucket.TO_ACCEPT, Bucket.TO_REJECT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         "images": [{"id": image, "name": names.image(image)} for image in images],
         "projects": _rows(board, names, images),
         "shares": [_share_json(share, note, names) for share, note in _shown(board)],
-        "shares_omitted": max(0, len(board.notes) - SHARES_SHOWN),
+        "shares_omitted": max(0, sum(counts[bucket] for bucket in Bucket if bucket not in _ON_THE_WAY) - SHARES_SHOWN),
+        "absent_waiting": sum(note.waits and note.bucket is Bucket.ABSENT for note in board.notes.values()),
         "in_flight": [_flight_json(flight, names) for flight in board.flights.values()],
         "quarantined": [_ward_json(ward, names) for ward in board.quarantined],
         "limits": [
@@ -120,10 +123,9 @@ def _rows(board: Board, names: Names, images: list[str]) -> list[dict[str, Any]]
 
 
 def _shown(board: Board) -> list[tuple[Share, Note]]:
-    """Return the shares that are not as desired, those in trouble first, up to as many as a page can bear."""
-    waiting = {Bucket.IN_FLIGHT, Bucket.TO_ACCEPT, Bucket.TO_REJECT}
-    in_trouble = [(share, note) for share, note in board.notes.items() if note.bucket not in waiting]
-    return sorted(in_trouble[:SHARES_SHOWN], key=lambda each: each[0])
+    """Return the shares in trouble, up to as many as a page can bear."""
+    in_trouble = ((share, note) for share, note in board.notes.items() if note.bucket not in _ON_THE_WAY)
+    return sorted(islice(in_trouble, SHARES_SHOWN), key=lambda each: each[0])
 
 
 def _pass_under_way(board: Board) -> dict[str, Any] | None:

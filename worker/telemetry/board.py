@@ -39,6 +39,9 @@ class Bucket(StrEnum):
     NOT_SENT = "not_sent"
 
 
+_BUCKETS = {kind: Bucket.CONVERGED if kind is OutcomeKind.CHANGED else Bucket(kind.value) for kind in OutcomeKind}
+
+
 class Phase(StrEnum):
     """What the daemon is about."""
 
@@ -233,8 +236,9 @@ class Board:
             self._put(share, Note(Bucket.IN_FLIGHT, batch.status, observed, "", job.job_id))
 
     def _judge(self, outcome: Outcome) -> None:
-        bucket = Bucket.CONVERGED if outcome.kind is OutcomeKind.CHANGED else Bucket(outcome.kind.value)
-        note = Note(bucket, outcome.desired, outcome.after, outcome.reason, outcome.job_id, outcome.waits)
+        note = Note(
+            _BUCKETS[outcome.kind], outcome.desired, outcome.after, outcome.reason, outcome.job_id, outcome.waits
+        )
         self._put(outcome.share, note)
 
     def _put(self, share: Share, note: Note) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping, Trouble
 from worker.errors import JournalError, JournalLocked, JournalUnreachable, ManifestError, SettingsError
@@ -40,6 +41,9 @@ class Daemon:
         Raises JournalError for a journal that cannot be had at first, unless its server may come back, and
         SettingsError for an address or a certificate authority that cannot be used at first.
         """
+        # What has been imported stays: to look it through for garbage, again and again, would hold up the loop.
+        gc.collect()
+        gc.freeze()
         async with beside() as start:
             start(self._front.show())
             start(self._reload_on_change())

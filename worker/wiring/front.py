@@ -32,6 +32,7 @@ _STALLED = 5.0
 _JOURNAL_PATIENCE = 2.0
 _TRY_AGAIN = 2.0
 _BEAT_EVERY = 10.0
+_FRESH = 0.5
 
 
 class Front:
@@ -49,6 +50,7 @@ class Front:
         self._environ = environ
         self._apply = apply
         self._moved = asyncio.Event()
+        self._drawn, self._drawn_at, self._drawn_revision = b"", 0.0, -1
         self._version = version("ims-share-worker")
         self._board = Board(time.time)
         watchdog = systemd.watchdog_interval(environ)
@@ -148,9 +150,16 @@ class Front:
         return ""
 
     def _status(self) -> bytes:
+        """Return the JSON of now; readers of the same moment share it, since that of a large fleet takes a while."""
+        now, revision = time.time(), self._board.revision
+        if revision != self._drawn_revision or not 0 <= now - self._drawn_at < _FRESH:
+            self._drawn, self._drawn_at, self._drawn_revision = self._draw(now), now, revision
+        return self._drawn
+
+    def _draw(self, now: float) -> bytes:
         standing = self.ims.standing() if self.ims else {}
         schedule = describe(schedule_of(self._generation.settings))
-        return daemon_bytes(DaemonView(self._board, time.time(), self._version, schedule, standing, self._refused()))
+        return daemon_bytes(DaemonView(self._board, now, self._version, schedule, standing, self._refused()))
 
     def _limits(self) -> Iterator[LimitStanding]:
         for account, groups in (self.ims.standing() if self.ims else {}).items():
