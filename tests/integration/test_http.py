@@ -459,19 +459,18 @@ async def test_too_many_connections_are_cut_off(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("said", ["", "GET /livez HT", get("/livez"), get("/livez") + "GET /li"])
 async def test_a_client_that_falls_silent_is_cut_off(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before its first request, within one, after one, and within the next."""
-    monkeypatch.setattr(http, "IDLE", 0.2)
-    monkeypatch.setitem(http._CONNECTION, "keepalive_timeout", 0.2)
+    monkeypatch.setitem(http._CONNECTION, "keepalive_timeout", 0.5)
     async with served(Shown()) as address, Wire.to(address) as wire:
         wire.send(said)
         assert (b" 200 OK" in await wire.rest()) is (get("/livez") in said)
 
 
 async def test_a_client_that_has_spoken_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound for a first request does not end the wait for a slow view, nor a connection that is kept alive."""
-    monkeypatch.setattr(http, "IDLE", 0.2)
+    """The bound for a request does not end the wait for a slow view."""
+    monkeypatch.setitem(http._CONNECTION, "keepalive_timeout", 0.5)
 
     async def slow() -> Health:
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.8)
         return Health(True, {})
 
     async with served(Shown(readyz=slow)) as address, Wire.to(address) as wire:
@@ -495,7 +494,7 @@ async def test_a_client_that_does_not_read_is_cut_off(
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port))) as client:
             client.sendall(get("/metrics").encode())
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.5)
             assert len(await asyncio.to_thread(read_to_the_end, client)) < len(large)
     assert shown.broken == []
     assert caplog.records == []
@@ -503,9 +502,10 @@ async def test_a_client_that_does_not_read_is_cut_off(
 
 async def test_the_end_closes_whatever_is_open(caplog: pytest.LogCaptureFixture) -> None:
     """Silent, half-said, kept alive, waiting for a view, or not reading: every connection ends, and the views too."""
-    cancelled = asyncio.Event()
+    hanging, sending, cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def hang() -> Health:
+        hanging.set()
         try:
             await asyncio.sleep(60)
         finally:
@@ -513,6 +513,7 @@ async def test_the_end_closes_whatever_is_open(caplog: pytest.LogCaptureFixture)
         return Health(True, {})
 
     async def large(accept: str) -> tuple[bytes, str]:
+        sending.set()
         return bytes(64 * 1024 * 1024), "text/plain"
 
     shown = Shown(readyz=hang, metrics=large)
@@ -530,8 +531,9 @@ async def test_the_end_closes_whatever_is_open(caplog: pytest.LogCaptureFixture)
         for wire, text in zip(wires, said, strict=True):
             wire.send(text)
         assert " 200 " in await alive.head()
-        await asyncio.sleep(0.1)
         async with asyncio.timeout(5):
+            await hanging.wait()
+            await sending.wait()
             await server.__aexit__(None, None, None)
         assert cancelled.is_set()
         with pytest.raises(OSError, match="onnect"):

@@ -126,6 +126,8 @@ async def prepare(order: Order, the_pass: Pass) -> Prepared:
     everything = resolve(order.manifest, observed)
     desired = narrow(everything, order.target)
     drift = find_drift(desired, observed, order.vaults)
+    # Of a large fleet each step takes a while: between them the others on the loop have their turn.
+    await asyncio.sleep(0)
     plan = make_plan(desired, observed, drift, flights.alive, wards, now)
     refused = refusals(
         plan.changes,
@@ -139,6 +141,7 @@ async def prepare(order: Order, the_pass: Pass) -> Prepared:
         refused = ()
     batches = make_batches(plan.changes, order.max_images, plan.probes)
     the_pass.emit(Planned(plan, desired, len(batches), len(flights.alive), refused))
+    await asyncio.sleep(0)
     return Prepared(everything, desired, observed, flights, wards, plan, batches, refused, approved)
 
 

@@ -179,6 +179,8 @@ class Board:
                 self._judge(outcome)
             case events.PassFinished(report):
                 self._finish(report)
+            case events.PassBroken():
+                self.run_id = ""
             case _:
                 pass
 
@@ -187,15 +189,31 @@ class Board:
             self.phase_since = self._now()
         self.phase, self.waits_for = phase, reason
         if phase is Phase.STANDING_BY:
-            self.run_id, self.flights, self.next_pass_at = "", {}, 0.0
+            # Another worker knows better from now on.
+            self.run_id, self.next_pass_at, self.refusals, self.digest = "", 0.0, (), ""
+            self.flights, self.quarantined, self.unmanaged = {}, (), 0
+            self._lay_out(DesiredState({}, {}, {}))
 
     def _remember(
         self, in_flight: tuple[InFlight, ...], quarantined: tuple[Quarantined, ...], passes: tuple[PassRecord, ...]
     ) -> None:
         self.flights = {flight.key: flight for flight in in_flight}
         self.quarantined = quarantined
-        known = {line.record.run_id: line for line in self.passes}
-        self.passes = deque((known.get(each.run_id, PassLine(each)) for each in passes), maxlen=PASSES_KEPT)
+        lines = {each.run_id: PassLine(each) for each in passes}
+        lines |= {line.record.run_id: line for line in self.passes if line.calls is not None}
+        newest_first = sorted(lines.values(), key=lambda line: line.record.finished_at, reverse=True)
+        self.passes = deque(newest_first[:PASSES_KEPT], maxlen=PASSES_KEPT)
+        for flight in in_flight:
+            self._keep_in_flight(flight)
+
+    def _keep_in_flight(self, flight: InFlight) -> None:
+        """Show what no pass waits for as what it is: in flight, and followed."""
+        batch = flight.batch
+        for image in batch.images:
+            share = Share(batch.project_id, image)
+            note = self.notes.get(share)
+            if note is not None and note.bucket is Bucket.UNSETTLED and note.desired is batch.status:
+                self._put(share, Note(Bucket.IN_FLIGHT, note.desired, note.observed, note.reason, flight.job_id))
 
     def _lay_out(self, desired: DesiredState) -> None:
         """Begin anew: every desired share stands as desired until the plan says otherwise."""

@@ -140,8 +140,7 @@ def _share_samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def _drift_samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
-    absent = (share.project_id for share, note in snapshot.notes.items() if note.waits and note.bucket is Bucket.ABSENT)
-    excused = Counter(absent)
+    excused = Counter(share.project_id for share, note in snapshot.notes.items() if note.waits)
     for project_id, project, counts in _giving_way(snapshot.projects):
         drift = sum(counts.values()) - counts.get(Bucket.CONVERGED, 0) - excused[project_id]
         yield Sample(family, {"project": project}, drift)

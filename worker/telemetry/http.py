@@ -24,14 +24,12 @@ MAX_WAITING = 64
 """Requests that wait for something large; further ones are told 503."""
 PATIENCE = 30.0
 """Seconds that a view may take for its answer, and a client to read it."""
-IDLE = 20.0
-"""Seconds that a connection may be silent, or take for the head of its first request."""
 CLOSING = 0.4
 """Seconds that requests under way are given when the server closes, and again to see that they have been cut off."""
 _METHODS = ("GET", "HEAD")
 _WORTH_COMPRESSING = 1024
-# A body is never read, so nothing lingers for one: the connection of whoever sends a long one is closed.
-_CONNECTION: dict[str, Any] = {"keepalive_timeout": IDLE, "lingering_time": 0.0, "access_log": None}
+# A client has 20 s for a request, from the first on. No body is read, so the connection of a long one is closed.
+_CONNECTION: dict[str, Any] = {"keepalive_timeout": 20.0, "lingering_time": 0.0, "access_log": None}
 
 OnError = Callable[[str, Exception], None]
 
@@ -76,39 +74,24 @@ async def listening(host: str, port: int, views: Views, on_error: OnError) -> As
         yield _written(*addresses[0][:2])
     finally:
         listener.close()
-        await asyncio.sleep(0)  # whoever has just been let in is to be known to the server
         server.pre_shutdown()
         await server.shutdown(CLOSING)
 
 
 class _Connection(web.RequestHandler):
-    """One client's connection, which must come to its point."""
+    """One client's connection; aiohttp ends it when no whole request comes for as long as it may be idle."""
 
-    __slots__ = ("_first_request", "_server")
+    __slots__ = ("_server",)
 
     def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server, loop=loop, **_CONNECTION)
         self._server = server
-        self._first_request: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many."""
         super().connection_made(transport)
         if len(self._server.connections) > MAX_CONNECTIONS:
             self.force_close()
-        else:
-            self._first_request = asyncio.get_running_loop().call_later(IDLE, self.force_close)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """End."""
-        self.heard()
-        super().connection_lost(exc)
-
-    def heard(self) -> None:
-        """Note that a whole request has come; from then on aiohttp sees that the connection is not silent for long."""
-        if self._first_request:
-            self._first_request.cancel()
-            self._first_request = None
 
     def handle_error(
         self,
@@ -146,9 +129,7 @@ class _Site:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, and see the answer off; a client that does not read it is cut off."""
-        connection, transport = request.protocol, request.transport
-        if isinstance(connection, _Connection):
-            connection.heard()
+        transport = request.transport
         response = await self._answer(request)
         if transport is None:
             return response

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping, Trouble
+from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping
 from worker.errors import JournalError, JournalLocked, JournalUnreachable, ManifestError, SettingsError
 from worker.journal.lease import HeldJournal, hold_journal
 from worker.journal.store import open_journal
@@ -65,17 +65,13 @@ class Daemon:
                     self._front(AtWork(journal.unclean))
                     await self._work_on(journal, url)
                     continue
-            except JournalLocked as error:
-                self._front.journal_error = ""
+            except JournalError as error:
+                if is_first and not isinstance(error, JournalLocked | JournalUnreachable):
+                    raise
+                self._front.journal_error = "" if isinstance(error, JournalLocked) else str(error)
                 if str(error) != last_reason:
                     self._front(StandingBy(str(error)))
                 last_reason = str(error)
-            except JournalError as error:
-                if is_first and not isinstance(error, JournalUnreachable):
-                    raise
-                if str(error) != self._front.journal_error:
-                    self._front(Trouble("the journal cannot be had, and is tried again", str(error)))
-                self._front.journal_error = str(error)
             finally:
                 self._front.journal, is_first = None, False
             await sleep_until(loop.time() + _STAND_BY, self._stopper.asked)

@@ -241,6 +241,15 @@ def test_a_pass_is_recorded_with_all_its_numbers() -> None:
     assert line.calls == calls
 
 
+def test_a_report_has_the_last_word() -> None:
+    """What a refused pass did not send is told as not sent, though nothing was said of these shares one by one."""
+    share = Share("p", "a")
+    outcome = Outcome(share, MemberStatus.ACCEPTED, None, None, OutcomeKind.NOT_SENT, "a guard refused the plan")
+    report = replace(REPORT, result=Result.REFUSED, desired=1, outcomes=(outcome,))
+    board = a_board(all_absent({"p": {"a": ACCEPT}}), events.PassFinished(report))
+    assert (board.notes[share].bucket, board.notes[share].reason) == (Bucket.NOT_SENT, "a guard refused the plan")
+
+
 def test_phases_follow_the_journal() -> None:
     """Standing by names what it waits for; since when is kept while a phase lasts, whatever else it waits for."""
     clock = Clock()

@@ -278,6 +278,13 @@ async def test_passes_of_earlier_processes_count_for_the_last_times() -> None:
     assert await daemon.value("passes_total", result="converged") == 0
 
 
+async def test_an_earlier_pass_over_an_empty_manifest_was_a_success() -> None:
+    """There was nothing to read, and it read all of it."""
+    daemon = Daemon()
+    daemon.tell(events.Remembered((), (), (record("converged", EPOCH - 100, desired=0, unknown=0),)))
+    assert await daemon.value("last_success_timestamp_seconds") == EPOCH - 100
+
+
 async def test_a_pass_of_the_future_hides_nothing() -> None:
     """What a process with a wrong clock has recorded does not look like a success for as long as its clock was off."""
     daemon = Daemon()
@@ -475,7 +482,7 @@ PLAIN = "text/plain; version=0.0.4; charset=utf-8"
         ("text/plain;version=0.0.4", PLAIN),
         ("text/plain;version=1.x", PLAIN),
         (f"text/plain;version={'9' * 5000}", PLAIN),
-        ("application/openmetrics-text;version=1.0.0ünï", PLAIN),
+        ("application/openmetrics-text;version=2.ü", PLAIN),
         (f"{OPENMETRICS},text/plain;version=0.0.4;q=0.5", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
     ],
 )
@@ -515,19 +522,20 @@ async def test_a_scrape_is_of_one_instant_and_leaves_the_loop_its_turns() -> Non
     daemon = Daemon()
     projects = [f"p{number}" for number in range(300)]
     everywhere = {project: ["a", "b"] for project in projects}
-    daemon.tell(planned(everywhere))
+    absent = tuple(left(project, "a", waits=True) for project in projects)
+    daemon.tell(planned(everywhere, absent=absent))
     scrape = asyncio.create_task(daemon.metrics.exposition(""))
     turns = 0
     while not scrape.done():
         await asyncio.sleep(0)
         if turns == 0:
-            absent = tuple(left(project, "a") for project in projects)
-            daemon.tell(planned(everywhere, absent=absent), planned({}))
+            failed = outcome(OutcomeKind.FAILED)
+            daemon.tell(*(events.ShareJudged(replace(failed, share=Share(each, "a"))) for each in projects))
         turns += 1
     body, _ = scrape.result()
     samples = [sample for family in parse_text(body.decode()) for sample in family.samples]
-    converged = [each.value for each in samples if each.labels.get("bucket") == "converged"]
-    assert converged == [2] * len(projects)
+    assert [each.value for each in samples if each.labels.get("bucket") == "absent"] == [1] * len(projects)
+    assert [each.value for each in samples if each.name.endswith("drift_shares")] == [0] * len(projects)
     assert turns > 1
 
 
