@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 DISTRIBUTION = "ims-share-worker"
@@ -29,6 +31,8 @@ exit status:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; whatever goes wrong is said on standard error."""
+    # The first process of a container ignores what it has no handler for. Verbs that have work to end have their own.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = _run(arguments)
         sys.stdout.flush()
@@ -83,6 +87,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     simulate.add_argument("--faults", type=Path, metavar="FILE", help="what goes wrong, and when")
     return parser
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.core.calls import CallGroup
+from worker.core.documents import Document
+from worker.core.manifest import parse_manifest
 from worker.core.outcome import OutcomeKind
 from worker.core.report import RunReport
 from worker.errors import Problem, SettingsError
@@ -22,7 +23,7 @@ from worker.reconcile.halt import Halt
 from worker.render.names import Names
 from worker.render.plan import plan_json, print_plan, view_of
 from worker.render.report import print_report, report_json
-from worker.settings import Address, load_settings
+from worker.settings import Address, Settings
 from worker.simulator.demo import Demo
 from worker.simulator.demo import demo as demo_fleet
 from worker.simulator.document import DocumentError
@@ -32,7 +33,7 @@ from worker.simulator.server import Simulator
 from worker.telemetry.logs import log_call, log_event
 from worker.wiring import work
 from worker.wiring.policies import cloud_config
-from worker.wiring.site import Aim, Site, load_site, order_of
+from worker.wiring.site import Aim, Site, order_of
 
 SCHEMA = "ims-share-worker/demo/1"
 
@@ -49,13 +50,11 @@ class Shown:
 async def demo(out: Console, *, quiet: bool) -> Shown:
     """Plan, run and run again on a simulated fleet with one absent and one poisoned image; tell if all went as it must.
 
-    Nothing is left behind: the journal is in memory, the config in a folder that goes.
+    Nothing is read or written: config and manifest are in here, the journal is in memory.
     """
     fleet = demo_fleet()
     async with Simulator(fleet.world, faults=fleet.faults) as simulator:
-        with tempfile.TemporaryDirectory(prefix="ims-share-worker-demo-") as folder:
-            site = _site(Path(folder), fleet, simulator.url)
-        return await _rehearse(site, fleet, out, quiet=quiet)
+        return await _rehearse(_site(fleet, simulator.url), fleet, out, quiet=quiet)
 
 
 async def simulate(listen: str, seeds: tuple[Path, ...], faults: Path | None) -> None:
@@ -84,14 +83,15 @@ async def simulate(listen: str, seeds: tuple[Path, ...], faults: Path | None) ->
         ) from error
 
 
-def _site(folder: Path, fleet: Demo, url: str) -> Site:
-    config = folder / "config.toml"
-    (folder / "manifest.toml").write_text(fleet.manifest)
-    config.write_text(
-        f'[cloud]\nims_endpoint = "{url}"\n[journal]\nurl = "{MEMORY}"\n[guards]\nmax_reject = "10%"\n'
-        '[credentials.default]\nkind = "static"\naccess_key = "DEMO"\nsecret_key = "a-secret-of-the-demo"\n'
-    )
-    return load_site(load_settings(config, {}, {}))
+def _site(fleet: Demo, url: str) -> Site:
+    settings = {
+        "cloud": {"ims_endpoint": url},
+        "credentials": {"default": {"kind": "static", "access_key": "DEMO", "secret_key": "a-secret-of-the-demo"}},
+        "guards": {"max_reject": "10%"},
+        "journal": {"url": MEMORY},
+    }
+    manifest = parse_manifest((Document("manifest.toml", fleet.manifest.encode()),))
+    return Site(Settings.model_validate(settings), manifest)
 
 
 async def _rehearse(site: Site, fleet: Demo, out: Console, *, quiet: bool) -> Shown:

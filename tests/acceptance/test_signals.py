@@ -86,12 +86,13 @@ async def test_a_second_signal_stops_at_once_and_the_journal_knows(tmp_path: Pat
         assert flight["job_id"] in world.jobs
 
 
-async def test_an_interrupt_of_what_only_reads_is_quiet(tmp_path: Path) -> None:
-    """Ctrl-C during `plan` ends it at once with 1 and a word, not with a stack of calls."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupt_of_what_only_reads_is_quiet(tmp_path: Path, number: signal.Signals) -> None:
+    """Either signal during `plan` ends it at once with 1 and a word, not with a stack of calls."""
     async with stage(tmp_path, faults=[Fault(Delay(20.0), on=(Group.IMAGES_LIST,))]) as here:
         running = await here.start("plan")
         await here.until(lambda: here.cloud.ledger.peak > 0, running)
-        running.send(signal.SIGINT)
+        running.send(number)
         done = await running.finished()
         assert (done.status, done.out) == (1, "")
         assert done.err.endswith("interrupted\n")
