@@ -152,6 +152,7 @@ async def test_status_before_the_first_pass_makes_no_call_and_no_file(tmp_path: 
             "in_flight": [],
             "quarantined": [],
             "passes": [],
+            "fleet": None,
         }
         assert not (tmp_path / "journal.db").exists()
         assert sum(here.cloud.ledger.counts.values()) == 0
