@@ -49,19 +49,18 @@ class Sources:
         for file in self.found():
             try:
                 digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            except OSError:
+            except (OSError, ValueError):
                 digest = "unreadable"
             content.update(f"{file}\0{digest}\0".encode(errors="surrogateescape"))
         return content.hexdigest()
 
 
-async def changes(sources: Callable[[], Sources]) -> AsyncIterator[str]:
-    """Yield the fingerprint of the sources whenever it has changed; `sources` tells what they are by now.
+async def changes(sources: Callable[[], Sources], seen: str) -> AsyncIterator[str]:
+    """Yield the fingerprint of the sources whenever it is no longer the one last `seen`.
 
-    Where a file system tells nothing of changes, they are seen at the next look, some seconds later. Cancelled,
-    nothing is left behind.
+    `sources` tells what they are by now. Where a file system tells nothing of changes, they are seen at the next look,
+    some seconds later. Cancelled, nothing is left behind.
     """
-    seen = await asyncio.to_thread(sources().fingerprint)
     while True:
         folders = await asyncio.to_thread(sources().folders)
         async with aclosing(_stirs(folders)) as stirs:
@@ -78,6 +77,7 @@ async def _stirs(folders: tuple[Path, ...]) -> AsyncGenerator[None, None]:
     """Yield when something has happened in the folders and all is quiet again, and now and then anyhow."""
     stirs = awatch(
         *folders,
+        watch_filter=None,
         debounce=_SETTLE_MS,
         step=_SETTLE_MS // 3,
         rust_timeout=_LOOK_AGAIN_MS,
@@ -85,8 +85,9 @@ async def _stirs(folders: tuple[Path, ...]) -> AsyncGenerator[None, None]:
         recursive=False,
     )
     try:
-        async for _ in stirs:
-            yield
+        async with aclosing(stirs):
+            async for _ in stirs:
+                yield
     except OSError:
         # A folder has just gone: its successor is looked for.
         await asyncio.sleep(_LOOK_AGAIN_MS / 1000)

@@ -32,7 +32,7 @@ from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
 from worker.wiring.policies import cloud_config, speed
 from worker.wiring.site import Aim, Site, order_of
-from worker.wiring.work import at_work, make_pass, run
+from worker.wiring.work import at_work, cloud_at_work, make_pass, run
 
 LIST, PUT, QUERY = CallGroup.IMAGES_LIST, CallGroup.MEMBERS_PUT, CallGroup.JOB_GET
 LIMITS = {"members_put": "20/5m", "images_list": "50/1m", "burst": "40/s"}
@@ -184,6 +184,17 @@ async def test_after_an_unclean_end_a_shard_assumes_no_more_calls_than_it_could_
         assert journal.unclean
         found = ims.standing()["default"]
         assert (found[QUERY].left, found[LIST].left, found[PUT].left) == (300 - 20, 0, 6)
+
+
+async def test_calls_count_at_once_when_the_cloud_is_opened_again(journal_url: str) -> None:
+    """A daemon whose config changed goes on with the journal it holds, and forgets no call on the way."""
+    place = site(journal_url)
+    config = cloud_config(place, {})
+    async with hold_journal(journal_url, "serve", WHOLE) as journal:
+        async with cloud_at_work(place, config, journal, lambda _: None):
+            journal.calls.note("default", LIST, time.time())
+        async with cloud_at_work(place, config, journal, lambda _: None) as ims:
+            assert ims.standing()["default"][LIST].left == 49
 
 
 async def test_shards_that_follow_an_unsharded_worker_keep_the_limits_with_it(tmp_path: Path) -> None:

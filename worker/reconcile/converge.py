@@ -118,7 +118,7 @@ class _Road:
 
     async def deliver(self, batch: Batch) -> tuple[Outcome, ...]:
         """See a batch through, halving what fails as a whole until the images to blame stand alone."""
-        return self._announced(await self._divide(await self._send(batch)))
+        return await self._announced(await self._divide(await self._send(batch)))
 
     async def resume(self, flight: InFlight) -> tuple[Outcome, ...]:
         """Follow a batch of an earlier pass to its end; accepts that are then due again are sent as wished by now.
@@ -147,7 +147,7 @@ class _Road:
             *self._judged(_with(ended, (image for image in mine if image not in open_still)), seen, read_at),
             *self._judged(_with(left, (image for image in due if image not in sent)), seen, read_at),
         )
-        wished = self._announced(tuple(today for outcome in final if (today := self._as_wished(outcome))))
+        wished = await self._announced(tuple(today for outcome in final if (today := self._as_wished(outcome))))
         delivered = [await self.deliver(each) for each in make_batches(again, len(batch.images))]
         return wished + tuple(outcome for outcomes in delivered for outcome in outcomes)
 
@@ -251,9 +251,11 @@ class _Road:
         reason = f"an earlier change to {outcome.desired} was still in flight; the next pass sends {wish}"
         return replace(outcome, desired=wish, kind=OutcomeKind.NOT_SENT, reason=reason)
 
-    def _announced(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+    async def _announced(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
         for outcome in outcomes:
             self._pass.emit(ShareJudged(outcome))
+            # Hundreds of batches may end at one moment, and telling of each share takes time: others go in between.
+            await asyncio.sleep(0)
         return outcomes
 
 

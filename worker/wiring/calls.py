@@ -21,7 +21,7 @@ _UNRECORDED = 2 * _FLUSH_EVERY
 
 @asynccontextmanager
 async def calls_recorded(journal: Journal) -> AsyncIterator[None]:
-    """Have the calls that count written at least every second, so that a crash leaves few of them unrecorded."""
+    """Have the calls that count written each second, so that a crash leaves few of them unrecorded, and at the end."""
 
     async def flush() -> None:
         while True:
@@ -34,6 +34,8 @@ async def calls_recorded(journal: Journal) -> AsyncIterator[None]:
         yield
     finally:
         flushing.cancel()
+        with suppress(JournalError):
+            await journal.calls.flush()
 
 
 def counted(journal: Journal, calls: Callable[[CallRecord], None]) -> Callable[[CallRecord], None]:

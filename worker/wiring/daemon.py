@@ -21,6 +21,7 @@ from worker.wiring.stop import Stopper
 from worker.wiring.work import cloud_at_work
 
 _STAND_BY = 2.0
+_TRY_AGAIN = 10.0
 _PROBLEMS_TOLD = 20
 
 
@@ -95,29 +96,40 @@ class Daemon:
                     self._front.ims = None
 
     async def _reload_on_change(self) -> None:
-        async for _ in changes(lambda: self._generation.sources):
+        async for _ in changes(lambda: self._generation.sources, self._generation.seen):
             self._stopper.reload_asked.set()
 
     async def _reload_when_asked(self) -> None:
-        asked = self._stopper.reload_asked
-        while await asked.wait():
-            asked.clear()
-            await self._reload()
+        """Read the files again when that is asked for, and now and then while they cannot be used.
 
-    async def _reload(self) -> None:
-        """Read the files again: what is good takes effect at the next pass, which comes early; else the old stays."""
-        self._front.begin_reload()
+        What is wrong may be put right where nobody watches: in a file that is named only now, on a journal's server.
+        """
+        loop = asyncio.get_running_loop()
+        asked, refused = self._stopper.reload_asked, ""
+        while True:
+            if refused:
+                await sleep_until(loop.time() + _TRY_AGAIN, asked)
+            else:
+                await asked.wait()
+            if asked.is_set():
+                asked.clear()
+                self._front.begin_reload()
+                refused = ""
+            told, refused = refused, await self._reload()
+            if refused not in {"", told}:
+                self._front(ReloadFailed(refused))
+
+    async def _reload(self) -> str:
+        """Read the files again: what is good takes effect at the next pass, which comes early; else return why not."""
         try:
             found = await asyncio.to_thread(self._reader.read)
             if journal_url(found.settings) != journal_url(self._generation.settings):
                 async with open_journal(journal_url(found.settings)):
                     pass
         except (SettingsError, ManifestError) as error:
-            self._front(ReloadFailed(_told(error)))
-            return
+            return _told(error)
         except JournalError as error:
-            self._front(ReloadFailed(str(error)))
-            return
+            return str(error)
         before, self._generation = self._generation, found
         self._stopper.grace = found.settings.schedule.grace
         self._front.take(found)
@@ -126,6 +138,7 @@ class Daemon:
         if not found.works_with(before):
             self._moved.set()
         self._early.set()
+        return ""
 
     async def _tell_of_the_end(self) -> None:
         await self._stopper.asked.wait()

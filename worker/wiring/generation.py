@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.cloud.ims import CloudConfig
@@ -20,7 +20,8 @@ from worker.wiring.site import Aim, Site, journal_url, load_site, order_of
 class Generation:
     """Config and manifest as they were read, what they ask for, and the files that they came from.
 
-    `named` is a digest of the files that the settings name: an authority may change though its file's name does not.
+    `seen` is the fingerprint of these files, taken before the manifest was read: what changes later has another one.
+    `named` is that of the files that the settings name: an authority may change though its file's name does not.
     """
 
     loaded: Loaded
@@ -28,6 +29,7 @@ class Generation:
     order: Order
     cloud: CloudConfig
     sources: Sources
+    seen: str
     named: str
 
     @property
@@ -49,17 +51,19 @@ class Reader:
     """Reads config and manifest: `config` as it was given, or None; `aim` is the part of the fleet that is meant."""
 
     config: Path | None
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     aim: Aim
 
     def read(self) -> Generation:
         """Read the files as they are now; raise SettingsError or ManifestError with every problem."""
         loaded = load_settings(self.config, self.environ, {})
+        sources = _sources(loaded)
+        seen = sources.fingerprint()
         site = load_site(loaded)
         order = order_of(site, self.aim, resumes=False)
         cloud = shared_out(cloud_config(site, self.environ), site, self.aim.shard, "serve")
         tls_context(cloud.connections.ca_file)
-        return Generation(loaded, site, order, cloud, _sources(loaded), Sources(loaded.named).fingerprint())
+        return Generation(loaded, site, order, cloud, sources, seen, Sources(loaded.named).fingerprint())
 
 
 def _sources(loaded: Loaded) -> Sources:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from worker.cloud.ims import Ims
-from worker.core.events import Listener, PassScheduled, Remembered
+from worker.core.events import Listener, PassBroken, PassScheduled, Remembered
 from worker.core.resolve import resolve
 from worker.core.schedule import Interval, next_wait
 from worker.core.state import ObservedState
@@ -75,7 +75,11 @@ class Shift:
         with self.stopper.halting(due) as halt:
             the_pass = make_pass(generation.settings, self.ims, self.journal, self.events, halt)
             self.run_id = the_pass.run_id
-            await run(generation.site, generation.order, the_pass, self.journal)
+            try:
+                await run(generation.site, generation.order, the_pass, self.journal)
+            except JournalError as error:
+                self.events(PassBroken(str(error)))
+                raise
         self.run_id = ""
         await self._look(follower)
 

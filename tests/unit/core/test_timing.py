@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from worker.core.timing import (
@@ -14,6 +14,7 @@ from worker.core.timing import (
     next_poll,
     parse_duration,
     poll_delay,
+    polls_by,
     retry_delay,
 )
 
@@ -104,3 +105,22 @@ def test_the_next_poll_is_the_first_of_the_schedule_that_is_still_to_come(
         polls += 1
     assert at == pytest.approx(found)
     assert -1e-6 <= found - age <= poll_delay(policy, polls, 0.5) + 1e-6
+
+
+@given(st.floats(0.1, 10), st.just(1.0) | st.floats(1.1, 3), st.floats(0, 2000))
+def test_a_job_that_is_taken_up_late_is_polled_at_the_pace_of_its_age(first: float, factor: float, age: float) -> None:
+    """The wait after the polls that are counted is the one of the schedule around that age: its next poll ends it."""
+    policy = PollPolicy(first, factor, 30.0)
+    upcoming = next_poll(policy, age)
+    before, polls = 0.0, 0
+    while (at := before + poll_delay(policy, polls, 0.5)) < upcoming - 1e-6:
+        before, polls = at, polls + 1
+    assume(before + 1e-6 < age < upcoming - 1e-6)
+    assert poll_delay(policy, polls_by(policy, age), 0.5) == pytest.approx(upcoming - before)
+    assert polls_by(policy, age) <= polls
+
+
+@pytest.mark.parametrize(("age", "polls"), [(0.0, 0), (0.69, 0), (0.7, 1), (1.81, 1), (1.83, 2), (1e9, 8)])
+def test_polls_are_counted_up_to_the_longest_delay(age: float, polls: int) -> None:
+    """A job of years is not counted through: once the delay is the longest, more polls change nothing."""
+    assert polls_by(POLL, age) == polls

@@ -1,0 +1,231 @@
+"""The JSON behind the daemon's page, of boards with shares in every bucket."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from boards import IMAGES, NOW, PROJECTS, all_is_well, document, numbered, some_of_everything
+
+from worker.core import events
+from worker.core.drift import VaultPolicy, find_drift
+from worker.core.plan import make_plan
+from worker.core.state import DesiredState, MemberStatus, ObservedState, Offer, Project, Wish
+from worker.render.daemon import LETTERS, SCHEMA, SHARES_SHOWN, DaemonView, daemon_bytes, daemon_json
+from worker.simulator.naming import image_id, project_id
+from worker.telemetry.board import Board, Bucket, Phase
+
+LARGE = (numbered("project", 40), numbered("image", 40))
+ON_THE_WAY = {"converged", "in_flight", "to_accept", "to_reject"}
+KEYS = {
+    "": {
+        *("schema", "version", "now", "phase", "phase_since", "waits_for", "pass", "next_pass_at", "schedule"),
+        *("desired", "converged", "counts", "unmanaged", "refused", "digest", "reload_error", "troubles", "letters"),
+        *("images", "projects", "shares", "shares_omitted", "absent_waiting", "in_flight", "quarantined", "limits"),
+        *("credentials", "passes"),
+    },
+    "pass": {"run_id", "started_at", "projects", "projects_read"},
+    "troubles": {"at", "what", "reason"},
+    "images": {"id", "name"},
+    "projects": {"id", "name", "region", "credential", "desired", "converged", "unreadable", "row"},
+    "shares": {
+        *("project_id", "project", "image_id", "image", "desired", "observed", "bucket", "reason", "job_id", "waits"),
+    },
+    "in_flight": {"job_id", "project_id", "project", "status", "vault_id", "images", "sent_at", "run_id"},
+    "quarantined": {
+        *("project_id", "project", "image_id", "image", "status", "attempts", "first_reason", "last_reason"),
+        "next_try",
+    },
+    "limits": {"account", "group", "rate", "calls", "left", "waiting", "paused_for"},
+    "credentials": {"name", "refused"},
+    "passes": {"run_id", "started_at", "finished_at", "result", "counts", "jobs", "calls"},
+}
+"""What readers may rely on. The schema only grows: to take anything out of here is to break them."""
+
+
+@pytest.fixture(scope="module")
+def large() -> dict[str, Any]:
+    """Return the document of a large fleet in the middle of a pass."""
+    return document(some_of_everything(*LARGE))
+
+
+def planned(desired: DesiredState, unreadable: dict[str, str]) -> events.Planned:
+    """Return the event of a plan for what is desired, where projects offer nothing or cannot be read."""
+    offers: dict[str, dict[str, Offer]] = {key: {} for key in desired.projects if key not in unreadable}
+    observed = ObservedState(offers, unreadable)
+    drift = find_drift(desired, observed, VaultPolicy.WHEN_NEEDED)
+    return events.Planned(make_plan(desired, observed, drift, (), {}, NOW), desired, 0, 0, ())
+
+
+def test_every_documented_key_is_there(large: dict[str, Any]) -> None:
+    """Of the document, and of what its lists hold."""
+    assert large.keys() >= KEYS[""]
+    for key, names in KEYS.items():
+        held = large[key] if key else [large]
+        rows = [held] if isinstance(held, dict) else held
+        assert rows, key
+        assert [row for row in rows if not row.keys() >= names] == [], key
+
+
+def test_what_is_encoded_is_the_document() -> None:
+    """Every value is one of JSON, with keys that are strings."""
+    board = some_of_everything(*LARGE)
+    view = DaemonView(board, NOW, "1", "every 15m")
+    assert json.loads(daemon_bytes(view)) == json.loads(json.dumps(daemon_json(view), allow_nan=False))
+    assert daemon_json(view)["schema"] == SCHEMA
+
+
+def test_each_share_is_in_one_bucket(large: dict[str, Any]) -> None:
+    """The counts have every bucket and add up to the desired shares, and the matrix shows the same."""
+    assert list(large["counts"]) == list(Bucket)
+    assert all(large["counts"].values()), "the board is to have some of everything"
+    assert sum(large["counts"].values()) == large["desired"]
+    assert large["converged"] == large["counts"]["converged"]
+    drawn = Counter(letter for row in large["projects"] for letter in row["row"])
+    assert {large["letters"][letter]: count for letter, count in drawn.items() if letter != "."} == large["counts"]
+    assert sum(row["desired"] for row in large["projects"]) == large["desired"]
+    assert sum(row["converged"] for row in large["projects"]) == large["converged"]
+
+
+def test_each_bucket_has_a_letter_of_its_own() -> None:
+    """One sign each, and none of them the dot."""
+    assert LETTERS.keys() == set(Bucket)
+    assert sorted(map(len, {*LETTERS.values(), "."})) == [1] * (len(Bucket) + 1)
+
+
+def test_the_matrix_has_a_row_for_each_project_and_a_column_for_each_image(large: dict[str, Any]) -> None:
+    """Sorted by names, each row as long as there are columns, a dot where nothing is desired."""
+    projects, images = LARGE
+    assert [row["name"] for row in large["projects"]] == sorted(projects)
+    assert [column["name"] for column in large["images"]] == sorted(images)
+    for row in large["projects"]:
+        assert len(row["row"]) == len(images)
+        assert len(row["row"].replace(".", "")) == row["desired"]
+    assert any("." in row["row"] for row in large["projects"])
+
+
+def test_each_share_in_trouble_is_named_with_its_reason(large: dict[str, Any]) -> None:
+    """As the matrix has it; those that are as desired or on the way are not listed."""
+    listed = {(share["project"], share["image"]): share["bucket"] for share in large["shares"]}
+    drawn = {
+        (row["name"], column["name"]): large["letters"][letter]
+        for row in large["projects"]
+        for column, letter in zip(large["images"], row["row"], strict=True)
+        if letter != "." and large["letters"][letter] not in ON_THE_WAY
+    }
+    assert listed == drawn
+    assert [share for share in large["shares"] if not share["reason"]] == []
+    assert large["shares"] == sorted(large["shares"], key=lambda share: (share["project_id"], share["image_id"]))
+    assert large["shares_omitted"] == 0
+
+
+def test_an_absence_that_the_wish_allows_is_counted_apart() -> None:
+    """It is in its bucket and in the list like any other, and marked."""
+    project = Project(project_id("payments"), "payments")
+    wishes = {
+        project.id: {image_id(name): Wish(MemberStatus.ACCEPTED, waits=name == "later") for name in ("a", "later")}
+    }
+    board = Board(lambda: NOW)
+    board(planned(DesiredState({project.id: project}, wishes, {}), {}))
+    found = document(board)
+    assert (found["counts"]["absent"], found["absent_waiting"]) == (2, 1)
+    assert {share["image_id"]: share["waits"] for share in found["shares"]} == {
+        image_id("a"): False,
+        image_id("later"): True,
+    }
+
+
+def test_shares_in_trouble_beyond_what_a_page_can_bear_are_counted() -> None:
+    """All of a fleet that cannot be read are in trouble; the counts and the matrix still have every one."""
+    projects, images = numbered("project", 60), numbered("image", 100)
+    board = all_is_well(projects, images)
+    assert document(board)["shares_omitted"] == 0
+    board(planned(board.desired, dict.fromkeys(board.desired.projects, "HTTP 503")))
+    found = document(board)
+    assert (len(found["shares"]), found["shares_omitted"]) == (SHARES_SHOWN, 1_000)
+    assert found["counts"]["unknown"] == found["desired"] == 6_000
+
+
+def test_an_unreadable_project_says_why(large: dict[str, Any]) -> None:
+    """In its row; all of its shares are unknown."""
+    unreadable = [row for row in large["projects"] if row["unreadable"]]
+    assert unreadable
+    for row in unreadable:
+        assert "403" in row["unreadable"]
+        assert set(row["row"]) <= {LETTERS[Bucket.UNKNOWN], "."}
+    assert sum(row["desired"] for row in unreadable) == large["counts"]["unknown"]
+
+
+def test_names_stand_where_the_manifest_has_them() -> None:
+    """What has no name is called by its id; regions and credentials are the project's."""
+    board = Board(lambda: NOW)
+    project = Project(project_id("payments"), "payments", "other", "eu-west-0")
+    wishes = {project.id: dict.fromkeys([image_id("named"), image_id("bare")], Wish(MemberStatus.ACCEPTED))}
+    board(planned(DesiredState({project.id: project}, wishes, {image_id("named"): "named"}), {}))
+    found = document(board)
+    assert {column["name"] for column in found["images"]} == {"named", image_id("bare")}
+    (row,) = found["projects"]
+    assert (row["name"], row["credential"], row["region"]) == ("payments", "other", "eu-west-0")
+
+
+def test_nothing_is_known_at_first() -> None:
+    """A daemon that has just begun has an empty document with all its keys."""
+    found = document(Board(lambda: NOW))
+    assert found.keys() >= KEYS[""]
+    assert (found["phase"], found["desired"], found["pass"], found["next_pass_at"]) == ("starting", 0, None, None)
+    assert (found["projects"], found["images"], found["shares"], found["passes"]) == ([], [], [], [])
+
+
+@pytest.mark.parametrize(
+    ("event", "phase"),
+    [
+        (events.AtWork(unclean=False), Phase.AT_WORK),
+        (events.StandingBy("held by another"), Phase.STANDING_BY),
+        (events.Stopping(25.0), Phase.STOPPING),
+    ],
+)
+def test_the_phase_is_shown(event: events.Event, phase: Phase) -> None:
+    """With its reason, if it has one; what a stand-by knew before is no longer shown."""
+    board = all_is_well()
+    board(event)
+    found = document(board)
+    assert (found["phase"], found["waits_for"]) == (phase, getattr(event, "reason", ""))
+    assert found["desired"] == (0 if phase is Phase.STANDING_BY else len(PROJECTS) * len(IMAGES))
+
+
+def test_a_pass_under_way_is_shown_until_it_ends() -> None:
+    """How many projects it has read, of how many."""
+    board = all_is_well()
+    board(events.PassStarted("run-1", 2))
+    board(events.ProjectObserved(project_id("payments"), 5))
+    assert {**document(board)["pass"], "started_at": ""} == {
+        "run_id": "run-1",
+        "started_at": "",
+        "projects": 2,
+        "projects_read": 1,
+    }
+    board(events.PassBroken("why"))
+    assert document(board)["pass"] is None
+
+
+def test_troubles_come_newest_first_and_bad_files_until_they_are_mended() -> None:
+    """Each with its time."""
+    board = all_is_well()
+    board(events.Trouble("first", "why"))
+    board(events.Trouble("second", "why"))
+    board(events.ReloadFailed("manifest.toml:3: unknown key"))
+    found = document(board)
+    assert [each["what"] for each in found["troubles"]] == ["second", "first"]
+    assert found["reload_error"]["reason"] == "manifest.toml:3: unknown key"
+    board(events.Reloaded(2, 4))
+    assert document(board)["reload_error"] is None
+
+
+def test_limits_are_those_that_a_config_sets(large: dict[str, Any]) -> None:
+    """Each group of calls of an account, with what is left; times are RFC 3339 in UTC."""
+    assert {limit["group"] for limit in large["limits"]} == {"members_put", "job_get", "job_progress", "images_list"}
+    (puts,) = (limit for limit in large["limits"] if limit["group"] == "members_put")
+    assert (puts["rate"], puts["calls"], puts["left"], puts["waiting"]) == ("200/5m", 200, 31, 4)
+    assert all(large[key].endswith("Z") for key in ("now", "phase_since", "next_pass_at"))

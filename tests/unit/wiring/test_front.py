@@ -1,0 +1,256 @@
+"""The daemon's face: what it says of its health, its readiness and itself, for whatever has happened."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boards import all_is_well
+from commands import SECRET_KEY, Folder, fleet, manifest
+
+from worker.core import events
+from worker.errors import JournalError, SettingsError
+from worker.settings import Loaded
+from worker.telemetry import systemd
+from worker.telemetry.http import Views
+from worker.wiring import front as module
+from worker.wiring.front import Front
+from worker.wiring.generation import Generation, Reader
+from worker.wiring.site import Aim
+
+TIMEOUT = 30.0
+
+
+@dataclass
+class Journal:
+    """A journal that answers, fails or hangs."""
+
+    error: Exception | None = None
+    hangs: bool = False
+
+    async def answers(self) -> None:
+        """Do so."""
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.error:
+            raise self.error
+
+
+@dataclass
+class Shown:
+    """A front, and where it was shown: `asked` are the addresses, `fails` says why the next ones cannot be had."""
+
+    front: Front
+    generation: Generation
+    told: list[str]
+    applied: list[Loaded]
+    asked: list[str] = field(default_factory=list)
+    fails: list[OSError] = field(default_factory=list)
+    views: list[Views] = field(default_factory=list)
+
+    async def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether it is ready, and what it says of that."""
+        health = await self.views[-1].readyz()
+        return health.ok, dict(health.document)
+
+    def status(self) -> dict[str, Any]:
+        """Return the document behind the page."""
+        document: dict[str, Any] = json.loads(self.views[-1].status())
+        return document
+
+
+@pytest.fixture
+async def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shown]:
+    """Show a front, without a socket."""
+    told: list[str] = []
+    applied: list[Loaded] = []
+    monkeypatch.setattr(systemd, "notify", lambda state, _: told.append(state))
+    monkeypatch.setattr(module, "_TRY_AGAIN", 0.01)
+    monkeypatch.setattr(module, "_JOURNAL_PATIENCE", 0.05)
+    generation = read(Folder(tmp_path))
+    found = Shown(Front(generation, {}, applied.append), generation, told, applied)
+
+    @asynccontextmanager
+    async def listening(host: str, port: int, views: Views, _: object) -> AsyncIterator[str]:
+        found.asked.append(f"{host}:{port}")
+        if found.fails:
+            raise found.fails.pop(0)
+        found.views.append(views)
+        yield f"{host}:{port}"
+
+    monkeypatch.setattr(module, "listening", listening)
+    task = asyncio.create_task(found.front.show())
+    await until(lambda: bool(found.views))
+    yield found
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def read(folder: Folder, listen: str = "127.0.0.1:0") -> Generation:
+    """Write the files of a fleet, and read them."""
+    folder.configure("http://127.0.0.1:1")
+    folder.write("manifest.toml", manifest(fleet(2)))
+    return Reader(folder.path / "config.toml", {"IMS_WORKER_SERVER__LISTEN": listen}, Aim()).read()
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(TIMEOUT):
+        while not is_so():  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.005)
+
+
+async def test_it_is_not_ready_before_it_is_about_something(shown: Shown) -> None:
+    """Starting it is alive, and no more; it is ready at work, and as a stand-by that says whom it waits for."""
+    ready, document = await shown.ready()
+    assert (ready, document["phase"], shown.views[0].livez().ok) == (False, "starting", True)
+    shown.front(events.StandingBy("held by `serve`, process 7 on host"))
+    ready, document = await shown.ready()
+    assert (ready, document["phase"], document["stand_by"]) == (True, "standing_by", True)
+    assert document["waits_for"] == "held by `serve`, process 7 on host"
+    shown.front.journal = Journal()  # type: ignore[assignment] - it has what the front asks for
+    shown.front(events.AtWork(unclean=False))
+    assert await shown.ready() == (
+        True,
+        {
+            "ready": True,
+            "phase": "at_work",
+            "stand_by": False,
+            "waits_for": "",
+            "journal_error": "",
+            "reload_error": "",
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("journal", "why"),
+    [
+        (Journal(JournalError("the journal /data/j.db failed: it is a file")), "it is a file"),
+        (Journal(hangs=True), "does not answer in time"),
+    ],
+)
+async def test_it_is_not_ready_without_its_journal(shown: Shown, journal: Journal, why: str) -> None:
+    """A journal that fails or hangs is named, and when it answers again all is well."""
+    shown.front(events.AtWork(unclean=False))
+    shown.front.journal = journal  # type: ignore[assignment] - as above
+    ready, document = await shown.ready()
+    assert (ready, document["ready"], why in document["journal_error"]) == (False, False, True)
+    assert shown.views[0].livez().ok
+    shown.front.journal = Journal()  # type: ignore[assignment] - as above
+    assert (await shown.ready())[0]
+
+
+async def test_a_journal_that_cannot_be_had_is_told(shown: Shown) -> None:
+    """It stands by for a database that does not answer: that is not ready, unlike one that another worker holds."""
+    shown.front.journal_error = "the journal failed: connection refused"
+    shown.front(events.StandingBy(shown.front.journal_error))
+    ready, document = await shown.ready()
+    assert (ready, document["journal_error"]) == (False, "the journal failed: connection refused")
+
+
+async def test_bad_files_are_told_and_leave_it_ready(shown: Shown) -> None:
+    """The last good ones stay, so there is no reason to take it out of service."""
+    shown.front(events.AtWork(unclean=False))
+    shown.front(events.ReloadFailed("manifest.toml:4: unknown"))
+    ready, document = await shown.ready()
+    assert (ready, document["reload_error"]) == (True, "manifest.toml:4: unknown")
+    shown.front(events.Reloaded(2, 4))
+    assert (await shown.ready())[1]["reload_error"] == ""
+
+
+async def test_a_loop_that_stalls_is_seen_when_it_turns_again(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that blocks the loop leaves its mark; while the last beat is too old the answer is no."""
+    await asyncio.sleep(0.15)
+    time.sleep(0.3)  # noqa: ASYNC251 - to hold up the loop is what this is about
+    monkeypatch.setattr(module, "_STALLED", 0.2)
+    assert shown.views[0].livez().ok is False
+    await until(lambda: shown.views[0].livez().ok)
+    assert shown.views[0].livez().document["loop_lag_max_seconds"] >= 0.1
+
+
+async def test_systemd_is_told_what_becomes_of_it(shown: Shown) -> None:
+    """Ready when it works or stands by, reloading and ready again, a line for people each time, and stopping."""
+    shown.front(events.StandingBy("held\nby another"))
+    shown.front(events.AtWork(unclean=False))
+    shown.front.begin_reload()
+    shown.front(events.ReloadFailed("bad"))
+    shown.front(events.Reloaded(2, 4))
+    shown.front(events.PassScheduled(0.0))
+    shown.front(events.Stopping(25.0))
+    told = [state for state in shown.told if state != systemd.ALIVE]
+    assert told[0] == "READY=1\nSTATUS=Standing by: held by another"
+    assert told[1] == "READY=1\nSTATUS=0 of 0 shares are as desired"
+    assert told[2].startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert told[3] == "READY=1\nSTATUS=The files cannot be used as they are; the last good ones stay"
+    assert told[4:] == [
+        "READY=1\nSTATUS=0 of 0 shares are as desired",
+        "STATUS=0 of 0 shares are as desired",
+        "STOPPING=1",
+    ]
+
+
+async def test_the_line_counts_what_is_as_desired(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all shares of the board."""
+    monkeypatch.setattr(shown.front, "_board", all_is_well())
+    shown.front(events.PassScheduled(0.0))
+    assert shown.told[-1] == "STATUS=4 of 4 shares are as desired"
+
+
+async def test_a_new_address_is_listened_on(shown: Shown, tmp_path: Path) -> None:
+    """When the files name another; the same address is left as it is. The settings are applied either way."""
+    same = read(Folder(tmp_path))
+    shown.front.take(same)
+    other = read(Folder(tmp_path), "127.0.0.2:9999")
+    shown.front.take(other)
+    await until(lambda: len(shown.asked) == 2)
+    assert shown.asked == ["127.0.0.1:0", "127.0.0.2:9999"]
+    assert shown.applied == [same.loaded, other.loaded]
+
+
+async def test_an_address_in_use_is_tried_again_and_told_once(shown: Shown, tmp_path: Path) -> None:
+    """Until it is free; trouble is told when it begins, and not at each attempt."""
+    shown.fails += [OSError(errno.EADDRINUSE, "Address already in use") for _ in range(3)]
+    shown.front.take(read(Folder(tmp_path), "127.0.0.2:9999"))
+    await until(lambda: len(shown.views) == 2)
+    troubles = [each for each in shown.status()["troubles"] if "nothing answers HTTP" in each["what"]]
+    assert [each["reason"] for each in troubles] == ["Address already in use"]
+    assert len(shown.asked) == 5
+
+
+async def test_the_first_address_must_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it cannot be had at all, that is a mistake in the settings, and said at once."""
+
+    @asynccontextmanager
+    async def listening(*_: object) -> AsyncIterator[str]:
+        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        yield ""
+
+    monkeypatch.setattr(module, "listening", listening)
+    front = Front(read(Folder(tmp_path)), {}, lambda _: None)
+    with pytest.raises(SettingsError, match=r"server\.listen: nothing can listen there: cannot assign"):
+        await front.show()
+
+
+async def test_readers_of_the_same_moment_share_a_document(shown: Shown) -> None:
+    """As long as nothing has happened; any event makes a new one."""
+    first = shown.views[0].status()
+    assert shown.views[0].status() is first
+    shown.front(events.Trouble("something", "why"))
+    assert json.loads(shown.views[0].status())["troubles"][0]["what"] == "something"
+
+
+async def test_credentials_are_shown_before_the_cloud_is_open(shown: Shown) -> None:
+    """A stand-by has them too: none is refused, and no key is in what is shown."""
+    assert shown.status()["credentials"] == [{"name": "default", "refused": False}]
+    text, _ = await shown.views[0].metrics("")
+    assert b'ims_share_worker_credential_refused{credential="default"} 0.0' in text
+    assert SECRET_KEY.encode() not in text

@@ -1,0 +1,204 @@
+"""A shift: passes on one journal, and what becomes of them when the journal, the files or the process do not go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from commands import PROJECTS, Folder, fleet, image_names, manifest
+from doubles import FakeCloud, FakeJournal
+
+from worker.cloud.ims import Ims
+from worker.core.events import Event, PassBroken, PassFinished, PassScheduled, PassStarted, Remembered
+from worker.core.report import PassRecord
+from worker.core.state import Batch, MemberStatus
+from worker.core.target import WHOLE, Shard, aim
+from worker.errors import JournalError
+from worker.journal.lease import HeldJournal
+from worker.simulator.naming import image_id, project_id
+from worker.wiring.generation import Generation, Reader
+from worker.wiring.shift import Shift
+from worker.wiring.site import Aim
+from worker.wiring.stop import Stopper
+
+pytestmark = pytest.mark.looptime
+
+
+class Cloud(FakeCloud):
+    """A cloud whose credentials may be tried again."""
+
+    retried = 0
+
+    def retry_stopped(self) -> None:
+        """Count how often they are."""
+        self.retried += 1
+
+
+class Journal(FakeJournal):
+    """A journal that a worker holds, as long as `trouble` is empty; `shards` are those of its last passes."""
+
+    trouble = ""
+    shards: tuple[Shard, ...] = (WHOLE,)
+
+    async def see_that_it_is_held(self) -> None:
+        """Say so."""
+        if self.trouble == "lost":
+            raise JournalError("the lease is lost")
+
+    async def is_approved(self, digest: str) -> bool:
+        """Tell of an approval, if it can be read."""
+        return bool(await self.rejected_since(0.0)) and await super().is_approved(digest)
+
+    async def rejected_since(self, moment: float) -> dict[str, int]:
+        """Return what was rejected, if it can be read."""
+        if self.trouble == "unreadable":
+            raise JournalError("the journal cannot be read")
+        return await super().rejected_since(moment)
+
+    async def last_passes(self, _count: int) -> tuple[PassRecord, ...]:
+        """Return one for each shard."""
+        return tuple(PassRecord(f"of-{shard}", 0.0, 1.0, "converged", {}, shard) for shard in self.shards)
+
+    async def prune(self, before: float) -> None:
+        """Forget nothing."""
+
+
+@dataclass
+class Bench:
+    """A shift and what it stands on; `on_event` is called with each event."""
+
+    generation: Generation
+    cloud: Cloud = field(default_factory=Cloud)
+    journal: Journal = field(default_factory=Journal)
+    stopper: Stopper = field(default_factory=lambda: Stopper(5.0))
+    early: asyncio.Event = field(default_factory=asyncio.Event)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    events: list[Event] = field(default_factory=list)
+    on_event: Callable[[Event], None] = lambda _: None
+
+    async def work(self) -> None:
+        """Work the shift."""
+
+        def listen(event: Event) -> None:
+            self.events.append(event)
+            self.on_event(event)
+
+        shift = Shift(
+            cast("HeldJournal", self.journal),
+            cast("Ims", self.cloud),
+            listen,
+            self.stopper,
+            lambda: self.generation,
+            self.early,
+            self.moved,
+        )
+        await shift.work()
+
+    def heard(self, kind: type[Any]) -> list[Any]:
+        """Return the events of a kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def read(path: Path, environ: dict[str, str], shard: Shard = WHOLE) -> Generation:
+    """Write the files of a fleet, and read them."""
+    folder = Folder(path)
+    folder.configure("http://127.0.0.1:1")
+    folder.write("manifest.toml", manifest(fleet(2)))
+    return Reader(path / "config.toml", environ, Aim(shard=shard)).read()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Return a shift with a pass a minute over a fleet that is as desired."""
+    environ = {"IMS_WORKER_SCHEDULE__EVERY": "1m", "IMS_WORKER_SCHEDULE__JITTER": "0%"}
+    found = Bench(read(tmp_path, environ))
+    for name in PROJECTS:
+        found.cloud.offer(project_id(name), [image_id(each) for each in image_names(2)], MemberStatus.ACCEPTED)
+    return found
+
+
+def after(count: int, kind: type[Any], act: Callable[[], object]) -> Callable[[Event], None]:
+    """Act when so many events of a kind have come."""
+    left = [count]
+
+    def listen(event: Event) -> None:
+        if isinstance(event, kind):
+            left[0] -= 1
+            if not left[0]:
+                act()
+
+    return listen
+
+
+async def test_passes_follow_one_another_until_the_process_is_asked_to_stop(bench: Bench) -> None:
+    """Each in its time, each announced; the shift ends in order."""
+    bench.on_event = after(3, PassFinished, bench.stopper.stop)
+    began = asyncio.get_running_loop().time()
+    await bench.work()
+    assert len(bench.heard(PassStarted)) == len(bench.heard(PassFinished)) == len(bench.heard(PassScheduled)) == 3
+    assert 120.0 <= asyncio.get_running_loop().time() - began < 130.0
+
+
+async def test_an_early_pass_is_made_at_once(bench: Bench) -> None:
+    """Nobody waits a minute for what a changed file says."""
+
+    def ask() -> None:
+        asyncio.get_running_loop().call_later(1.0, bench.early.set)
+
+    after_one, after_two = after(1, PassFinished, ask), after(2, PassFinished, bench.stopper.stop)
+    bench.on_event = lambda event: (after_one(event), after_two(event))[0]
+    began = asyncio.get_running_loop().time()
+    await bench.work()
+    assert asyncio.get_running_loop().time() - began < 10.0
+
+
+async def test_it_ends_when_journal_or_cloud_have_changed(bench: Bench) -> None:
+    """Without another pass: who called it begins a new one with new connections."""
+    bench.on_event = after(1, PassFinished, bench.moved.set)
+    await bench.work()
+    assert len(bench.heard(PassStarted)) == 1
+    assert not bench.stopper.asked.is_set()
+
+
+async def test_a_lease_that_is_lost_ends_it_before_a_pass(bench: Bench) -> None:
+    """No call is made and no pass is begun by who may not be the writer any more."""
+    bench.journal.trouble = "lost"
+    with pytest.raises(JournalError, match="lost"):
+        await bench.work()
+    assert (bench.heard(PassStarted), bench.heard(PassBroken), bench.cloud.made.total()) == ([], [], 0)
+
+
+async def test_a_pass_that_the_journal_breaks_is_told(bench: Bench) -> None:
+    """It began, it has no report, and that is said: else it would seem to go on for ever."""
+    bench.on_event = after(2, PassStarted, lambda: setattr(bench.journal, "trouble", "unreadable"))
+    with pytest.raises(JournalError, match="cannot be read"):
+        await bench.work()
+    assert bench.events[-1] == PassBroken("the journal cannot be read")
+    assert (len(bench.heard(PassStarted)), len(bench.heard(PassFinished))) == (2, 1)
+
+
+async def test_refused_credentials_are_tried_again_every_five_minutes(bench: Bench) -> None:
+    """A pass a minute would have the cloud block the key again and again."""
+    bench.on_event = after(12, PassFinished, bench.stopper.stop)
+    await bench.work()
+    assert bench.cloud.retried == 3
+
+
+async def test_what_the_journal_holds_of_others_is_left_to_them(bench: Bench, tmp_path: Path) -> None:
+    """A shard is told of its own batches and passes only."""
+    shard = Shard(0, 2)
+    bench.generation = read(tmp_path, {}, shard)
+    bench.journal.shards = (WHOLE, shard, Shard(1, 2))
+    for name in (*PROJECTS, "another"):
+        await bench.journal.intend(Batch(project_id(name), MemberStatus.ACCEPTED, None, ("i",)), "run-0", 0.0, 0)
+    bench.on_event = after(1, PassFinished, bench.stopper.stop)
+    await bench.work()
+    first = bench.heard(Remembered)[0]
+    mine = set(aim(bench.generation.order.target, bench.generation.order.manifest.projects))
+    assert len(mine) < len(PROJECTS)
+    assert {flight.batch.project_id for flight in first.in_flight} == mine
+    assert [each.shard for each in first.passes] == [shard]
