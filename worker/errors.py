@@ -7,7 +7,7 @@ WorkerError
 ├── OutputError               a result cannot be written to standard output
 ├── JournalError              the journal cannot be read or written
 │   ├── JournalLocked         another worker holds it
-│   └── JournalUnreachable    its server does not answer, or lets nobody in
+│   └── JournalUnreachable    it does not answer now: its server is away, its file locked
 └── CloudError                a call failed
     ├── TransientCloudError   connect, time-out, throttle, 5xx: it may be asked again
     └── TerminalCloudError    asking again changes nothing
@@ -97,7 +97,7 @@ class JournalError(WorkerError):
 
 
 class JournalUnreachable(JournalError):  # noqa: N818 - a state, not a fault of the worker
-    """The server of the journal does not answer, or lets nobody in; it may do so later."""
+    """The journal does not answer now, or lets nobody in: its server is away, its file locked, its disk full."""
 
 
 class JournalLocked(JournalError):  # noqa: N818 - the word operators know

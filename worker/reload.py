@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import hashlib
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Sources:
 
     def folders(self) -> tuple[Path, ...]:
         """Return the folders where a change of these files shows: also those that symbolic links lead to."""
-        near = {file.parent for file in self.found()} | {file.resolve().parent for file in self.found()}
+        near = {file.parent for file in self.found()} | {Path(os.path.realpath(file)).parent for file in self.found()}
         for pattern in self.patterns:
             above = Path(pattern).parent
             while glob.has_magic(str(above)):

@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -116,30 +118,29 @@ async def test_many_passes_leave_nothing_behind(tmp_path: Path) -> None:
     told = [(median(each.memory for each in some), max(each.descriptors for each in some)) for some in (early, late)]
     assert median(each.memory for each in late) - median(each.memory for each in early) < GROWTH, told
     assert median(each.descriptors for each in late) < median(each.descriptors for each in early) + 4, told
-    assert max(each.threads for each in late) <= max(each.threads for each in seen[: SETTLED + 10]), told
+    assert max(each.threads for each in late) <= max(each.threads for each in early) + 2, told
 
 
 @pytest.mark.timeout(LONG)
 async def test_many_passes_leave_no_task_behind(tmp_path: Path) -> None:
-    """Once the cloud is well and at rest again, exactly the tasks of the beginning are there."""
+    """Once the cloud is well and at rest again, no task stays that did not come and go in the beginning."""
     async with stage(tmp_path, fleet(6, seconds=(0.05, 0.5))) as here:
         reader = Reader(here.path / "config.toml", variables(QUICK), Aim())
         stopper, first = Stopper(GRACE), reader.read()
         with structlog.testing.capture_logs() as lines:
-            work = asyncio.create_task(
-                Daemon(reader, first, stopper, Front(first, {}, lambda _: None)).run(), name="the daemon"
-            )
-            at_rest = await tasks_at_rest(lines)
+            work = asyncio.create_task(Daemon(reader, first, stopper, Front(first, {}, lambda _: None)).run())
+            usual = reduce(or_, await tasks_at_rest(lines))
             here.cloud.set_faults(FaultSet(FAULTS, 2))
+            begun = len(lines)
             async with beside(stir(here, 2), change_files(here)):
-                while sum(line["event"] == "pass.finished" for line in lines) < PASSES // 3:
+                while sum(line["event"] == "pass.finished" for line in lines[begun:]) < PASSES // 3:
                     assert not work.done(), work
                     await asyncio.sleep(0.05)
             mend(here)
-            found = await tasks_at_rest(lines)
+            staying = reduce(and_, await tasks_at_rest(lines))
             stopper.stop()
             await work
-        assert found == at_rest
+        assert staying <= usual, staying - usual
         assert own_tasks() == Counter()
 
 
@@ -160,7 +161,7 @@ async def test_a_daemon_ends_in_order_at_any_moment(tmp_path: Path, seed: int) -
             async with asyncio.timeout(GRACE + OVERHEAD):
                 done = await daemon.finished()
         # Before it holds the journal there is nothing to end in order, and while it starts nobody listens to signals.
-        early = {1, -signal.SIGTERM, -signal.SIGHUP}
+        early = {1, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
         assert done.status == 0 or (done.status in early and "daemon.at_work" not in done.err), done
         async with hold_journal(f"sqlite:///{tmp_path}/journal.db", "test", Shard()) as journal:
             assert not journal.unclean
@@ -265,18 +266,18 @@ def variables(settings: dict[str, str]) -> dict[str, str]:
     return {f"IMS_WORKER_{key.replace('.', '__').upper()}": value for key, value in settings.items()}
 
 
-async def tasks_at_rest(lines: list[Any]) -> Counter[str]:
-    """Wait for a pass that had nothing to do, and return the daemon's tasks that are there all the second after it."""
+async def tasks_at_rest(lines: list[Any]) -> list[Counter[str]]:
+    """Wait for a pass that had nothing to do, and return the daemon's tasks at many moments after it."""
     seen = len(lines)
     async with asyncio.timeout(30):
         while True:
             await asyncio.sleep(0.02)
             if any(is_at_rest(line) for line in lines[seen:]):
                 break
-    found = own_tasks()
+    found = []
     for _ in range(50):
+        found.append(own_tasks())
         await asyncio.sleep(0.02)
-        found &= own_tasks()
     return found
 
 

@@ -94,6 +94,11 @@ class Credential:
         return await self._send(call, attempt, on_slot)
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message about an answer may repeat."""
+        return self._keys.secrets
+
+    @property
     def refused(self) -> bool:
         """Whether the cloud refused the keys, so that nothing is sent with them."""
         return self._stopped is not None

@@ -211,7 +211,8 @@ class Ims:
         else:
             group, path = CallGroup.JOB_PROGRESS, f"/v1/cloudimages/job/{name}"
         try:
-            return read_job(await credential.fetch(Call(group, "GET", origin, path, project.id)))
+            body = await credential.fetch(Call(group, "GET", origin, path, project.id))
+            return read_job(body, credential.secrets)
         except BadRequest as error:
             if error.code != _JOB_UNKNOWN:
                 raise

@@ -71,7 +71,7 @@ _SECRETS: Final = (
     re.compile(r"(SDK-HMAC-SHA256)\s+Access=[^\s,]*(?:\s*,\s*\w+=[^\s,]*)*"),
     re.compile(
         r"(\b(?:[a-z]{1,20}[-_]){0,4}(?:authorization|token|signature|secret|password|access[-_]?key|secret[-_]?key|ak|sk)"
-        r"['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",;&<>]+",
+        r"\\*['\"]?\s*[:=]\s*\\*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",;&<>]+",
         re.IGNORECASE,
     ),
     re.compile(r"()[A-Za-z0-9+/_=-]{60,}"),
@@ -133,9 +133,9 @@ def tidy(text: str, secrets: Sequence[str] = (), limit: int = MAX_MESSAGE) -> st
     """
     printable = "".join(char if char.isprintable() else " " for char in text[:_READ])
     line = " ".join(printable.split())
-    for secret in secrets:
-        if secret:
-            line = line.replace(secret, _MASK)
+    for secret in filter(None, secrets):
+        # In JSON within JSON any character may stand behind backslashes.
+        line = re.sub(r"\\*".join(map(re.escape, secret)), _MASK, line)
     for pattern in _SECRETS:
         line = pattern.sub(rf"\1{_MASK}", line)
     return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -24,6 +24,11 @@ class SigningKeys:
     secret_key: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may repeat."""
+        return tuple(filter(None, (self.secret_key, self.security_token, self.access_key)))
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

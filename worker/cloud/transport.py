@@ -114,8 +114,7 @@ class Transport:
         reply = await _in_our_words(self._ask(call, headers, self._proxy(call.origin)))
         if 200 <= reply.status < 300:
             return reply
-        secrets = (keys.secret_key, keys.security_token or "", headers["Authorization"], keys.access_key)
-        raise refusal(reply, self._clock(), secrets)
+        raise refusal(reply, self._clock(), (headers["Authorization"], *keys.secrets))
 
     async def _ask(self, call: Call, headers: Mapping[str, str], proxy: _Proxy) -> Reply:
         query = f"?{canonical_query(call.query)}" if call.query else ""

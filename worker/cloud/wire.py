@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -107,8 +108,8 @@ def checked_job_id(job_id: object) -> str:
     raise UnexpectedReply(f"unusable job id: {_shown(job_id)}")
 
 
-def read_job(body: bytes) -> JobReply:
-    """Return what either job query says; raise UnexpectedReply."""
+def read_job(body: bytes, secrets: Sequence[str] = ()) -> JobReply:
+    """Return what either job query says, without the `secrets` of the call; raise UnexpectedReply."""
     job = _decoded(_JOB, body, "job")
     state = _STATES.get(job.status.strip().lower(), JobState.RUNNING)
     entities = job.entities if isinstance(job.entities, dict) else {}
@@ -120,7 +121,7 @@ def read_job(body: bytes) -> JobReply:
     return JobReply(
         state=state,
         results=_results(entities.get("results")),
-        reason=tidy(": ".join(texts)),
+        reason=tidy(": ".join(texts), secrets),
         code=code,
         scope=scope_of(code),
     )

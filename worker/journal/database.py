@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from worker.errors import JournalError
@@ -45,14 +45,14 @@ _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count
 class Database:
     """An engine with one connection, which is opened at its first use.
 
-    `where` is what people call it, without a password; `on_server` tells that it has a server, which may come and go.
-    `begin` is the statement that begins a transaction that writes, where the driver does not. `explained` puts an
+    `where` is what people call it, without a password; `passes` tells of an error whether what it says may
+    pass by itself. `begin` is the statement that begins a transaction that writes, where the driver does not. `explained` puts an
     error into one line with the way out.
     """
 
     engine: Engine
     where: str
-    on_server: bool
+    passes: Callable[[SQLAlchemyError], bool]
     begin: str
     explained: Callable[[SQLAlchemyError], str]
 
@@ -94,7 +94,7 @@ def _sqlite(path: Path | None) -> Database:
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")
 
-    return Database(engine, str(path) if path else "in memory", False, "BEGIN IMMEDIATE", _sqlite_explained)
+    return Database(engine, str(path) if path else "in memory", _sqlite_passes, "BEGIN IMMEDIATE", _sqlite_explained)
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
@@ -119,10 +119,20 @@ def _postgresql(url: str) -> Database:
         raise JournalError(
             f"a journal on PostgreSQL needs the driver: pip install 'ims-share-worker[postgres]' ({error})"
         ) from error
-    except ArgumentError as error:
-        raise JournalError("journal.url is not a URL of PostgreSQL") from error
+    except (ArgumentError, ValueError):
+        # The error may repeat the URL, and with it the password.
+        raise JournalError("journal.url is not a URL of PostgreSQL") from None
     where = f"{_POSTGRESQL}://{parsed.host or 'localhost'}{f':{parsed.port}' if parsed.port else ''}/{parsed.database}"
-    return Database(engine, where, True, "", _postgresql_explained)
+    return Database(engine, where, _postgresql_passes, "", _postgresql_explained)
+
+
+def _sqlite_passes(error: SQLAlchemyError) -> bool:
+    name = getattr(getattr(error, "orig", None), "sqlite_errorname", "")
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR"))
+
+
+def _postgresql_passes(error: SQLAlchemyError) -> bool:
+    return isinstance(error, OperationalError)
 
 
 def _sqlite_explained(error: SQLAlchemyError) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from worker.errors import JournalError, JournalUnreachable
 from worker.journal.database import Database
@@ -90,6 +90,5 @@ class Writer:
             return await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except SQLAlchemyError as error:
             where, why = self._database.where, self._database.explained(error)
-            is_away = self._database.on_server and isinstance(error, OperationalError)
-            kind = JournalUnreachable if is_away else JournalError
+            kind = JournalUnreachable if self._database.passes(error) else JournalError
             raise kind(f"the journal {where} failed: {why}") from error

@@ -7,10 +7,11 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from worker.core.events import TakenUp
+from worker.core.events import TakenUp, Trouble
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.quarantine import update_quarantine
 from worker.core.state import DesiredState, InFlight, Project, Wish
+from worker.errors import JournalError
 from worker.reconcile.converge import Work, follow_up
 from worker.reconcile.ports import Pass
 from worker.reconcile.reread import Rereader
@@ -80,6 +81,8 @@ class Follower:
         try:
             outcomes = await follow_up(self._pass, work, self._readers[project])
             await self._learn(outcomes)
+        except JournalError as error:
+            self._pass.emit(Trouble("what was learned beside the passes could not be journalled", str(error)))
         finally:
             tail = self._tails.get(flight.key)
             if tail is not None and tail.flight == flight:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from worker.core.events import Listener, PassBroken
 from worker.errors import CloudError
 
+_LEAST_GAP = 2.0
+"""Seconds from the beginning of a pass to that of one that is asked for early, however often it is asked for."""
 _LONGEST_NAP = 30.0
 """Seconds after which a wait is looked at again: wall clocks step, and machines sleep."""
 
@@ -74,6 +76,9 @@ async def sleep_until(moment: float, stop: asyncio.Event) -> None:
 async def _ring(due: asyncio.Event, left: Callable[[], float], early: asyncio.Event) -> None:
     """Set `due` when nothing is left of the wait, or a pass is asked for before."""
     loop = asyncio.get_running_loop()
+    began = loop.time()
     while not early.is_set() and (seconds := left()) > 0:
         await sleep_until(loop.time() + min(seconds, _LONGEST_NAP), early)
+    if early.is_set():
+        await asyncio.sleep(min(max(0.0, began + _LEAST_GAP - loop.time()), max(0.0, left())))
     due.set()

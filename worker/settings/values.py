@@ -23,7 +23,9 @@ from worker.core.timing import parse_duration
 
 _LONGEST = 3650 * 86400.0
 _SQLITE = "sqlite:///"
-_POSTGRESQL = re.compile(r"(postgresql://)([^@/?#\s]*@)?([^@/?#\s]*(?:/[^@?#\s]*)?)(\?[^@#\s]*)?")
+_POSTGRESQL = re.compile(
+    r"(postgresql://)([^@/?#\s]*@)?((?:\[[0-9A-Fa-f:.]+\]|[^@/?#\s:]*)(?::[0-9]{1,5})?(?:/[^@?#\s]*)?)(\?[^@#\s]*)?"
+)
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%")
 VISIBLE = re.compile(r"[!-~]+")

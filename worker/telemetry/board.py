@@ -14,10 +14,10 @@ from worker.core import events
 from worker.core.calls import CallCounts
 from worker.core.drift import LeftOut
 from worker.core.job import Job, JobState
-from worker.core.outcome import Outcome, OutcomeKind
+from worker.core.outcome import End, Outcome, OutcomeKind
 from worker.core.plan import Plan
 from worker.core.report import PassRecord, RunReport
-from worker.core.state import Change, DesiredState, InFlight, MemberStatus, Quarantined, Share
+from worker.core.state import Batch, Change, DesiredState, InFlight, MemberStatus, Quarantined, Share
 
 PASSES_KEPT = 50
 TROUBLES_KEPT = 20
@@ -119,6 +119,7 @@ class Board:
         self.desired = DesiredState({}, {}, {})
         self.projects: dict[str, ProjectLine] = {}
         self.notes: dict[Share, Note] = {}
+        self._judged: set[Share] = set()
         self.unmanaged = 0
         self.refusals: tuple[str, ...] = ()
         self.digest = ""
@@ -169,13 +170,17 @@ class Board:
                     line.unreadable = reason
             case events.Planned(plan, desired, _, _, refusals):
                 self.refusals, self.digest, self.unmanaged = refusals, plan.digest, plan.unmanaged
+                self._judged.clear()
                 self._lay_out(desired)
                 self._spread(plan)
             case events.BatchSubmitted(job):
                 self._take_off(job)
+            case events.BatchNotAccepted(batch, End.UNANSWERED):
+                self._lose_sight_of(batch)
             case events.JobSettled(settlement) if settlement.state is not JobState.UNSETTLED:
                 self.flights.pop(settlement.job.key, None)
             case events.ShareJudged(outcome):
+                self._judged.add(outcome.share)
                 self._judge(outcome)
             case events.PassFinished(report):
                 self._finish(report)
@@ -253,6 +258,14 @@ class Board:
             observed = note.observed if note else None
             self._put(share, Note(Bucket.IN_FLIGHT, batch.status, observed, "", job.job_id))
 
+    def _lose_sight_of(self, batch: Batch) -> None:
+        """Count what a PUT without an answer was about as in flight, which it may be."""
+        for image in batch.images:
+            share = Share(batch.project_id, image)
+            note = self.notes.get(share)
+            observed = note.observed if note else None
+            self._put(share, Note(Bucket.IN_FLIGHT, batch.status, observed, "the answer to its PUT was lost"))
+
     def _judge(self, outcome: Outcome) -> None:
         note = Note(
             _BUCKETS[outcome.kind], outcome.desired, outcome.after, outcome.reason, outcome.job_id, outcome.waits
@@ -271,7 +284,9 @@ class Board:
 
     def _finish(self, report: RunReport) -> None:
         for outcome in report.outcomes:
-            self._judge(outcome)
+            # What a pass reports as in flight may have been settled beside it since it was planned.
+            if outcome.kind is not OutcomeKind.UNSETTLED or outcome.share not in self._judged:
+                self._judge(outcome)
         record = PassRecord(report.run_id, report.started_at, report.finished_at, report.result.value, _numbers(report))
         self.passes.appendleft(PassLine(record, len(report.jobs), report.calls))
         self.run_id = ""

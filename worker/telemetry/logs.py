@@ -26,6 +26,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -64,9 +65,26 @@ def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=structlog.WriteLoggerFactory(file=_Best(out)),  # type: ignore[arg-type]  # it writes and flushes
         cache_logger_on_first_use=False,
     )
+
+
+class _Best:
+    """A stream that is written as well as it can be: a log that nobody can take is no reason to stop the work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, or let it be."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, or let it be."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -144,7 +162,7 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
                 reason=settlement.reason,
             )
         case events.ShareJudged(outcome):
-            good = outcome.kind is OutcomeKind.CHANGED
+            good = outcome.kind in {OutcomeKind.CHANGED, OutcomeKind.UNSETTLED}
             name = f"share.{outcome.kind}"
             (log.debug if good else log.info)(
                 name,

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.cloud.ims import Ims
 from worker.core.events import Listener, PassBroken, PassScheduled, Remembered
@@ -18,6 +18,7 @@ from worker.core.target import aim
 from worker.errors import JournalError
 from worker.journal.lease import HeldJournal
 from worker.reconcile.follow import Follower
+from worker.reconcile.halt import Halt
 from worker.reconcile.schedule import Bells, first_of, run_forever
 from worker.wiring.beside import beside
 from worker.wiring.generation import Generation
@@ -46,6 +47,7 @@ class Shift:
     early: asyncio.Event
     moved: asyncio.Event
     run_id: str = ""
+    halt: Halt = field(default_factory=Halt)
     retry_stopped_at: float = 0.0
 
     async def work(self) -> None:
@@ -72,8 +74,8 @@ class Shift:
         await self.journal.see_that_it_is_held()
         generation = self.generation()
         self._retry_stopped()
-        with self.stopper.halting(due) as halt:
-            the_pass = make_pass(generation.settings, self.ims, self.journal, self.events, halt)
+        with self.stopper.halting(due) as self.halt:
+            the_pass = make_pass(generation.settings, self.ims, self.journal, self.events, self.halt)
             self.run_id = the_pass.run_id
             try:
                 await run(generation.site, generation.order, the_pass, self.journal)
@@ -99,6 +101,8 @@ class Shift:
     async def _ring_the_end(self, bells: Bells) -> None:
         await first_of(self.stopper.asked, self.moved)
         bells.stop.set()
+        # With other keys or limits the rest may go at once, while this pass might wait for the old ones for long.
+        self.halt.stop_submitting()
 
     async def _look_again(self, follower: Follower) -> None:
         while True:
