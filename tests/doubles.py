@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from worker.core.calls import CallCounts, CallGroup
+from worker.core.guard import Judge
 from worker.core.job import JobReply, JobState
 from worker.core.state import Batch, InFlight, MemberStatus, ObservedImage, Project, Quarantined, Share
 from worker.errors import NotFound, Scope
@@ -211,6 +212,10 @@ class FakeJournal:
     async def rejected_since(self, moment: float) -> dict[str, int]:
         """Return what a test has put in."""
         return self.rejects
+
+    async def reserve(self, planned: object, run_id: str, at: float, since: float, judge: Judge) -> tuple[str, ...]:
+        """Judge by what a test has put in, and reserve nothing."""
+        return judge(self.rejects)
 
     async def is_approved(self, digest: str) -> bool:
         """Tell of an approval."""

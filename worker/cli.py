@@ -9,11 +9,11 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 DISTRIBUTION = "ims-share-worker"
 _EXITS = """\
@@ -31,14 +31,12 @@ exit status:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; whatever goes wrong is said on standard error."""
-    # The first process of a container ignores what it has no handler for. Verbs that have work to end have their own.
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has gone, and so has the reason to write; keep Python from failing once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has gone, and so has the reason to write.
+        _write_no_more(sys.stdout)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -47,6 +45,11 @@ def run_command(arguments: Sequence[str]) -> int:
         traceback.print_exc()
         print("This is a bug in ims-share-worker; please report it with the lines above.", file=sys.stderr)
         return 70
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _write_no_more(sys.stderr)
     return status
 
 
@@ -89,8 +92,22 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    signal.raise_signal(signal.SIGINT)
+def _write_no_more(stream: TextIO) -> None:
+    """Keep Python from failing once more at its end, when it writes out what is left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def _stopped_at_once(status: int) -> Iterator[None]:
+    """Have a signal end the process with this status, while it has not begun anything and only imports."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, lambda *_: os._exit(status))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -136,6 +153,14 @@ def _run(arguments: Sequence[str]) -> int:
         if stop.code and "--json" in arguments:
             print(json.dumps({"schema": "ims-share-worker/error/1", "exit": stop.code, "problems": []}))
         return int(stop.code or 0)
-    from worker import verbs  # noqa: PLC0415 - `--help` and `--version` must not pay for it
-
-    return asyncio.run(verbs.perform(options, os.environ))
+    if_stopped = 0 if options.verb == "serve" else 1
+    with _stopped_at_once(if_stopped):
+        from worker import verbs  # noqa: PLC0415 - `--help` and `--version` must not pay for it
+    # The first process of a container ignores what it has no handler for. Verbs that have work to end have their own.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        return asyncio.run(verbs.perform(options, os.environ))
+    except KeyboardInterrupt:
+        if if_stopped:
+            raise
+        return 0

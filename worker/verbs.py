@@ -163,9 +163,10 @@ async def run(command: Command) -> Exit:
 async def serve(command: Command) -> Exit:
     """Make passes on the schedule until SIGTERM or SIGINT, and show what goes on."""
     reader = Reader(command.options.config, command.environ, _aim(command.options))
-    first = reader.read()
-    command.take(first.loaded)
-    with stopped_by_signals(first.settings.schedule.grace) as stopper:
+    with stopped_by_signals(grace=0.0) as stopper:
+        first = reader.read()
+        stopper.grace = first.settings.schedule.grace
+        command.take(first.loaded)
         front = Front(first, command.environ, command.take)
         await Daemon(reader, first, stopper, front).run()
     return Exit.CONVERGED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -288,3 +289,80 @@ async def test_credentials_of_a_new_account_are_taken_with_the_manifest(tmp_path
             here.write("manifest.toml", text.replace(row, f'{row}credential = "other"\n'))
             await daemon.heard("pass.finished", desired=4, changed=2)
             assert 'limit_calls{account="other",group="members_put"}' in await daemon.metrics()
+
+
+async def test_another_journal_is_not_taken_while_the_daemon_runs(tmp_path: Path) -> None:
+    """It knows nothing of the jobs in flight: the change is reported, the old journal stays, nothing is sent twice."""
+    async with (
+        stage(tmp_path, fleet(2, ["payments"], seconds=ENDLESS)) as here,
+        serving(here, settings={**OFTEN, "polling.max": "300ms"}) as daemon,
+    ):
+        await daemon.heard("batch.taken_up")
+        config = (tmp_path / "config.toml").read_text()
+        here.write("config.toml", config.replace("journal.db", "other.db"))
+        assert "other.db" in (await daemon.heard("files.refused"))["reason"]
+        await daemon.heard("pass.finished", since=len(daemon.lines), unsettled=2)
+        assert here.puts() == 1
+
+
+async def test_a_journal_that_is_removed_is_noticed(tmp_path: Path) -> None:
+    """Another worker could open a new one: the daemon lets go of the old, takes the new, and goes on."""
+    async with stage(tmp_path) as here, serving(here, settings=OFTEN) as daemon:
+        await daemon.heard("pass.finished")
+        for name in here.files():
+            if name.startswith("journal.db"):
+                (tmp_path / name).unlink()
+        assert "removed" in (await daemon.heard("daemon.standing_by"))["reason"]
+        await daemon.heard("pass.finished", since=len(daemon.lines))
+        assert (tmp_path / "journal.db").exists()
+
+
+async def test_a_comment_that_changes_makes_no_pass(tmp_path: Path) -> None:
+    """The files are read again, but as nothing new is asked for, the schedule goes on."""
+    async with stage(tmp_path) as here, serving(here) as daemon:
+        await daemon.heard("pass.finished")
+        lists = here.cloud.ledger.count(Group.IMAGES_LIST)
+        here.write("manifest.toml", f"# reviewed\n{manifest(here.world)}")
+        await daemon.heard("files.reloaded")
+        here.write("manifest.toml", "version = 1\n[[share]]\n")
+        await daemon.heard("files.refused")
+        assert here.cloud.ledger.count(Group.IMAGES_LIST) == lists
+
+
+async def test_a_new_address_is_listened_at_before_the_old_one_is_left(tmp_path: Path) -> None:
+    """One that cannot be had is reported where the daemon answers still; a good one is taken."""
+    async with stage(tmp_path) as here, serving(here) as daemon:
+        await daemon.heard("pass.finished")
+        config = (tmp_path / "config.toml").read_text()
+        here.write("config.toml", config.replace("127.0.0.1:0", "192.0.2.1:0"))
+        await daemon.heard("trouble")
+        assert (await daemon.get("/livez"))[0] == 200
+        seen = len(daemon.lines)
+        here.write("config.toml", config.replace("127.0.0.1:0", "127.0.0.2:0"))
+        daemon.address = (await daemon.heard("http.listening", since=seen))["address"]
+        assert daemon.address.startswith("127.0.0.2:")
+        assert (await daemon.get("/livez"))[0] == 200
+
+
+async def test_a_log_that_nobody_reads_is_no_reason_to_stop(tmp_path: Path) -> None:
+    """The reader of the log has gone; the daemon makes its passes all the same."""
+    async with stage(tmp_path, fleet(2, ["payments"])) as here:
+        running = await here.start("serve", settings=OFTEN)
+        assert running.process.stderr is not None
+        await running.process.stderr.readline()
+        running.process.stderr._transport.close()
+        await here.until(lambda: here.all_are("accepted"), running)
+        before = here.cloud.ledger.count(Group.IMAGES_LIST)
+        await here.until(lambda: here.cloud.ledger.count(Group.IMAGES_LIST) > before + 6, running)
+        running.send(signal.SIGTERM)
+        assert await running.process.wait() == 0
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.6, 0.9])
+async def test_a_daemon_that_is_stopped_while_it_starts_ends_in_order(tmp_path: Path, delay: float) -> None:
+    """Whatever it is at, importing or reading its files: it has begun nothing, and ends with 0."""
+    async with stage(tmp_path) as here:
+        running = await here.start("serve")
+        await asyncio.sleep(delay)
+        running.send(signal.SIGTERM)
+        assert (await running.finished()).status in {0, -signal.SIGTERM}

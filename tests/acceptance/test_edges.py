@@ -124,7 +124,7 @@ async def test_a_signal_does_not_tear_a_report(tmp_path: Path) -> None:
     world = fleet(400, ["payments", "ledger", "edge"])
     async with stage(tmp_path, world) as here:
         running = await here.start("run", "--json", settings={"cloud.ims_endpoint": "http://127.0.0.1:9"})
-        await asyncio.sleep(4.0)
+        await asyncio.sleep(6.0)
         running.send(signal.SIGTERM)
         done = await running.finished()
         assert done.status == 4

@@ -199,7 +199,7 @@ async def test_2_a_pass_cut_off_at_any_moment_is_taken_up(moment: float, tmp_pat
 
 async def test_2_a_job_that_outlives_its_pass_is_followed_by_the_next_worker(tmp_path: Path) -> None:
     """The deadline passes, the worker goes, another one comes with the same journal: one PUT, and a change."""
-    world = fleet({"p": 6}, jobs=JobRules(seconds=(0.3, 0.3)))
+    world = fleet({"p": 6}, jobs=JobRules(seconds=(2.0, 2.0)))
     journal = {"url": f"sqlite:///{tmp_path}/journal.db"}
     async with Simulator(world) as cloud:
         hasty = quick(cloud, journal=journal, polling={"deadline": "100ms", "max": "50ms"})
@@ -213,11 +213,11 @@ async def test_2_a_job_that_outlives_its_pass_is_followed_by_the_next_worker(tmp
 
 async def test_3_a_lost_journal_costs_a_put_and_never_the_state() -> None:
     """A worker that forgot everything repeats what is still alive, and the end is right all the same."""
-    world = fleet({"p": 6}, jobs=JobRules(seconds=(0.4, 0.4)))
+    world = fleet({"p": 6}, jobs=JobRules(seconds=(2.0, 2.0)))
     async with Simulator(world) as cloud:
         async with working(cloud, manifest_of(world), quick(cloud, polling={"deadline": "100ms"})) as worker:
             await worker.run()
-        async with working(cloud, manifest_of(world), quick(cloud)) as worker:
+        async with working(cloud, manifest_of(world), quick(cloud, polling={"deadline": "5s"})) as worker:
             assert kinds(await worker.run()) == CHANGED
             assert (await worker.run()).converged == 6
         assert (accepted(cloud, "p"), len(arrivals(cloud, Group.MEMBERS_PUT))) == (6, 2)

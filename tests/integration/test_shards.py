@@ -1,11 +1,11 @@
-"""Shards of one fleet divide the limits of an account, and what earlier processes called is counted once by one."""
+"""Shards of one fleet divide the limits of an account and keep one allowance to reject; each call is counted once."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ from rehearse import KEYS, fleet, manifest_of, quick
 
 from worker.cloud.ims import Ims
 from worker.cloud.throttle import Standing
-from worker.core.calls import CallGroup
+from worker.core.calls import CallCounts, CallGroup
 from worker.core.limits import Rate
 from worker.core.manifest import Manifest
+from worker.core.outcome import OutcomeKind
+from worker.core.quarantine import QuarantineUpdate
 from worker.core.report import Result, RunReport
 from worker.core.state import Batch, MemberStatus, Project, Wish
 from worker.core.target import WHOLE, Shard, shard_of
-from worker.errors import SettingsError
+from worker.errors import JournalError, SettingsError
 from worker.journal.database import MEMORY, open_database
 from worker.journal.lease import HeldJournal, hold_journal
 from worker.reconcile.halt import Halt
@@ -35,6 +37,7 @@ from worker.wiring.site import Aim, Site, order_of
 from worker.wiring.work import at_work, cloud_at_work, make_pass, run
 
 LIST, PUT, QUERY = CallGroup.IMAGES_LIST, CallGroup.MEMBERS_PUT, CallGroup.JOB_GET
+NOW = 1_800_000_000.0
 LIMITS = {"members_put": "20/5m", "images_list": "50/1m", "burst": "40/s"}
 
 
@@ -216,6 +219,105 @@ async def test_shards_that_follow_an_unsharded_worker_keep_the_limits_with_it(tm
         reports = await asyncio.gather(*(a_pass(place, Shard(index, 2)) for index in range(2)))
         assert [report.result for report in reports] == [Result.CONVERGED] * 2
         assert [call for call in cloud.ledger.arrivals if call.status == 429] == []
+
+
+async def test_shards_that_reserve_at_once_keep_one_allowance(journal_url: str) -> None:
+    """Of four that would reject two each where five are allowed, two may: each sees what the others have reserved."""
+    async with AsyncExitStack() as held:
+        holders = [hold_journal(journal_url, "run", Shard(index, 4)) for index in range(4)]
+        journals = [await held.enter_async_context(holder) for holder in holders]
+        told = await asyncio.gather(*(reserve(journal, {f"p{n}": 2}) for n, journal in enumerate(journals)))
+    assert sorted(told) == [(), (), ("4 before",), ("4 before",)]
+
+
+async def test_a_reservation_counts_as_far_as_it_is_not_sent_until_its_pass_is_recorded(journal_url: str) -> None:
+    """Sent, it counts once; refused by the cloud, again as reserved; recorded, only what was sent is left."""
+    own, others = hold_journal(journal_url, "run", Shard(0, 2)), hold_journal(journal_url, "run", Shard(1, 2))
+    reject = Batch("p", MemberStatus.REJECTED, None, ("a", "b"))
+    async with own as journal, others as sibling:
+        assert await reserve(journal, {"p": 4, "q": 1}) == ()
+        assert await journal.rejected_since(NOW) == {}
+        key = await journal.intend(reject, "run-0", NOW + 1, 2)
+        assert await sibling.rejected_since(NOW) == {"p": 4, "q": 1}
+        await journal.refuse(key, "no", NOW + 2)
+        assert await sibling.rejected_since(NOW) == {"p": 4, "q": 1}
+        await journal.intend(reject, "run-0", NOW + 3, 2)
+        await journal.intend(reject, "another", NOW + 3, 2)
+        assert await sibling.rejected_since(NOW) == {"p": 6, "q": 1}
+        assert await sibling.rejected_since(NOW + 4) == {}
+        await journal.record(a_report("run-0"), QuarantineUpdate((), ()))
+        assert await sibling.rejected_since(NOW) == {"p": 4}
+
+
+async def test_what_is_refused_is_not_reserved(journal_url: str) -> None:
+    """A pass that may not send keeps nothing from the others."""
+    own, others = hold_journal(journal_url, "run", Shard(0, 2)), hold_journal(journal_url, "run", Shard(1, 2))
+    async with own as journal, others as sibling:
+        assert await reserve(journal, {"p": 6}) == ("0 before",)
+        assert await sibling.rejected_since(NOW) == {}
+
+
+@pytest.mark.parametrize("after", [Shard(0, 2), WHOLE, Shard(1, 3)])
+async def test_a_pass_that_broke_off_does_not_stand_in_the_way_of_the_next(journal_url: str, after: Shard) -> None:
+    """What it has reserved does not count for who has its lease now, and is gone once that reserves something."""
+    async with hold_journal(journal_url, "run", Shard(0, 2)) as journal:
+        assert await reserve(journal, {"p": 5}) == ()
+    async with hold_journal(journal_url, "run", after) as journal:
+        assert await journal.rejected_since(NOW) == {}
+        assert await reserve(journal, {"q": 5}, "run-1") == ()
+        await journal.record(a_report("run-1"), QuarantineUpdate((), ()))
+    async with hold_journal(journal_url, "run", Shard(1, 2)) as sibling:
+        assert await sibling.rejected_since(NOW) == {}
+
+
+async def test_who_has_lost_the_lease_reserves_nothing(journal_url: str) -> None:
+    """Nor does it free what the worker that has the lease now has reserved."""
+    async with hold_journal(journal_url, "run", Shard(0, 2)) as journal:
+        assert await reserve(journal, {"p": 1}) == ()
+        engine = open_database(journal_url).engine
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE leases SET fence = fence + 1")
+        engine.dispose()
+        with pytest.raises(JournalError, match="taken the journal over"):
+            await reserve(journal, {"q": 1}, "run-1")
+    async with hold_journal(journal_url, "run", Shard(1, 2)) as sibling:
+        assert await sibling.rejected_since(NOW) == {"p": 1}
+
+
+async def test_shards_that_run_at_once_keep_max_reject_together(journal_url: str) -> None:
+    """Each of four has two shares to reject, and three are allowed: one pass may, the others are refused."""
+    names = [name for index in range(4) for name, _ in zip(names_in(Shard(index, 4)), range(2), strict=False)]
+    world = fleet(dict.fromkeys(names, 2))
+    limits = {"members_put": "80/2s", "images_list": "400/2s", "burst": "400/s"}
+    async with Simulator(world) as cloud:
+        settings = quick(
+            cloud, journal={"url": journal_url}, limits=limits, guards={"max_reject": "3", "max_change": "100%"}
+        )
+        manifest = manifest_of(world)
+        async with hold_journal(journal_url, "run", WHOLE):
+            pass
+        assert (await a_pass(Site(settings, manifest), WHOLE)).result is Result.CONVERGED
+        for wishes in manifest.wishes.values():
+            wishes[min(wishes)] = Wish(MemberStatus.REJECTED)
+        reports = await asyncio.gather(*(a_pass(Site(settings, manifest), Shard(index, 4)) for index in range(4)))
+    results = sorted(report.result.value for report in reports)
+    assert results == [Result.CONVERGED.value, *[Result.REFUSED.value] * 3]
+    assert sum(report.count(OutcomeKind.CHANGED) for report in reports) == 2
+
+
+async def reserve(journal: HeldJournal, planned: dict[str, int], run_id: str = "") -> tuple[str, ...]:
+    """Reserve rejections where five are allowed in all; return what was rejected before if they are too many."""
+
+    def judge(before: Mapping[str, int]) -> tuple[str, ...]:
+        earlier = sum(before.values())
+        return (f"{earlier} before",) if earlier + sum(planned.values()) > 5 else ()
+
+    return await journal.reserve(planned, run_id or f"run-{journal.shard.index}", NOW, NOW, judge)
+
+
+def a_report(run_id: str) -> RunReport:
+    """Return the report of a pass over nothing."""
+    return RunReport(run_id, NOW, NOW + 9, Result.CONVERGED, 0, 0, 0, (), (), CallCounts({}, 0, 0), "")
 
 
 async def a_pass(place: Site, shard: Shard) -> RunReport:

@@ -30,6 +30,7 @@ FLIGHT = InFlight(1, BATCH, NOW, "job-1", NOW + 1, "old")
 VERSION_1 = """
 DROP TABLE passes;
 DROP TABLE calls;
+DROP TABLE reservations;
 CREATE TABLE passes (
     run_id VARCHAR(64) NOT NULL PRIMARY KEY, started_at FLOAT NOT NULL, finished_at FLOAT NOT NULL,
     result VARCHAR(16) NOT NULL, counts JSON NOT NULL
@@ -74,6 +75,9 @@ async def test_nothing_is_lost_and_the_shards_are_told_apart_from_then_on(old_ur
         report = RunReport("new", NOW + 5, NOW + 6, Result.CONVERGED, 1, 1, 0, (), (), calls, "")
         await journal.record(report, QuarantineUpdate((), ()))
         journal.calls.note("default", CallGroup.JOB_GET, NOW + 6)
+        assert await journal.reserve({"p1": 2}, "next", NOW + 7, NOW, lambda _: ()) == ()
+        async with hold_journal(old_url, "run", Shard(2, 4)) as sibling:
+            assert await sibling.rejected_since(NOW) == {"p1": 2}
     async with open_journal(old_url) as journal:
         assert [each.shard for each in await journal.last_passes(9)] == [shard, WHOLE]
         assert [each.shard for each in await journal.calls.since(NOW)] == [WHOLE, shard]
@@ -94,6 +98,7 @@ async def test_who_only_looks_or_writes_a_row_leaves_an_old_journal_as_it_is(old
     """Workers of the version before can go on with it: nothing that they would not know is put there."""
     async with open_journal(old_url) as journal:
         assert await journal.last_passes(9) == await journal.fleet() == (OLD_PASS,)
+        assert await journal.rejected_since(NOW) == {}
         assert await journal.calls.since(NOW) == (OLD_CALLS,)
         assert await journal.release(WARD.share, "ann@host", NOW) == ("quarantine", "job job-1")
         journal.calls.note("default", CallGroup.JOB_GET, NOW + 6)
@@ -111,10 +116,21 @@ async def test_an_upgrade_that_breaks_off_has_changed_nothing(old_url: str, monk
                 pass
     assert version(old_url) == 1
     engine = open_database(old_url).engine
+    assert not inspect(engine).has_table("reservations")
     assert "shard_index" not in {column["name"] for column in inspect(engine).get_columns("passes")}
     engine.dispose()
     async with hold_journal(old_url, "run", WHOLE) as journal:
         assert await journal.in_flight() == (FLIGHT,)
+
+
+async def test_tables_that_two_versions_made_at_once_are_brought_up_to_date(old_url: str) -> None:
+    """The newer one may have made a table of its own before it saw that the older one was quicker with the rest."""
+    engine = open_database(old_url).engine
+    schema.reservations.create(engine)
+    engine.dispose()
+    async with hold_journal(old_url, "run", WHOLE) as journal:
+        assert await journal.in_flight() == (FLIGHT,)
+    assert version(old_url) == VERSION
 
 
 def version(url: str) -> int:

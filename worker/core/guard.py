@@ -7,11 +7,14 @@ manifest, whatever part of it the pass is aimed at: in each project, and in the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from worker.core.allowance import Allowance
 from worker.core.state import Change, MemberStatus
+
+Judge = Callable[[Mapping[str, int]], tuple[str, ...]]
+"""What returns why the guards refuse a plan, given the recent rejections by project id; nothing when they allow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,15 @@ class GuardPolicy:
 
     max_reject: Allowance
     max_change: Allowance
+
+
+def rejects(changes: Iterable[Change]) -> Counter[str]:
+    """Return, by project id, how many of these changes reject an accepted image."""
+    return Counter(
+        change.share.project_id
+        for change in changes
+        if change.before is MemberStatus.ACCEPTED and change.after is MemberStatus.REJECTED
+    )
 
 
 def refusals(
@@ -35,14 +47,9 @@ def refusals(
     the last 24 hours, which add to those planned. A plan without a rejection is not refused for earlier ones.
     """
     planned = tuple(changes)
-    rejects = Counter(
-        change.share.project_id
-        for change in planned
-        if change.before is MemberStatus.ACCEPTED and change.after is MemberStatus.REJECTED
-    )
     every = Counter(change.share.project_id for change in planned)
     return (
-        *_exceeded("max_reject", rejects, recent_rejects, managed, policy.max_reject, names),
+        *_exceeded("max_reject", rejects(planned), recent_rejects, managed, policy.max_reject, names),
         *_exceeded("max_change", every, {}, managed, policy.max_change, names),
     )
 

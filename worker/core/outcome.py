@@ -166,12 +166,22 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, 
     if seen is None:
         reason = "no longer offered: the owner stopped sharing it, or deleted it, during the pass"
         return Outcome(share, desired, before, None, OutcomeKind.ABSENT, reason, ended.job_id)
-    return Outcome(share, desired, before, seen, _kind(ended, read_at), _why(ended, image_id, seen), ended.job_id)
+    return Outcome(
+        share,
+        desired,
+        before,
+        seen,
+        _kind(ended, image_id, read_at),
+        _why(ended, image_id, seen),
+        ended.job_id,
+    )
 
 
-def _kind(ended: Ended, read_at: float) -> OutcomeKind:
+def _kind(ended: Ended, image_id: str, read_at: float) -> OutcomeKind:
     if ended.how is End.NOT_SENT:
         return OutcomeKind.NOT_SENT
+    if ended.how is End.SUCCEEDED and read_at < ended.until and ended.results.get(image_id) is not False:
+        return OutcomeKind.UNSETTLED  # the lists may lag behind, and the pass had no time to wait for them
     may_be_alive = ended.how in {End.LOST, End.UNANSWERED} and not is_due_again(ended, read_at)
     return OutcomeKind.UNSETTLED if ended.how is End.UNSETTLED or may_be_alive else OutcomeKind.FAILED
 

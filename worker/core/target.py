@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from worker.core.limits import Rate
 from worker.core.state import DesiredState
+
+_SHARD = re.compile("([0-9]{1,5})/([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,10 @@ class Split:
 
 def parse_shard(text: str) -> Shard:
     """Read `I/N` with 0 <= I < N; raise ValueError."""
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count) <= 10_000):
+    match = _SHARD.fullmatch(text)
+    if match is None or not int(match[1]) < int(match[2]) <= 10_000:
         raise ValueError(f"{text!r} is not a shard: write I/N with I from 0 to N-1, such as 0/4")
-    return Shard(int(index), int(count))
+    return Shard(int(match[1]), int(match[2]))
 
 
 def shard_of(project_id: str, count: int) -> int:

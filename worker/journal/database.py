@@ -45,9 +45,9 @@ _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count
 class Database:
     """An engine with one connection, which is opened at its first use.
 
-    `where` is what people call it, without a password; `passes` tells of an error whether what it says may
-    pass by itself. `begin` is the statement that begins a transaction that writes, where the driver does not. `explained` puts an
-    error into one line with the way out.
+    `where` is what people call it, without a password; `passes` tells of an error whether what it says may pass by
+    itself. `begin` is the statement that begins a transaction that writes, where the driver does not. `explained` puts
+    an error into one line with the way out.
     """
 
     engine: Engine

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
 from worker.core.target import Shard
 from worker.errors import JournalError, JournalLocked
-from worker.journal import advisory_lock, file_lock
+from worker.journal import advisory_lock, file_lock, rejections
 from worker.journal.database import is_postgresql, open_database, path_of
 from worker.journal.holder import described, introduction
 from worker.journal.schema import leases, upgrade
@@ -24,6 +25,8 @@ class HeldJournal(Journal):
     """A journal whose lease this process holds, for `shard`. `unclean`: the last holder did not give it back."""
 
     unclean = False
+    file: Path | None = None
+    identity: tuple[int, int] | None = None
 
     async def acquire(self, verb: str, *, on_server: bool) -> None:
         """Take the lease and bring the tables up to date, or raise JournalLocked with who holds it."""
@@ -35,13 +38,16 @@ class HeldJournal(Journal):
             upgrade(connection)
             unclean = bool(connection.execute(select(leases.c.fence).where(_rivals(shard), leases.c.is_open)).all())
             fence = _take_over(connection, verb, shard)
+            rejections.free(connection, shard)
             backend = advisory_lock.backend(connection) if on_server else None
             return lambda later: _see_that_it_is_held(later, shard, fence, backend), unclean
 
         self._still_held, self.unclean = await self._writer.write(write)
 
     async def see_that_it_is_held(self) -> None:
-        """Raise JournalError if the lease is lost."""
+        """Raise JournalError if the lease is lost, or the file: who opens it anew gets another one, and other locks."""
+        if self.file is not None and _identity(self.file) != self.identity:
+            raise JournalError(f"the journal {self._where} was removed or replaced while it was in use")
         await self._writer.read(self._still_held)
 
     async def give_back(self) -> None:
@@ -68,12 +74,22 @@ async def hold_journal(url: str, verb: str, shard: Shard) -> AsyncIterator[HeldJ
         held.push_async_callback(journal.close)
         await journal.prepare()
         await journal.acquire(verb, on_server=is_postgresql(url))
+        if path is not None:
+            journal.file, journal.identity = path, _identity(path)
         try:
             yield journal
         finally:
             # If it is lost, or cannot be written, the next holder takes it for an unclean end, as it should.
             with suppress(JournalError):
                 await journal.give_back()
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _see_that_it_is_held(connection: Connection, shard: Shard, fence: int, backend: int | None) -> None:

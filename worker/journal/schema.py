@@ -42,6 +42,14 @@ _STEPS = (
         "ALTER TABLE passes ADD COLUMN shard_count INTEGER DEFAULT 1 NOT NULL",
         "ALTER TABLE calls ADD COLUMN shard_index INTEGER DEFAULT 0 NOT NULL",
         "ALTER TABLE calls ADD COLUMN shard_count INTEGER DEFAULT 1 NOT NULL",
+        # It may be there: of two workers that made the tables at once, the older one was the quicker.
+        """
+        CREATE TABLE IF NOT EXISTS reservations (
+            run_id VARCHAR(64) NOT NULL, project_id VARCHAR(64) NOT NULL, rejects INTEGER NOT NULL, at FLOAT NOT NULL,
+            shard_index INTEGER DEFAULT 0 NOT NULL, shard_count INTEGER DEFAULT 1 NOT NULL,
+            PRIMARY KEY (run_id, project_id)
+        )
+        """,
     ),
 )
 """What leads from each version to the next, from the first on. Workers of the version before can go on meanwhile."""
@@ -109,6 +117,16 @@ quarantine = Table(
     Column("first_reason", Text, nullable=False),
     Column("last_reason", Text, nullable=False),
     Column("next_try", Float, nullable=False),
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("project_id", String(64), primary_key=True),
+    Column("rejects", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    *_shard(),
 )
 
 approvals = Table(

@@ -8,12 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from worker.core.guard import Judge
 from worker.core.job import JobState
 from worker.core.quarantine import QuarantineUpdate
 from worker.core.report import PassRecord, RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
 from worker.core.target import WHOLE, Shard
 from worker.errors import JournalError
+from worker.journal import rejections
 from worker.journal.call_log import CallLog
 from worker.journal.database import Database, open_database
 from worker.journal.schema import (
@@ -27,6 +29,7 @@ from worker.journal.schema import (
     create,
     passes,
     quarantine,
+    reservations,
     values_of_shard,
     version_of,
 )
@@ -123,14 +126,30 @@ class Journal:
         return {ward.share: ward for ward in wards}
 
     async def rejected_since(self, moment: float) -> Mapping[str, int]:
-        """Return, by project id, how many accepted images were sent to be rejected since then."""
-        query = (
-            select(batches.c.project_id, func.sum(batches.c.rejects))
-            .where(batches.c.intent_at >= moment, batches.c.rejects > 0, batches.c.state != Life.REFUSED.value)
-            .group_by(batches.c.project_id)
-        )
-        rows = await self._writer.read(lambda connection: connection.execute(query).all())
-        return {project_id: int(count) for project_id, count in rows}
+        """Return, by project id, how many accepted images were sent to be rejected since then.
+
+        What passes of other shards have reserved, and not yet sent, counts too.
+        """
+        return await self._writer.read(lambda connection: rejections.since(connection, self.shard, moment))
+
+    async def reserve(
+        self, planned: Mapping[str, int], run_id: str, at: float, since: float, judge: Judge
+    ) -> tuple[str, ...]:
+        """Reserve what a pass would reject, by project id, unless `judge` refuses it; return why it does.
+
+        It counts for the passes of other shards until this pass is recorded, or the next one of this shard reserves.
+        """
+
+        def write(connection: Connection) -> tuple[str, ...]:
+            self._still_held(connection)
+            rejections.take_turn(connection)
+            rejections.free(connection, self.shard)
+            refusals = judge(rejections.since(connection, self.shard, since))
+            if not refusals:
+                rejections.reserve(connection, self.shard, planned, run_id, at)
+            return refusals
+
+        return await self._writer.write(write)
 
     async def approve(self, digest: str, who: str, at: float) -> None:
         """Let the plan of this digest pass the guards once; who said so, and when, is kept."""
@@ -181,7 +200,7 @@ class Journal:
         return await self._writer.write(write)
 
     async def record(self, report: RunReport, update_of_quarantine: QuarantineUpdate) -> None:
-        """Record a pass that has ended, and what it changes about the quarantine, in one go."""
+        """Record a pass that has ended, and what it changes about the quarantine, in one go; free what it reserved."""
         row = {
             "run_id": report.run_id,
             "started_at": report.started_at,
@@ -197,6 +216,7 @@ class Journal:
 
         def write(connection: Connection) -> None:
             connection.execute(insert(passes).values(row))
+            connection.execute(delete(reservations).where(reservations.c.run_id == report.run_id))
             _change_quarantine(connection, update_of_quarantine)
 
         await self._writer.write(write)

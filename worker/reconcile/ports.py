@@ -8,6 +8,7 @@ from typing import Protocol
 
 from worker.core.calls import CallCounts
 from worker.core.events import Listener, Trouble
+from worker.core.guard import Judge
 from worker.core.job import JobReply, JobState
 from worker.core.plan import Patience
 from worker.core.quarantine import QuarantinePolicy, QuarantineUpdate
@@ -75,7 +76,19 @@ class Journal(Protocol):
         ...
 
     async def rejected_since(self, moment: float) -> Mapping[str, int]:
-        """Return, by project id, how many accepted images were sent to be rejected since then."""
+        """Return, by project id, how many accepted images were sent to be rejected since then.
+
+        What passes beside this one have reserved, and not yet sent, counts too.
+        """
+        ...
+
+    async def reserve(
+        self, planned: Mapping[str, int], run_id: str, at: float, since: float, judge: Judge
+    ) -> tuple[str, ...]:
+        """Reserve what a pass would reject, by project id, unless `judge` refuses it; return why it does.
+
+        What is judged is what was rejected since `since`. One pass after the other is judged, whoever makes it.
+        """
         ...
 
     async def is_approved(self, digest: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from worker.core.batch import make_batches
 from worker.core.drift import VaultPolicy, find_drift
 from worker.core.events import JobSettled, PassFinished, PassStarted, Planned, Trouble
-from worker.core.guard import GuardPolicy, refusals
+from worker.core.guard import GuardPolicy, Judge, refusals, rejects
 from worker.core.job import Job, JobState, Settlement
 from worker.core.manifest import Manifest
 from worker.core.outcome import Outcome
@@ -74,7 +74,7 @@ async def run_once(order: Order, the_pass: Pass) -> RunReport:
     Raises JournalError. Cancelled, the journal holds all that may be alive, and the next pass takes it up.
     """
     started_at, counted = the_pass.now(), the_pass.cloud.counts()
-    prepared = await prepare(order, the_pass)
+    prepared = await _announced(the_pass, await _reserved(order, the_pass, await _planned(order, the_pass)))
     await _close_what_has_ended(the_pass, prepared)
     refused = bool(prepared.refusals)
     if prepared.approved:
@@ -107,6 +107,10 @@ async def prepare(order: Order, the_pass: Pass) -> Prepared:
     Raises JournalError. What is in flight is told by its age before the reading, so that a plan never rests on a
     reading older than the end of what was in flight.
     """
+    return await _announced(the_pass, await _planned(order, the_pass))
+
+
+async def _planned(order: Order, the_pass: Pass) -> Prepared:
     now = the_pass.now()
     aimed = _aimed(order)
     flights = sort_flights(
@@ -129,20 +133,40 @@ async def prepare(order: Order, the_pass: Pass) -> Prepared:
     # Of a large fleet each step takes a while: between them the others on the loop have their turn.
     await asyncio.sleep(0)
     plan = make_plan(desired, observed, drift, flights.alive, wards, now)
-    refused = refusals(
-        plan.changes,
-        {project_id: len(wishes) for project_id, wishes in everything.wishes.items()},
-        await the_pass.journal.rejected_since(now - _A_DAY),
-        order.guard,
-        {project.id: project.name for project in everything.projects.values()},
-    )
-    approved = bool(refused) and await the_pass.journal.is_approved(plan.digest)
-    if approved:
-        refused = ()
+    refused = _judge(order, everything, plan)(await the_pass.journal.rejected_since(now - _A_DAY))
     batches = make_batches(plan.changes, order.max_images, plan.probes)
-    the_pass.emit(Planned(plan, desired, len(batches), len(flights.alive), refused))
+    prepared = Prepared(everything, desired, observed, flights, wards, plan, batches, (), approved=False)
+    return await _refused(the_pass, prepared, refused)
+
+
+async def _reserved(order: Order, the_pass: Pass, prepared: Prepared) -> Prepared:
+    """Reserve what the plan rejects: of passes that were allowed at the same moment, the later may now be refused."""
+    planned = rejects(prepared.plan.changes)
+    if prepared.refusals or prepared.approved or not planned:
+        return prepared
+    now = the_pass.now()
+    judge = _judge(order, prepared.everything, prepared.plan)
+    refused = await the_pass.journal.reserve(planned, the_pass.run_id, now, now - _A_DAY, judge)
+    return await _refused(the_pass, prepared, refused)
+
+
+async def _refused(the_pass: Pass, prepared: Prepared, refused: tuple[str, ...]) -> Prepared:
+    """Take down why guards refuse the plan, if they do and nobody approved it."""
+    approved = bool(refused) and await the_pass.journal.is_approved(prepared.plan.digest)
+    return replace(prepared, refusals=() if approved else refused, approved=approved)
+
+
+async def _announced(the_pass: Pass, prepared: Prepared) -> Prepared:
+    in_flight = len(prepared.flights.alive)
+    the_pass.emit(Planned(prepared.plan, prepared.desired, len(prepared.batches), in_flight, prepared.refusals))
     await asyncio.sleep(0)
-    return Prepared(everything, desired, observed, flights, wards, plan, batches, refused, approved)
+    return prepared
+
+
+def _judge(order: Order, everything: DesiredState, plan: Plan) -> Judge:
+    managed = {project_id: len(wishes) for project_id, wishes in everything.wishes.items()}
+    names = {project.id: project.name for project in everything.projects.values()}
+    return lambda recent: refusals(plan.changes, managed, recent, order.guard, names)
 
 
 async def _close_what_has_ended(the_pass: Pass, prepared: Prepared) -> None:

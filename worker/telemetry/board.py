@@ -173,6 +173,15 @@ class Board:
                 self._judged.clear()
                 self._lay_out(desired)
                 self._spread(plan)
+            case events.PassFinished(report):
+                self._finish(report)
+            case events.PassBroken():
+                self.run_id = ""
+            case _:
+                self._follow_batch(event)
+
+    def _follow_batch(self, event: events.Event) -> None:
+        match event:
             case events.BatchSubmitted(job):
                 self._take_off(job)
             case events.BatchNotAccepted(batch, End.UNANSWERED):
@@ -182,10 +191,6 @@ class Board:
             case events.ShareJudged(outcome):
                 self._judged.add(outcome.share)
                 self._judge(outcome)
-            case events.PassFinished(report):
-                self._finish(report)
-            case events.PassBroken():
-                self.run_id = ""
             case _:
                 pass
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ _METHODS = ("GET", "HEAD")
 _WORTH_COMPRESSING = 1024
 # A client has 20 s for a request, from the first on. No body is read, so the connection of a long one is closed.
 _CONNECTION: dict[str, Any] = {"keepalive_timeout": 20.0, "lingering_time": 0.0, "access_log": None}
+# What a view does wrong is told to `on_error`; a client that hangs up is no news.
+_CONNECTION["logger"] = logging.getLogger(__name__)
+_CONNECTION["logger"].addHandler(logging.NullHandler())
+_CONNECTION["logger"].propagate = False
 
 OnError = Callable[[str, Exception], None]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from contextlib import suppress
 
 from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping
 from worker.errors import JournalError, JournalLocked, JournalUnreachable, ManifestError, SettingsError
 from worker.journal.lease import HeldJournal, hold_journal
-from worker.journal.store import open_journal
-from worker.reconcile.schedule import sleep_until
+from worker.reconcile.schedule import first_of, sleep_until
 from worker.reload import changes
 from worker.wiring.beside import beside
 from worker.wiring.calls import assume_unrecorded_calls
@@ -35,6 +35,7 @@ class Daemon:
         self._front = front
         self._early = asyncio.Event()
         self._moved = asyncio.Event()
+        self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Work until the process is asked to stop, then end in order.
@@ -63,6 +64,7 @@ class Daemon:
                 url, shard = journal_url(generation.settings), generation.order.target.shard
                 async with hold_journal(url, "serve", shard) as journal:
                     self._front.journal, self._front.journal_error, last_reason = journal, "", ""
+                    is_first = False
                     self._front(AtWork(journal.unclean))
                     await self._work_on(journal, url)
                     continue
@@ -97,47 +99,55 @@ class Daemon:
 
     async def _reload_on_change(self) -> None:
         async for _ in changes(lambda: self._generation.sources, self._generation.seen):
-            self._stopper.reload_asked.set()
+            self._changed.set()
 
     async def _reload_when_asked(self) -> None:
         """Read the files again when that is asked for, and now and then while they cannot be used.
 
-        What is wrong may be put right where nobody watches: in a file that is named only now, on a journal's server.
+        What is wrong may be put right where nobody watches, in a file that is named only now.
         """
-        loop = asyncio.get_running_loop()
-        asked, refused = self._stopper.reload_asked, ""
+        asked, changed, refused = self._stopper.reload_asked, self._changed, ""
         while True:
-            if refused:
-                await sleep_until(loop.time() + _TRY_AGAIN, asked)
-            else:
-                await asked.wait()
-            if asked.is_set():
-                asked.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TRY_AGAIN if refused else None):
+                    await first_of(asked, changed)
+            by_signal, is_wanted = asked.is_set(), asked.is_set() or changed.is_set()
+            asked.clear()
+            changed.clear()
+            if is_wanted:
                 self._front.begin_reload()
                 refused = ""
-            told, refused = refused, await self._reload()
+            told, refused = refused, await self._reload(early=by_signal)
             if refused not in {"", told}:
                 self._front(ReloadFailed(refused))
 
-    async def _reload(self) -> str:
-        """Read the files again: what is good takes effect at the next pass, which comes early; else return why not."""
+    async def _reload(self, *, early: bool) -> str:
+        """Read the files again, or return why they cannot be used; then the old ones stay.
+
+        What is new takes effect at the next pass, which comes early; with `early` one comes in any case, and refused
+        keys are tried once more.
+        """
         try:
             found = await asyncio.to_thread(self._reader.read)
-            if journal_url(found.settings) != journal_url(self._generation.settings):
-                async with open_journal(journal_url(found.settings)):
-                    pass
         except (SettingsError, ManifestError) as error:
             return _told(error)
-        except JournalError as error:
-            return str(error)
-        before, self._generation = self._generation, found
+        before = self._generation
+        if found.settings.journal.place != before.settings.journal.place:
+            return (
+                f"journal.url: another journal, {found.settings.journal.place}, knows nothing of what is in flight; "
+                "the daemon must be started anew for that"
+            )
+        self._generation = found
         self._stopper.grace = found.settings.schedule.grace
         self._front.take(found)
         wishes = found.site.manifest.wishes
         self._front(Reloaded(len(wishes), sum(len(of_project) for of_project in wishes.values())))
+        if early and self._front.ims is not None:
+            self._front.ims.retry_stopped()
         if not found.works_with(before):
             self._moved.set()
-        self._early.set()
+        if early or found.site != before.site:
+            self._early.set()
         return ""
 
     async def _tell_of_the_end(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from importlib.resources import files
 
@@ -16,7 +17,7 @@ from worker.core.schedule import between_starts, describe
 from worker.errors import JournalError, Problem, SettingsError
 from worker.journal.store import Journal
 from worker.render.daemon import DaemonView, daemon_bytes
-from worker.settings import Loaded
+from worker.settings import Address, Loaded
 from worker.telemetry import systemd
 from worker.telemetry.board import Board, Bucket, Phase
 from worker.telemetry.gauges import LimitStanding, Readings
@@ -102,23 +103,41 @@ class Front:
     async def _serve(self) -> None:
         views = Views(self._livez, self._readyz, self._metrics.exposition, self._status, _page())
         is_first, told = True, ""
-        while True:
-            self._moved.clear()
-            address = self._generation.settings.server.listen
-            try:
-                async with listening(address.host, address.port, views, self._on_error) as real:
-                    self(events.Listening(real))
+        async with AsyncExitStack() as in_use:
+            while True:
+                self._moved.clear()
+                address = self._generation.settings.server.listen
+                try:
+                    real = await self._listen(in_use, address, views)
+                except OSError as error:
+                    why = error.strerror or str(error)
+                    if is_first and error.errno != errno.EADDRINUSE:
+                        raise SettingsError((_cannot_listen(str(address), why),)) from error
+                    if why != told:
+                        self(events.Trouble(f"nothing answers HTTP on {address}, and it is tried again", why))
+                    told = why
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_TRY_AGAIN):
+                            await self._moved.wait()
+                else:
                     told = ""
+                    self(events.Listening(real))
                     await self._moved.wait()
+                is_first = False
+
+    async def _listen(self, in_use: AsyncExitStack, address: Address, views: Views) -> str:
+        """Listen at an address, then no longer where it was before; raise OSError, and go on there."""
+        async with AsyncExitStack() as fresh:
+            try:
+                real = await fresh.enter_async_context(listening(address.host, address.port, views, self._on_error))
             except OSError as error:
-                why = error.strerror or str(error)
-                if is_first and error.errno != errno.EADDRINUSE:
-                    raise SettingsError((_cannot_listen(str(address), why),)) from error
-                if why != told:
-                    self(events.Trouble(f"nothing answers HTTP on {address}, and it is tried again", why))
-                told = why
-                await asyncio.sleep(_TRY_AGAIN)
-            is_first = False
+                if error.errno == errno.EADDRINUSE:
+                    # It may be ourselves, on the same port of another address.
+                    await in_use.aclose()
+                raise
+            await in_use.aclose()
+            in_use.push_async_exit(fresh.pop_all())
+        return real
 
     def _livez(self) -> Health:
         age = self._lag.beat_age()

@@ -165,3 +165,13 @@ def test_an_image_that_the_job_gave_up_is_not_waited_for() -> None:
     ended = replace(ended_as(JobState.SUCCEEDED), results={"a": True, "b": False})
     assert not worth_reading_again(ended, {"a": ACCEPTED, "b": PENDING}, EPOCH)
     assert worth_reading_again(ended, {"a": PENDING, "b": PENDING}, EPOCH)
+
+
+@pytest.mark.parametrize(
+    ("image", "read_at", "kind"),
+    [("a", 99.0, OutcomeKind.UNSETTLED), ("a", 100.0, OutcomeKind.FAILED), ("b", 99.0, OutcomeKind.FAILED)],
+)
+def test_a_success_is_not_called_untrue_before_its_time(image: str, read_at: float, kind: OutcomeKind) -> None:
+    """The lists may lag behind the job: a share that it did not deny is unsettled until the time to verify is over."""
+    ended = Ended(BATCH, End.SUCCEEDED, "", 100.0, 1, "job", results={"b": False})
+    assert judge(ended, image, PENDING, PENDING, read_at).kind is kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import ClassVar, cast
 
 import pytest
 from doubles import FakeCloud, FakeJournal, Fate
@@ -11,7 +12,8 @@ from passes import ACCEPT, REJECT, TEMPO, a_pass, assert_adds_up, images, order,
 
 from worker.core.allowance import Allowance
 from worker.core.calls import CallGroup
-from worker.core.guard import GuardPolicy
+from worker.core.events import Planned
+from worker.core.guard import GuardPolicy, Judge
 from worker.core.job import JobState
 from worker.core.outcome import OutcomeKind
 from worker.core.plan import Patience
@@ -293,6 +295,51 @@ async def test_a_guard_refuses_before_the_first_put_and_an_approval_lets_the_pla
     approved = await run_once(order(wishes, guard=guard), a_pass(cloud, journal))
     assert approved.result is Result.CONVERGED
     assert journal.approved == set()
+
+
+async def test_a_plan_is_judged_again_as_it_reserves_what_it_rejects() -> None:
+    """What another shard reserved since the first look refuses it, once announced; an approval lets it pass."""
+
+    class Contended(FakeJournal):
+        asked: ClassVar[list[object]] = []
+
+        async def reserve(self, *asked: object) -> tuple[str, ...]:
+            *facts, judge = asked
+            self.asked.append(facts)
+            return cast("Judge", judge)({"other": 2})
+
+    cloud, journal, announced = FakeCloud(), Contended(), []
+    cloud.offer("p", images(20), ACCEPTED)
+    guard = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
+    refuser = order({"p": {**dict.fromkeys(images(20), ACCEPT), "image-0000": REJECT}}, guard=guard)
+    assert (await prepare(refuser, a_pass(cloud, journal))).refusals == ()
+    assert journal.asked == []
+    refused = await run_once(refuser, a_pass(cloud, journal, emit=announced.append))
+    ((planned, run_id, at, since),) = journal.asked
+    assert (planned, run_id, at - since) == ({"p": 1}, "run-1", 86400.0)
+    assert_adds_up(refused)
+    assert (refused.result, exit_of_report(refused), cloud.puts) == (Result.REFUSED, Exit.REFUSED, [])
+    assert "on top of 2 in the last 24 hours" in refused.refusals[0]
+    assert [event.refusals for event in announced if isinstance(event, Planned)] == [refused.refusals]
+    journal.approved.add(refused.digest)
+    assert (await run_once(refuser, a_pass(cloud, journal))).result is Result.CONVERGED
+    assert journal.approved == set()
+
+
+async def test_a_plan_that_rejects_nothing_or_is_approved_reserves_nothing() -> None:
+    """It takes nothing from the allowance, so it does not wait for a turn either."""
+
+    class Closed(FakeJournal):
+        async def reserve(self, *asked: object) -> tuple[str, ...]:
+            raise AssertionError(asked)
+
+    cloud, journal = FakeCloud(), Closed()
+    cloud.offer("p", images(2))
+    assert (await run({"p": {"image-0000": ACCEPT, "image-0001": REJECT}}, cloud, journal)).result is Result.CONVERGED
+    forbidding = GuardPolicy(Allowance.parse("0%"), Allowance.parse("100%"))
+    rejecting = order({"p": {"image-0000": REJECT}}, guard=forbidding)
+    journal.approved.add((await run_once(rejecting, a_pass(cloud, journal))).digest)
+    assert (await run_once(rejecting, a_pass(cloud, journal))).result is Result.CONVERGED
 
 
 async def test_a_guard_counts_against_the_whole_manifest_when_a_part_is_meant() -> None:

@@ -16,7 +16,7 @@ from worker.core import events
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.drift import VaultPolicy, find_drift
 from worker.core.job import Job, JobState, Settlement
-from worker.core.outcome import Outcome, OutcomeKind
+from worker.core.outcome import End, Outcome, OutcomeKind
 from worker.core.plan import make_plan
 from worker.core.report import PassRecord, Result, RunReport
 from worker.core.state import (
@@ -204,6 +204,39 @@ def test_a_batch_is_in_flight_from_its_job_to_its_end() -> None:
     assert board.flights == {7: FLIGHT}
     board(events.JobSettled(Settlement(JOB, JobState.PARTIAL, 4, EPOCH)))
     assert board.flights == {}
+
+
+def test_a_lost_answer_leaves_its_shares_in_flight() -> None:
+    """Nobody knows whether the work has begun, so they are not shown as merely due."""
+    board = a_board(all_absent({"p": {"a": ACCEPT, "b": ACCEPT}}))
+    board(events.BatchNotAccepted(BATCH, End.UNANSWERED, "reset"))
+    assert +board.counts() == {Bucket.IN_FLIGHT: 2}
+    board(events.BatchNotAccepted(BATCH, End.REFUSED, "bad request"))
+    assert +board.counts() == {Bucket.IN_FLIGHT: 2}
+
+
+def test_what_was_settled_beside_a_pass_stays_settled_in_its_report() -> None:
+    """The pass reports a share as in flight, as it was when planned; what has been read since is known better."""
+    share = Share("p", "a")
+    board = a_board(all_absent({"p": {"a": ACCEPT}}))
+    unsettled = Outcome(share, MemberStatus.ACCEPTED, None, None, OutcomeKind.UNSETTLED, "still in flight")
+    board(events.ShareJudged(replace(unsettled, kind=OutcomeKind.CHANGED)))
+    report = replace(REPORT, desired=1, outcomes=(unsettled,))
+    board(events.PassFinished(report))
+    assert +board.counts() == {Bucket.CONVERGED: 1}
+    board(all_absent({"p": {"a": ACCEPT}}))
+    board(events.PassFinished(report))
+    assert +board.counts() == {Bucket.UNSETTLED: 1}
+
+
+def test_what_no_pass_waits_for_is_in_flight() -> None:
+    """A share that a pass left unsettled, of a batch that the journal has in flight, is followed beside the passes."""
+    share = Share("p", "a")
+    unsettled = Outcome(share, MemberStatus.ACCEPTED, None, None, OutcomeKind.UNSETTLED, "still in flight")
+    board = a_board(all_absent({"p": {"a": ACCEPT}}), events.PassFinished(replace(REPORT, outcomes=(unsettled,))))
+    board(events.Remembered((FLIGHT,), (), ()))
+    assert +board.counts() == {Bucket.IN_FLIGHT: 1}
+    assert board.notes[share].job_id == "job-1"
 
 
 def test_what_the_journal_remembers_replaces_what_is_known() -> None:
