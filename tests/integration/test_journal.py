@@ -17,12 +17,11 @@ from worker.core.calls import CallCounts
 from worker.core.job import JobState
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.quarantine import QuarantineUpdate
-from worker.core.report import Result, RunReport
+from worker.core.report import PassRecord, Result, RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
 from worker.errors import JournalError
 from worker.journal.database import MEMORY
 from worker.journal.schema import VERSION
-from worker.core.report import PassRecord
 from worker.journal.store import open_journal
 
 DAY = 86400.0
