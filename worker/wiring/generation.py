@@ -62,7 +62,9 @@ class Reader:
         site = load_site(loaded)
         order = order_of(site, self.aim, resumes=False)
         cloud = shared_out(cloud_config(site, self.environ), site, self.aim.shard, "serve")
-        tls_context(cloud.connections.ca_file)
+        if cloud.connections.ca_file:
+            # Whether it can be used must be known now; to load the system's authorities each time would take memory.
+            tls_context(cloud.connections.ca_file)
         return Generation(loaded, site, order, cloud, sources, seen, Sources(loaded.named).fingerprint())
 
 
