@@ -93,6 +93,8 @@ def _sqlite(path: Path | None) -> Database:
         connection.isolation_level = None
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")
+        # In KiB: rows are read once, so a cache that grows with the history would only take memory.
+        connection.execute("PRAGMA cache_size = -256")
 
     return Database(engine, str(path) if path else "in memory", _sqlite_passes, "BEGIN IMMEDIATE", _sqlite_explained)
 
