@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from worker.core.guard import Judge
 from worker.core.job import JobState
@@ -15,7 +15,7 @@ from worker.core.report import PassRecord, RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
 from worker.core.target import WHOLE, Shard
 from worker.errors import JournalError
-from worker.journal import rejections
+from worker.journal import history, rejections
 from worker.journal.call_log import CallLog
 from worker.journal.database import Database, open_database
 from worker.journal.schema import (
@@ -25,18 +25,13 @@ from worker.journal.schema import (
     approvals,
     batches,
     calls,
-    columns_of_shard,
     create,
     passes,
     quarantine,
     reservations,
-    values_of_shard,
     version_of,
 )
 from worker.journal.writer import Writer
-
-_PASS = (passes.c.run_id, passes.c.started_at, passes.c.finished_at, passes.c.result, passes.c.counts)
-_NEWEST_FIRST = (passes.c.finished_at.desc(), passes.c.run_id)
 
 
 class Journal:
@@ -201,21 +196,9 @@ class Journal:
 
     async def record(self, report: RunReport, update_of_quarantine: QuarantineUpdate) -> None:
         """Record a pass that has ended, and what it changes about the quarantine, in one go; free what it reserved."""
-        row = {
-            "run_id": report.run_id,
-            "started_at": report.started_at,
-            "finished_at": report.finished_at,
-            "result": report.result.value,
-            "counts": {
-                "desired": report.desired,
-                "converged": report.converged,
-                **{kind.value: count for kind, count in report.counts().items()},
-            },
-            **values_of_shard(self.shard),
-        }
 
         def write(connection: Connection) -> None:
-            connection.execute(insert(passes).values(row))
+            history.add(connection, self.shard, report)
             connection.execute(delete(reservations).where(reservations.c.run_id == report.run_id))
             _change_quarantine(connection, update_of_quarantine)
 
@@ -241,25 +224,11 @@ class Journal:
 
     async def last_passes(self, count: int) -> tuple[PassRecord, ...]:
         """Return the last passes, newest first."""
-
-        def query(connection: Connection) -> tuple[PassRecord, ...]:
-            found = select(*_PASS, *columns_of_shard(connection, passes)).order_by(*_NEWEST_FIRST).limit(count)
-            return _pass_records(connection.execute(found))
-
-        return await self._writer.read(query)
+        return await self._writer.read(lambda connection: history.last(connection, count))
 
     async def fleet(self) -> tuple[PassRecord, ...]:
         """Return the last pass of each shard, in their order; of the shards that the newest pass is one of."""
-
-        def query(connection: Connection) -> tuple[PassRecord, ...]:
-            index, count = columns_of_shard(connection, passes)
-            newest = select(count).select_from(passes).order_by(*_NEWEST_FIRST).limit(1).scalar_subquery()
-            place = func.row_number().over(partition_by=index, order_by=_NEWEST_FIRST).label("place")
-            of_fleet = select(*_PASS, index, count, place).where(count == newest).subquery()
-            *found, at_place = of_fleet.c
-            return _pass_records(connection.execute(select(*found).where(at_place == 1).order_by(found[-2])))
-
-        return await self._writer.read(query)
+        return await self._writer.read(history.of_fleet)
 
     async def prepare(self) -> None:
         """Create the tables where there are none; raise JournalError for a schema of a newer worker.
@@ -305,20 +274,6 @@ async def open_journal(url: str) -> AsyncIterator[Journal]:
         yield journal
     finally:
         await journal.close()
-
-
-def _pass_records(rows: Iterable[Row[Any]]) -> tuple[PassRecord, ...]:
-    return tuple(
-        PassRecord(
-            row.run_id,
-            row.started_at,
-            row.finished_at,
-            row.result,
-            row.counts,
-            Shard(row.shard_index, row.shard_count),
-        )
-        for row in rows
-    )
 
 
 def _nobody_asks(_connection: Connection) -> None:

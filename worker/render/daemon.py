@@ -11,9 +11,10 @@ import msgspec
 
 from worker.cloud.throttle import Standing
 from worker.core.calls import CallGroup
-from worker.core.state import InFlight, Quarantined, Share
+from worker.core.state import InFlight, Share
 from worker.render.names import Names, timestamp
 from worker.render.report import calls_json
+from worker.render.status import ward_json
 from worker.telemetry.board import Board, Bucket, Mishap, Note, PassLine
 
 SCHEMA = "ims-share-worker/daemon/1"
@@ -83,7 +84,7 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         "shares_omitted": max(0, sum(counts[bucket] for bucket in Bucket if bucket not in _ON_THE_WAY) - SHARES_SHOWN),
         "absent_waiting": sum(note.waits and note.bucket is Bucket.ABSENT for note in board.notes.values()),
         "in_flight": [_flight_json(flight, names) for flight in board.flights.values()],
-        "quarantined": [_ward_json(ward, names) for ward in board.quarantined],
+        "quarantined": [{**names.of_share(ward.share), **ward_json(ward)} for ward in board.quarantined],
         "limits": [
             _limit_json(account, group, standing)
             for account, groups in view.standing.items()
@@ -145,10 +146,7 @@ def _mishap_json(mishap: Mishap) -> dict[str, Any]:
 
 def _share_json(share: Share, note: Note, names: Names) -> dict[str, Any]:
     return {
-        "project_id": share.project_id,
-        "project": names.project(share.project_id),
-        "image_id": share.image_id,
-        "image": names.image(share.image_id),
+        **names.of_share(share),
         "desired": note.desired.value,
         "observed": note.observed.value if note.observed else None,
         "bucket": note.bucket.value,
@@ -169,20 +167,6 @@ def _flight_json(flight: InFlight, names: Names) -> dict[str, Any]:
         "images": len(batch.images),
         "sent_at": timestamp(flight.intent_at),
         "run_id": flight.run_id,
-    }
-
-
-def _ward_json(ward: Quarantined, names: Names) -> dict[str, Any]:
-    return {
-        "project_id": ward.share.project_id,
-        "project": names.project(ward.share.project_id),
-        "image_id": ward.share.image_id,
-        "image": names.image(ward.share.image_id),
-        "status": ward.status.value,
-        "attempts": ward.attempts,
-        "first_reason": ward.first_reason,
-        "last_reason": ward.last_reason,
-        "next_try": timestamp(ward.next_try),
     }
 
 

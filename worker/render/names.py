@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.core.state import Project
+from worker.core.state import Project, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,15 @@ class Names:
     def image(self, image_id: str) -> str:
         """Return the image's name in the manifest, or its id."""
         return self.images.get(image_id, image_id)
+
+    def of_share(self, share: Share) -> dict[str, str]:
+        """Return what tells a share in a JSON document: the ids of project and image, and their names."""
+        return {
+            "project_id": share.project_id,
+            "project": self.project(share.project_id),
+            "image_id": share.image_id,
+            "image": self.image(share.image_id),
+        }
 
 
 def many(count: int, noun: str) -> str:

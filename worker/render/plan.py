@@ -176,10 +176,7 @@ def _number(count: int, style: str) -> Text:
 
 def _change_json(change: Change, names: Names) -> dict[str, Any]:
     return {
-        "project_id": change.share.project_id,
-        "project": names.project(change.share.project_id),
-        "image_id": change.share.image_id,
-        "image": names.image(change.share.image_id),
+        **names.of_share(change.share),
         "from": change.before.value,
         "to": change.after.value,
         "vault_id": change.vault_id,
@@ -188,10 +185,7 @@ def _change_json(change: Change, names: Names) -> dict[str, Any]:
 
 def _left_json(left: LeftOut, names: Names) -> dict[str, Any]:
     return {
-        "project_id": left.share.project_id,
-        "project": names.project(left.share.project_id),
-        "image_id": left.share.image_id,
-        "image": names.image(left.share.image_id),
+        **names.of_share(left.share),
         "desired": left.desired.value,
         "observed": left.before.value if left.before else None,
         "reason": left.reason,

@@ -52,7 +52,7 @@ def status_json(view: StatusView) -> dict[str, Any]:
         "schema": SCHEMA,
         "journal": view.journal,
         "in_flight": [_flight_json(flight, view) for flight in view.in_flight],
-        "quarantined": [_ward_json(ward) for ward in view.quarantined],
+        "quarantined": [ward_json(ward) for ward in view.quarantined],
         "passes": [_pass_json(each) for each in view.passes],
         "fleet": _fleet_json(view.fleet),
     }
@@ -134,7 +134,8 @@ def _flight_json(flight: InFlight, view: StatusView) -> dict[str, Any]:
     }
 
 
-def _ward_json(ward: Quarantined) -> dict[str, Any]:
+def ward_json(ward: Quarantined) -> dict[str, Any]:
+    """Return a share in quarantine as JSON."""
     return {
         "project_id": ward.share.project_id,
         "image_id": ward.share.image_id,

@@ -29,12 +29,16 @@ CLOSING = 0.4
 """Seconds that requests under way are given when the server closes, and again to see that they have been cut off."""
 _METHODS = ("GET", "HEAD")
 _WORTH_COMPRESSING = 1024
-# A client has 20 s for a request, from the first on. No body is read, so the connection of a long one is closed.
-_CONNECTION: dict[str, Any] = {"keepalive_timeout": 20.0, "lingering_time": 0.0, "access_log": None}
 # What a view does wrong is told to `on_error`; a client that hangs up is no news.
-_CONNECTION["logger"] = logging.getLogger(__name__)
-_CONNECTION["logger"].addHandler(logging.NullHandler())
-_CONNECTION["logger"].propagate = False
+_UNHEARD = logging.getLogger(__name__)
+_UNHEARD.disabled = True
+# A client has 20 s for a request, from the first on. No body is read, so the connection of a long one is closed.
+_CONNECTION: dict[str, Any] = {
+    "keepalive_timeout": 20.0,
+    "lingering_time": 0.0,
+    "access_log": None,
+    "logger": _UNHEARD,
+}
 
 OnError = Callable[[str, Exception], None]
 
