@@ -31,6 +31,7 @@ from statistics import median
 from typing import Any
 
 import aiohttp
+from simulated import simulated
 
 from worker.simulator.naming import image_id, project_id
 from worker.telemetry.lag import LoopLag
@@ -100,16 +101,10 @@ class Seen:
 def cloud(place: Path) -> Iterator[None]:
     """Serve a fresh fleet from another process, and write the config and the manifest that go with it."""
     (place / "seed.toml").write_text(SEED)
-    command = (sys.executable, "-m", "worker", "simulate", "--listen", "127.0.0.1:0", "--seed", "seed.toml")
-    with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            if process.stdout is None or not (url := process.stdout.readline().strip()):
-                raise SystemExit("the simulated cloud did not start")
-            (place / "config.toml").write_text(CONFIG.format(url=url))
-            (place / "manifest.toml").write_text(MANIFEST)
-            yield
-        finally:
-            process.terminate()
+    with simulated("--seed", str(place / "seed.toml")) as url:
+        (place / "config.toml").write_text(CONFIG.format(url=url))
+        (place / "manifest.toml").write_text(MANIFEST)
+        yield
 
 
 @asynccontextmanager

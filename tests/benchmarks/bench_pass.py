@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import cProfile
 import pstats
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from simulated import simulated
 from sqlalchemy import Engine, event
 
 from worker.core.calls import CallGroup
@@ -149,14 +149,8 @@ def cloud(limits: Mapping[str, str]) -> Iterator[str]:
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as seed:
         seed.write("\n".join([SEED, "[limits]", *(f'{name} = "{rate}"' for name, rate in limits.items())]))
         seed.flush()
-        command = (sys.executable, "-m", "worker", "simulate", "--listen", "127.0.0.1:0", "--seed", seed.name)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                if process.stdout is None or not (url := process.stdout.readline().strip()):
-                    raise SystemExit("the simulated cloud did not start")
-                yield url
-            finally:
-                process.terminate()
+        with simulated("--seed", seed.name) as url:
+            yield url
 
 
 @contextmanager

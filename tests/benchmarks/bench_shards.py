@@ -33,6 +33,7 @@ from urllib.request import urlopen
 
 import postgres
 import psycopg
+from simulated import simulated
 
 from worker.core.target import shard_of
 from worker.simulator.naming import image_id, project_id
@@ -154,14 +155,8 @@ def cloud(setting: Setting) -> Iterator[str]:
         seed, faults = Path(folder, "seed.toml"), Path(folder, "faults.toml")
         seed.write_text(setting.seed())
         faults.write_text(f'[[fault]]\nwhat = "delay"\nseconds = {setting.delay}\n')
-        command = (*COMMAND, "simulate", "--listen", "127.0.0.1:0", "--seed", seed, "--faults", faults)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                if process.stdout is None or not (url := process.stdout.readline().strip()):
-                    raise SystemExit("the simulated cloud did not start")
-                yield url
-            finally:
-                process.terminate()
+        with simulated("--seed", str(seed), "--faults", str(faults)) as url:
+            yield url
 
 
 def told(setting: Setting, shards: int, one: Measured, found: Measured) -> str:

@@ -20,6 +20,15 @@ _OTHER_COUNTS = text(
 )
 
 
+def take_turn(connection: Connection, turn: int) -> None:
+    """Wait until no other transaction has this turn, and keep it to the end of this one.
+
+    On SQLite all transactions that write take turns anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(turn)))
+
+
 def take(connection: Connection, shard: Shard) -> bool:
     """Take the locks of a shard for this connection; tell whether they were free. Those of a failed try are let go."""
     if shard.count == 1:

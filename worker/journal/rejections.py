@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, no
 from worker.core.target import WHOLE, Shard
 from worker.journal.schema import Life, batches, reservations, values_of_shard
 
-_TURN = 4_947_532
+TURN = 4_947_532
+"""The turn to reserve: each must see what the one before has reserved."""
 _COUNTS = and_(batches.c.rejects > 0, batches.c.state != Life.REFUSED.value)
 
 
@@ -47,15 +48,6 @@ def since(connection: Connection, shard: Shard, moment: float) -> Mapping[str, i
         if count > 0:
             found[project_id] += int(count)
     return found
-
-
-def take_turn(connection: Connection) -> None:
-    """Wait until no other transaction reserves: each must see what the one before has reserved.
-
-    On SQLite all transactions that write take turns anyway.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_TURN)))
 
 
 def reserve(connection: Connection, shard: Shard, planned: Mapping[str, int], run_id: str, at: float) -> None:

@@ -24,7 +24,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    func,
     insert,
     inspect,
     literal,
@@ -33,6 +32,7 @@ from sqlalchemy import (
 )
 
 from worker.core.target import WHOLE, Shard
+from worker.journal.advisory_lock import take_turn
 
 _CREATION = 4_947_531
 VERSION = 2
@@ -197,9 +197,8 @@ def version_of(connection: Connection) -> int | None:
 
 def create(connection: Connection) -> int:
     """Create the tables, unless another process was quicker; return their version."""
-    if connection.dialect.name == "postgresql":
-        # Tables are looked for and made in two steps: those that come at the same moment take turns.
-        connection.execute(select(func.pg_advisory_xact_lock(_CREATION)))
+    # Tables are looked for and made in two steps: those that come at the same moment take turns.
+    take_turn(connection, _CREATION)
     metadata.create_all(connection)
     found = version_of(connection)
     if found is None:

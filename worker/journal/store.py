@@ -15,7 +15,7 @@ from worker.core.report import PassRecord, RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
 from worker.core.target import WHOLE, Shard
 from worker.errors import JournalError
-from worker.journal import history, rejections
+from worker.journal import advisory_lock, history, rejections
 from worker.journal.call_log import CallLog
 from worker.journal.database import Database, open_database
 from worker.journal.schema import (
@@ -137,7 +137,7 @@ class Journal:
 
         def write(connection: Connection) -> tuple[str, ...]:
             self._still_held(connection)
-            rejections.take_turn(connection)
+            advisory_lock.take_turn(connection, rejections.TURN)
             rejections.free(connection, self.shard)
             refusals = judge(rejections.since(connection, self.shard, since))
             if not refusals:
