@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.core.state import Batch
+from worker.core.state import Batch, InFlight
 from worker.errors import Scope
 
 
@@ -55,6 +55,13 @@ class Job:
     job_id: str
     batch: Batch
     submitted_at: float
+
+
+def job_of(flight: InFlight) -> Job | None:
+    """Return the job of a batch in flight, as the journal remembers it; None where the answer to its PUT is unknown."""
+    if flight.job_id is None:
+        return None
+    return Job(flight.key, flight.job_id, flight.batch, flight.submitted_at or flight.intent_at)
 
 
 @dataclass(frozen=True, slots=True)

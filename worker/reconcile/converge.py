@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from worker.core.batch import Failure, alike, halve, is_about_content, make_batches, worth_splitting
 from worker.core.events import ShareJudged
-from worker.core.job import Job, JobState, Settlement
+from worker.core.job import Job, JobState, Settlement, job_of
 from worker.core.outcome import (
     End,
     Ended,
@@ -126,12 +126,11 @@ class _Road:
         A reject that is due again is left to the next pass, whose guards will count it.
         """
         batch = flight.batch
-        if flight.job_id is None:
+        if job := job_of(flight):
+            ended = await self._follow(job, resumed=True)
+        else:
             until = flight.intent_at + self._pass.tempo.patience.unknown
             ended = Ended(batch, End.UNANSWERED, "the answer to its PUT was lost", until, flight.key)
-        else:
-            job = Job(flight.key, flight.job_id, batch, flight.submitted_at or flight.intent_at)
-            ended = await self._follow(job, resumed=True)
         seen, read_at = await self._read(ended)
         await self._close(ended, seen, read_at)
         mine = [image for image in batch.images if self._answering.get(image) == flight.key]

@@ -10,7 +10,7 @@ from worker.core.batch import make_batches
 from worker.core.drift import VaultPolicy, find_drift
 from worker.core.events import JobSettled, PassFinished, PassStarted, Planned, Trouble
 from worker.core.guard import GuardPolicy, Judge, refusals, rejects
-from worker.core.job import Job, JobState, Settlement
+from worker.core.job import JobState, Settlement, job_of
 from worker.core.manifest import Manifest
 from worker.core.outcome import Outcome
 from worker.core.plan import Flights, Plan, is_done, make_plan, sort_flights
@@ -177,8 +177,7 @@ async def _close_what_has_ended(the_pass: Pass, prepared: Prepared) -> None:
     for flight in prepared.flights.alive:
         if is_done(flight, prepared.observed):
             await the_pass.keep(the_pass.journal.settle(flight.key, JobState.SUCCEEDED, _AS_DESIRED, now))
-            if flight.job_id is not None:
-                job = Job(flight.key, flight.job_id, flight.batch, flight.submitted_at or flight.intent_at)
+            if job := job_of(flight):
                 the_pass.emit(JobSettled(Settlement(job, JobState.SUCCEEDED, 0, now, _AS_DESIRED)))
 
 

@@ -185,7 +185,7 @@ class Board:
             case events.BatchSubmitted(job):
                 self._take_off(job)
             case events.BatchNotAccepted(batch, End.UNANSWERED):
-                self._lose_sight_of(batch)
+                self._put_in_flight(batch, "the answer to its PUT was lost")
             case events.JobSettled(settlement) if settlement.state is not JobState.UNSETTLED:
                 self.flights.pop(settlement.job.key, None)
             case events.ShareJudged(outcome):
@@ -257,19 +257,13 @@ class Board:
     def _take_off(self, job: Job) -> None:
         batch = job.batch
         self.flights[job.key] = InFlight(job.key, batch, job.submitted_at, job.job_id, job.submitted_at, self.run_id)
-        for image in batch.images:
-            share = Share(batch.project_id, image)
-            note = self.notes.get(share)
-            observed = note.observed if note else None
-            self._put(share, Note(Bucket.IN_FLIGHT, batch.status, observed, "", job.job_id))
+        self._put_in_flight(batch, "", job.job_id)
 
-    def _lose_sight_of(self, batch: Batch) -> None:
-        """Count what a PUT without an answer was about as in flight, which it may be."""
+    def _put_in_flight(self, batch: Batch, reason: str, job_id: str | None = None) -> None:
         for image in batch.images:
             share = Share(batch.project_id, image)
             note = self.notes.get(share)
-            observed = note.observed if note else None
-            self._put(share, Note(Bucket.IN_FLIGHT, batch.status, observed, "the answer to its PUT was lost"))
+            self._put(share, Note(Bucket.IN_FLIGHT, batch.status, note.observed if note else None, reason, job_id))
 
     def _judge(self, outcome: Outcome) -> None:
         note = Note(
