@@ -134,11 +134,28 @@ def tidy(text: str, secrets: Sequence[str] = (), limit: int = MAX_MESSAGE) -> st
     printable = "".join(char if char.isprintable() else " " for char in text[:_READ])
     line = " ".join(printable.split())
     for secret in filter(None, secrets):
-        # In JSON within JSON any character may stand behind backslashes.
-        line = re.sub(r"\\*".join(map(re.escape, secret)), _MASK, line)
+        line = _masked(line, secret)
     for pattern in _SECRETS:
         line = pattern.sub(rf"\1{_MASK}", line)
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _masked(line: str, secret: str) -> str:
+    """Mask a secret wherever it stands; in JSON within JSON any of its characters may stand behind backslashes.
+
+    No pattern is compiled for it, since each signature is another secret, and compiled patterns are kept for long.
+    """
+    at = [place for place, char in enumerate(line) if char != "\\"]
+    bare, wanted = "".join(line[place] for place in at), secret.replace("\\", "")
+    if not wanted:
+        return line.replace(secret, _MASK)
+    masked, rest = "", 0
+    found = bare.find(wanted)
+    while found >= 0:
+        masked += line[rest : at[found]] + _MASK
+        rest = at[found + len(wanted) - 1] + 1
+        found = bare.find(wanted, found + len(wanted))
+    return masked + line[rest:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -221,6 +222,13 @@ def test_what_looks_like_a_secret_is_masked(secret: str) -> None:
 def test_known_secrets_are_masked_wherever_they_stand() -> None:
     """A secret of the call is cut out even where nothing names it."""
     assert tidy("did you mean s3cret?", ["", "s3cret"]) == "did you mean ***?"
+
+
+@given(st.lists(st.sampled_from(["q~w", "q", "w", "~", "\\", " and "]), max_size=12).map("".join))
+def test_a_secret_is_found_whatever_backslashes_stand_in_it(text: str) -> None:
+    """As a pattern with any number of backslashes between its characters would find it."""
+    line = " ".join(text.split())
+    assert tidy(text, ["q~w"]) == re.sub(r"q\\*~\\*w", "***", line)
 
 
 @given(st.text(max_size=600), st.integers(1, 40))
