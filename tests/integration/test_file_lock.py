@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -100,6 +101,17 @@ def test_shards_of_one_count_go_together_and_no_others(
             return
         with pytest.raises(JournalLocked), hold(journal, "run", second):
             pass
+
+
+def test_who_stops_while_taking_the_journal_stops_nobody_else(tmp_path: Path) -> None:
+    """The moment in which holders are compared is waited for, and not for ever."""
+    journal = tmp_path / "journal.db"
+    with (tmp_path / "journal.db.lock").open("w") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        with pytest.raises(JournalLocked, match="does not get on"), hold(journal, "run", WHOLE):
+            pass
+    with hold(journal, "run", WHOLE):
+        pass
 
 
 def test_a_shard_that_holds_is_named(tmp_path: Path) -> None:

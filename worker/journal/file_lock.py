@@ -10,8 +10,9 @@ import fcntl
 import glob
 import os
 import re
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from worker.core.target import Shard
@@ -19,6 +20,8 @@ from worker.errors import JournalError, JournalLocked
 from worker.journal.holder import described, introduction
 
 _LOCK_OF_SHARD = re.compile(r"\.([0-9]+)-of-([0-9]+)\.lock")
+_LOOKS, _BETWEEN_LOOKS = 50, 0.01
+"""How often, and how many seconds apart, the gate is tried: who goes through it takes far less than a millisecond."""
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def hold(journal: Path, verb: str, shard: Shard) -> Iterator[None]:
     with ExitStack() as held:
         try:
             with _opened(journal, ".lock") as gate:
-                fcntl.flock(gate, fcntl.LOCK_EX)
+                _go_through(gate, journal)
                 for rival in _rivals(journal, shard):
                     _see_that_it_is_free(journal, rival)
                 lock = held.enter_context(_opened(journal, f".{shard.index}-of-{shard.count}.lock"))
@@ -51,6 +54,15 @@ def _opened(journal: Path, suffix: str) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def _go_through(gate: int, journal: Path) -> None:
+    """Wait for the gate, but not for long: somebody who was stopped there must not stop the others."""
+    for _ in range(_LOOKS):
+        with suppress(BlockingIOError):
+            return fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_BETWEEN_LOOKS)
+    raise JournalLocked(f"another worker is about to take the journal {journal}, and does not get on")
 
 
 def _rivals(journal: Path, shard: Shard) -> Iterator[str]:
