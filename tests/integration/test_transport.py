@@ -178,7 +178,7 @@ class TestSentOnce:
         async with listening(server) as origin:
             error = await failure(origin, "PUT")
         assert isinstance(error, UnexpectedReply)
-        assert error.message == "the answer redirects to 127.0.0.1"
+        assert error.message == "the answer redirects to 127.0.0.1:1"
         assert len(server.requests) == 1
 
     async def test_cookies_are_not_kept(self) -> None:
@@ -248,6 +248,14 @@ class TestBounds:
         async with listening(server) as origin:
             assert await exchange(origin) == b'{"x": 1}'
         assert "Accept-Encoding: gzip" in server.requests[0]
+
+    async def test_a_part_of_an_answer_is_none(self) -> None:
+        """Nobody asked for a part, and a part of a list would make the rest look absent; what a PUT did is unknown."""
+        reply = answer(b'{"images": []}', "206 Partial Content", "Content-Range: bytes 0-13/99")
+        async with listening(Server(lambda _number, _request: reply)) as origin:
+            error = await failure(origin)
+        assert isinstance(error, UnexpectedReply)
+        assert error.message.startswith("the answer is only a part")
 
     async def test_of_a_long_refusal_the_beginning_is_read(self) -> None:
         """An endless error page still is the refusal that its status says."""

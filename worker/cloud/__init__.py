@@ -7,6 +7,6 @@ account      the limits of one account, and what its refusals teach
 transport    one exchange over HTTP, whatever comes of it
 wire         bodies of answers -> values          refusals     answers that say no -> errors
 throttle     when a call may leave                signing      SDK-HMAC-SHA256
-regions      region -> host
+regions      region -> host                       redaction    foreign text without secrets
 ```
 """

@@ -113,7 +113,7 @@ class Ims:
         call = Call(CallGroup.IMAGES_LIST, "GET", origin, _IMAGES, project.id, query, max_bytes=_PAGE_BYTES)
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
-            page = read_page(await credential.fetch(call))
+            page = read_page(await credential.fetch(call), credential.secrets)
             fresh = {image.id: image for image in page.images if image.id not in seen}
             seen.update(fresh)
             # The list also has what the project itself shares with others.
@@ -139,7 +139,7 @@ class Ims:
         credential, origin = self._route(project)
         body = members_body(batch)
         call = Call(CallGroup.MEMBERS_PUT, "PUT", origin, _MEMBERS, project.id, body=body)
-        return read_submitted(await credential.send(call, on_slot=on_slot))
+        return read_submitted(await credential.send(call, on_slot=on_slot), credential.secrets)
 
     async def get_job(self, project: Project, job_id: str) -> JobReply:
         """Ask what became of a job; failed calls are repeated.
@@ -205,7 +205,7 @@ class Ims:
 
     async def _ask_job(self, job_api: JobApi, project: Project, job_id: str) -> JobReply:
         credential, origin = self._route(project)
-        name = checked_job_id(job_id)
+        name = checked_job_id(job_id, credential.secrets)
         if job_api is JobApi.LEGACY:
             group, path = CallGroup.JOB_GET, f"/v1/{quoted(project.id)}/jobs/{name}"
         else:

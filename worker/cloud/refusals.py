@@ -22,6 +22,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from worker.cloud.redaction import MAX_READ, holds_any, tidy, without_last_word
 from worker.errors import (
     AuthFailed,
     BadRequest,
@@ -34,13 +35,9 @@ from worker.errors import (
     UnexpectedReply,
 )
 
-MAX_MESSAGE: Final = 300
-"""Characters of a message that an error keeps."""
-
 MAX_SKEW: Final = 300.0
 """Seconds of clock difference beyond which a 401 names the clock. The cloud tolerates 900."""
 
-_READ: Final = 8192
 _PATH_UNKNOWN: Final = frozenset({"APIGW.0101", "APIGW.0103", "APIG.0101", "APIG.0103"})
 _NOTHING_DONE: Final = frozenset({"IMG.0018", "IMG.0061", "IMG.0064", "IMG.0065", "IMG.0112", "IMG.0113", "IMG.0114"})
 _CODES: Final = {
@@ -67,16 +64,6 @@ _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _TAGS: Final = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _CHARSET: Final = re.compile(r"charset=\"?(utf-8|gbk|gb2312|gb18030|big5|iso-8859-1|windows-125\d)\b", re.IGNORECASE)
-_SECRETS: Final = (
-    re.compile(r"(SDK-HMAC-SHA256)\s+Access=[^\s,]*(?:\s*,\s*\w+=[^\s,]*)*"),
-    re.compile(
-        r"(\b(?:[a-z]{1,20}[-_]){0,4}(?:authorization|token|signature|secret|password|access[-_]?key|secret[-_]?key|ak|sk)"
-        r"\\*['\"]?\s*[:=]\s*\\*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",;&<>]+",
-        re.IGNORECASE,
-    ),
-    re.compile(r"()[A-Za-z0-9+/_=-]{60,}"),
-)
-_MASK: Final = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +81,7 @@ def refusal(reply: Reply, now: float, secrets: Sequence[str] = ()) -> CloudError
     `now` is the wall clock in seconds since the epoch, to read an HTTP date and to judge a 401 by. The `secrets` of
     the call are cut out of whatever the cloud echoes.
     """
-    said = _said(reply)
+    said = _said(reply, secrets)
     status, code, scope = reply.status, said.code, scope_of(said.code, reply.status)
     message = tidy(said.message, secrets) or "the cloud gave no reason"
     answered = scope is Scope.THROTTLE or (status < 500 and code in _NOTHING_DONE)
@@ -125,39 +112,6 @@ def scope_of(code: str, status: int = 0) -> Scope:
     return _SCOPES.get(code) or _STATUS_SCOPES.get(status, Scope.UNSAID)
 
 
-def tidy(text: str, secrets: Sequence[str] = (), limit: int = MAX_MESSAGE) -> str:
-    """Return foreign text as one short printable line in which no secret stands.
-
-    The given secrets are masked wherever they appear, and so is what looks like one: a value named as a token, key,
-    signature or password, and any run of 60 or more characters that no word, id or host name has.
-    """
-    printable = "".join(char if char.isprintable() else " " for char in text[:_READ])
-    line = " ".join(printable.split())
-    for secret in filter(None, secrets):
-        line = _masked(line, secret)
-    for pattern in _SECRETS:
-        line = pattern.sub(rf"\1{_MASK}", line)
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
-
-
-def _masked(line: str, secret: str) -> str:
-    """Mask a secret wherever it stands; in JSON within JSON any of its characters may stand behind backslashes.
-
-    No pattern is compiled for it, since each signature is another secret, and compiled patterns are kept for long.
-    """
-    at = [place for place, char in enumerate(line) if char != "\\"]
-    bare, wanted = "".join(line[place] for place in at), secret.replace("\\", "")
-    if not wanted:
-        return line.replace(secret, _MASK)
-    masked, rest = "", 0
-    found = bare.find(wanted)
-    while found >= 0:
-        masked += line[rest : at[found]] + _MASK
-        rest = at[found + len(wanted) - 1] + 1
-        found = bare.find(wanted, found + len(wanted))
-    return masked + line[rest:]
-
-
 @dataclass(frozen=True, slots=True)
 class _Said:
     message: str
@@ -179,13 +133,13 @@ def _kind(status: int, code: str) -> type[TerminalCloudError]:
 
 def _location_host(reply: Reply) -> str:
     try:
-        host = urlsplit(reply.headers.get("Location", "")).hostname
+        host = urlsplit(reply.headers.get("Location", "")).netloc.rpartition("@")[2]
     except ValueError:
-        host = None
+        host = ""
     return host or "a place without a name"
 
 
-def _said(reply: Reply) -> _Said:
+def _said(reply: Reply, secrets: Sequence[str]) -> _Said:
     text = _text(reply)
     try:
         document = json.loads(text)
@@ -197,10 +151,15 @@ def _said(reply: Reply) -> _Said:
     request_id = _first(levels, ("request_id", "requestId")) or reply.headers.get("X-Request-Id", "")
     code = _first(levels, ("error_code", "errorCode", "code"))
     return _Said(
-        message=message or ("" if levels else _TAGS.sub(" ", text[:_READ])),
-        code=code if _CODE.fullmatch(code) else "",
-        request_id=request_id if _REQUEST_ID.fullmatch(request_id) else "",
+        message=message or ("" if levels else _without_tags(text)),
+        code=code if _CODE.fullmatch(code) and not holds_any(code, secrets) else "",
+        request_id=request_id if _REQUEST_ID.fullmatch(request_id) and not holds_any(request_id, secrets) else "",
     )
+
+
+def _without_tags(text: str) -> str:
+    plain = _TAGS.sub(" ", text[:MAX_READ])
+    return plain if len(text) <= MAX_READ else without_last_word(plain)
 
 
 def _first(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str:

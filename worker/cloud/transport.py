@@ -24,7 +24,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from worker.cloud.refusals import Reply, refusal, tidy
+from worker.cloud.redaction import tidy
+from worker.cloud.refusals import Reply, refusal
 from worker.cloud.signing import Request, SigningKeys, canonical_query, sign
 from worker.core.calls import CallGroup
 from worker.errors import (
@@ -41,7 +42,7 @@ _T = TypeVar("_T")
 
 MEGABYTE: Final = 1 << 20
 _REFUSAL_BYTES: Final = 64 * 1024
-_READS_IN_ALL: Final = 10
+_READS_IN_ALL: Final = 3
 """Read time-outs that a whole exchange may last: an answer that trickles must end too."""
 
 
@@ -112,6 +113,8 @@ class Transport:
         """
         headers = self._signed(call, keys)
         reply = await _in_our_words(self._ask(call, headers, self._proxy(call.origin)))
+        if reply.status == 206:
+            raise UnexpectedReply("the answer is only a part of one, which nobody asked for", status=reply.status)
         if 200 <= reply.status < 300:
             return reply
         raise refusal(reply, self._clock(), (headers["Authorization"], *keys.secrets))

@@ -23,7 +23,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from worker.cloud.refusals import scope_of, tidy
+from worker.cloud.redaction import MAX_READ, tidy
+from worker.cloud.refusals import scope_of
 from worker.core.job import JobReply, JobState
 from worker.core.state import Batch, ObservedImage
 from worker.errors import UnexpectedReply
@@ -81,10 +82,10 @@ class Page:
     marker: str | None
 
 
-def read_page(body: bytes) -> Page:
-    """Return a page of the image list, in the order of the answer; raise UnexpectedReply."""
-    page = _decoded(_PAGE, body, "image list")
-    return Page(tuple(_image(image) for image in page.images), _marker(page))
+def read_page(body: bytes, secrets: Sequence[str] = ()) -> Page:
+    """Return a page of the image list, in the order of the answer; raise UnexpectedReply without `secrets`."""
+    page = _decoded(_PAGE, body, "image list", secrets)
+    return Page(tuple([_image(image, secrets) for image in page.images]), _marker(page, secrets))
 
 
 def members_body(batch: Batch) -> bytes:
@@ -96,21 +97,21 @@ def members_body(batch: Batch) -> bytes:
     return msgspec.json.encode(body | ({"vault_id": batch.vault_id} if batch.vault_id else {}))
 
 
-def read_submitted(body: bytes) -> str:
-    """Return the id of the job that a members update started; raise UnexpectedReply."""
-    return checked_job_id(_decoded(_SUBMITTED, body, "answer to the members update").job_id)
+def read_submitted(body: bytes, secrets: Sequence[str] = ()) -> str:
+    """Return the id of the job that a members update started; raise UnexpectedReply without `secrets`."""
+    return checked_job_id(_decoded(_SUBMITTED, body, "answer to the members update", secrets).job_id, secrets)
 
 
-def checked_job_id(job_id: object) -> str:
-    """Return a job id that is safe within a URL; raise UnexpectedReply for another one."""
+def checked_job_id(job_id: object, secrets: Sequence[str] = ()) -> str:
+    """Return a job id that is safe within a URL; raise UnexpectedReply, without `secrets`, for another one."""
     if isinstance(job_id, str) and _JOB_ID.fullmatch(job_id):
         return job_id
-    raise UnexpectedReply(f"unusable job id: {_shown(job_id)}")
+    raise UnexpectedReply(f"unusable job id: {_shown(job_id, secrets)}")
 
 
 def read_job(body: bytes, secrets: Sequence[str] = ()) -> JobReply:
     """Return what either job query says, without the `secrets` of the call; raise UnexpectedReply."""
-    job = _decoded(_JOB, body, "job")
+    job = _decoded(_JOB, body, "job", secrets)
     state = _STATES.get(job.status.strip().lower(), JobState.RUNNING)
     entities = job.entities if isinstance(job.entities, dict) else {}
     top = {"error_code": job.error_code, "fail_reason": job.fail_reason}
@@ -127,7 +128,7 @@ def read_job(body: bytes, secrets: Sequence[str] = ()) -> JobReply:
     )
 
 
-def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes, what: str) -> _T:
+def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes, what: str, secrets: Sequence[str]) -> _T:
     """Decode fast, and again with patience where bad encoding or an absurd number in a field is all that is wrong."""
     try:
         return decoder.decode(body)
@@ -136,17 +137,18 @@ def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes, what: str) -> _T:
     try:
         document = json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError) as error:
-        raise UnexpectedReply(f"the {what} is not JSON: {_shown(body[:400].decode('utf-8', 'replace'))}") from error
+        shown = _shown(body[:MAX_READ].decode("utf-8", "replace"), secrets)
+        raise UnexpectedReply(f"the {what} is not JSON: {shown}") from error
     try:
         return msgspec.convert(document, decoder.type)
     except (ValueError, RecursionError) as error:
-        raise UnexpectedReply(f"the {what} is not what the API promises: {tidy(str(error))}") from error
+        raise UnexpectedReply(f"the {what} is not what the API promises: {tidy(str(error), secrets)}") from error
 
 
-def _image(image: _Image) -> ObservedImage:
+def _image(image: _Image, secrets: Sequence[str]) -> ObservedImage:
     id_ = image.id.lower() if isinstance(image.id, str) else ""
     if not _UUID.fullmatch(id_):
-        raise UnexpectedReply(f"the image list has an image with an unusable id: {_shown(image.id)}")
+        raise UnexpectedReply(f"the image list has an image with an unusable id: {_shown(image.id, secrets)}")
     return ObservedImage(
         id=id_,
         name=_text(image.name)[:MAX_NAME],
@@ -165,7 +167,7 @@ def _whole(image: _Image) -> bool | None:
     return True if origin.startswith("server_backup") or (backup and not origin) else None
 
 
-def _marker(page: _Page) -> str | None:
+def _marker(page: _Page, secrets: Sequence[str]) -> str | None:
     info = page.page_info
     if isinstance(info, list) and len(info) == 1:
         info = info[0]
@@ -174,9 +176,10 @@ def _marker(page: _Page) -> str | None:
     marker = info.get("next_marker")
     if marker is None or marker == "":
         return None
-    if isinstance(marker, str) and len(marker) <= _MAX_MARKER:
+    # One with half characters, which no address can have, is not what the cloud gave out.
+    if isinstance(marker, str) and len(marker) <= _MAX_MARKER and marker == _text(marker):
         return marker
-    raise UnexpectedReply(f"the image list goes on at an unusable marker: {_shown(marker)}")
+    raise UnexpectedReply(f"the image list goes on at an unusable marker: {_shown(marker, secrets)}")
 
 
 def _results(results: object) -> dict[str, bool]:
@@ -195,7 +198,7 @@ def _text(value: object) -> str:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, secrets: Sequence[str]) -> str:
     if isinstance(value, str):
-        return tidy(ascii(value[:_MAX_SHOWN]))
+        return ascii(tidy(value, secrets)[:_MAX_SHOWN])
     return f"of type {type(value).__name__}" if isinstance(value, dict | list) else str(value)

@@ -120,7 +120,7 @@ class TestPage:
         """No image and no `page_info`: there is nothing to go on from."""
         assert read_page(page_of()).marker is None
 
-    @pytest.mark.parametrize("marker", [7, True, ["x"], {"x": 1}, "x" * 513])
+    @pytest.mark.parametrize("marker", [7, True, ["x"], {"x": 1}, "x" * 513, "\ud800"])
     def test_an_unusable_marker_spoils_the_page(self, marker: Any) -> None:
         """A list that goes on at a place nobody can name is not taken for complete."""
         with pytest.raises(UnexpectedReply, match="unusable marker"):

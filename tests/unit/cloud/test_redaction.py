@@ -1,0 +1,170 @@
+"""Foreign text as one line: whatever a server echoes, and however it writes it, no secret gets through."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.cloud.redaction import MAX_READ, holds_any, tidy
+from worker.cloud.refusals import Reply, refusal
+from worker.cloud.wire import read_job, read_page, read_submitted
+from worker.errors import UnexpectedReply
+
+ACCESS_KEY, TOKEN = "AKEXAMPLE0000000000A", "tok/en+ab==<cd&EF> 01234567"
+SECRETS = (TOKEN, ACCESS_KEY)
+SEEN = 6
+"""Characters of a secret in a row that nobody may see."""
+
+
+def leaks(text: str, secrets: tuple[str, ...] = SECRETS) -> list[str]:
+    """Return the pieces of secrets that stand in a text."""
+    return [
+        secret[at : at + SEEN]
+        for secret in secrets
+        for at in range(len(secret) - SEEN + 1)
+        if secret[at : at + SEEN] in text
+    ]
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "SDK-HMAC-SHA256 Access=AKX, SignedHeaders=host;x-sdk-date, Signature=abc123",
+        "X-Auth-Token: MIIabc",
+        'security_token="stsabc"',
+        "Authorization: Bearer abcdef",
+        "'secret_key': 'abcdef'",
+        "ak:AKEXAMPLE,err",
+        "x" * 64,
+    ],
+)
+def test_what_looks_like_a_secret_is_masked(secret: str) -> None:
+    """Tokens, keys and signatures that a server echoes do not get into an error, known to us or not."""
+    value = secret.replace("'", '"').split("=")[-1].split(":")[-1].split()[-1].strip('"').removesuffix(",err")
+    message = tidy(f"cannot use {secret} here")
+    assert value not in message
+    assert message.startswith("cannot use ")
+    assert "***" in message
+
+
+def test_known_secrets_are_masked_wherever_they_stand() -> None:
+    """A secret of the call is cut out even where nothing names it."""
+    assert tidy("did you mean s3cret?", ["", "s3cret"]) == "did you mean ***?"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        str,
+        json.dumps,
+        lambda text: json.dumps(json.dumps(json.dumps(text))),
+        lambda text: json.dumps(text).replace("/", "\\/"),
+        lambda text: "".join(f"\\u{ord(char):04X}" for char in text),
+        lambda text: json.dumps("".join(f"\\u{ord(char):04x}" for char in text)),
+        lambda text: quote(text, safe=""),
+        lambda text: re.sub("%..", lambda found: found[0].lower(), quote(text, safe="")),
+        html.escape,
+        lambda text: "".join(f"&#{ord(char)};" for char in text),
+        lambda text: "".join(f"&#x{ord(char):x};" for char in text),
+        str.upper,
+        str.lower,
+        lambda text: f"{text[:9]}\n{text[9:]}",
+        "\u200b".join,
+        lambda text: text.replace(" ", " \u00a0 "),
+    ],
+)
+def test_a_secret_is_found_however_it_is_written(write: Callable[[str], str]) -> None:
+    """As programs write text into JSON within JSON, addresses and HTML, or break it over lines."""
+    for secret in SECRETS:
+        message = tidy(f"we do not like {write(secret)}, sorry", SECRETS)
+        assert message.replace('"', "").replace("\\", "") == "we do not like ***, sorry"
+
+
+@given(st.lists(st.sampled_from(["q~w", "q", "w", "~", "\\", " and "]), max_size=12).map("".join))
+def test_a_secret_is_found_whatever_backslashes_stand_in_it(text: str) -> None:
+    """As a pattern with any number of backslashes between its characters would find it."""
+    line = " ".join(text.split())
+    assert tidy(text, ["q~w"]) == re.sub(r"q\\*~\\*w", "***", line)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "text", "shown"),
+    [
+        (("abcdefgh", "abcdefghijklmnop"), "key abcdefghijklmnop!", "key ***!"),
+        (("abcdef", "efghij"), "key abcdefghij!", "key ***!"),
+        (("aba",), "key ababa!", "key ***!"),
+        (("my  long\u00a0pass",), "key my  long\u00a0pass!", "key ***!"),
+        (("\\", "  "), "key a\\b!", "key a\\b!"),
+    ],
+)
+def test_secrets_that_overlap_are_masked_as_one(secrets: tuple[str, ...], text: str, shown: str) -> None:
+    """No secret hides another one, and what stands for no character is no secret."""
+    assert tidy(text, secrets) == shown
+
+
+@pytest.mark.parametrize("filler", [" ", "<a>", "\u200b", "<b> </b>"])
+@pytest.mark.parametrize("known", [1, 5, 10, 19, 20])
+def test_half_a_secret_where_a_text_is_cut_off_is_not_shown(filler: str, known: int) -> None:
+    """A page that is read in part may end within a secret, which nobody can find any more."""
+    body = (filler * MAX_READ)[: MAX_READ - known] + ACCESS_KEY
+    error = refusal(Reply(400, {}, f"{body} and more".encode()), 0.0, SECRETS)
+    assert ACCESS_KEY[:known] not in error.message
+
+
+def test_a_secret_is_not_shown_as_a_code_or_request_id() -> None:
+    """Whatever form a field must have, a key may have it too."""
+    body = json.dumps({"error_code": ACCESS_KEY, "request_id": ACCESS_KEY, "error_msg": "no"})
+    error = refusal(Reply(400, {}, body.encode()), 0.0, SECRETS)
+    assert (error.code, error.request_id, str(error)) == ("", "", "HTTP 400: no")
+
+
+def test_a_secret_in_the_place_that_an_answer_redirects_to_is_masked() -> None:
+    """The host keeps its letters as they came, so that a key in it is found."""
+    error = refusal(Reply(302, {"Location": f"https://{ACCESS_KEY}.example/x"}, b""), 0.0, SECRETS)
+    assert error.message == "the answer redirects to ***.example"
+
+
+@pytest.mark.parametrize(
+    ("read", "body"),
+    [
+        (read_page, "<html>you are {}, are you not?"),
+        (read_page, '{{"images": [{{"id": "{}"}}]}}'),
+        (read_page, '{{"images": [], "page_info": {{"next_marker": "{}"}}}}'),
+        (read_submitted, "<html>you are {}, are you not?"),
+        (read_submitted, '{{"job_id": "job of {}"}}'),
+        (read_job, "<html>you are {}, are you not?"),
+    ],
+)
+def test_a_secret_in_an_answer_that_makes_no_sense_is_masked(
+    read: Callable[[bytes, tuple[str, ...]], object], body: str
+) -> None:
+    """A login page with status 200 may echo as much as a refusal."""
+    with pytest.raises(UnexpectedReply) as caught:
+        read(body.format(f"{'x ' * 300}{ACCESS_KEY}").encode(), SECRETS)
+    assert not leaks(str(caught.value))
+    with pytest.raises(UnexpectedReply) as caught:
+        read(body.format(f"{ACCESS_KEY} \ud800".encode("utf-8", "backslashreplace").decode()).encode(), SECRETS)
+    assert "***" in str(caught.value)
+    assert not leaks(str(caught.value))
+
+
+def test_whether_a_secret_stands_in_a_text_can_be_asked() -> None:
+    """With the same eyes."""
+    assert holds_any(f"a {ACCESS_KEY}", SECRETS)
+    assert not holds_any("a key", SECRETS)
+    assert not holds_any("a key", ())
+
+
+@given(st.text(max_size=600), st.integers(1, 40), st.lists(st.text(max_size=5), max_size=3))
+def test_tidy_text_is_one_short_printable_line(text: str, limit: int, secrets: list[str]) -> None:
+    """Whatever the cloud says fits a log line and cannot break out of it."""
+    line = tidy(text, secrets, limit)
+    assert len(line) <= limit
+    assert line.isprintable()
