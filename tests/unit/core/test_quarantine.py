@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import EPOCH
 
-from worker.core.outcome import Outcome, OutcomeKind
+from worker.core.outcome import Blame, Outcome, OutcomeKind
 from worker.core.quarantine import QuarantinePolicy, QuarantineUpdate, update_quarantine
 from worker.core.state import DesiredState, MemberStatus, Quarantined, Share, Wish
 
@@ -122,3 +123,33 @@ def test_the_freed_are_sorted() -> None:
     """Everything that is ordered is sorted."""
     wards = [Quarantined(Share(project, "image"), ACCEPTED, 1, "", "", EPOCH) for project in ("q", "p", "r")]
     assert update(wards, [], None).freed == (Share("p", "image"), Share("q", "image"), Share("r", "image"))
+
+
+def test_what_failed_for_the_sake_of_others_is_not_held() -> None:
+    """Its key, project or vault may be put right at any moment; a share that was held before stays so."""
+    failed = replace(outcome(OutcomeKind.FAILED), blame=Blame.COMMON)
+    assert update([], [failed]) == QuarantineUpdate((), ())
+    assert update([WARD], [failed]) == QuarantineUpdate((), ())
+
+
+@pytest.mark.parametrize(
+    ("others", "held"),
+    [
+        ([], 1),
+        ([(OutcomeKind.ABSENT, Blame.SHARE)], 1),
+        ([(OutcomeKind.CHANGED, Blame.SHARE)], 1),
+        ([(OutcomeKind.FAILED, Blame.SHARE)], 2),
+        ([(OutcomeKind.FAILED, Blame.COMMON)], 1),
+        ([(OutcomeKind.FAILED, Blame.NOBODY)], 0),
+        ([(OutcomeKind.FAILED, Blame.NOBODY), (OutcomeKind.UNKNOWN, Blame.SHARE)], 0),
+        ([(OutcomeKind.FAILED, Blame.NOBODY), (OutcomeKind.CHANGED, Blame.SHARE)], 2),
+    ],
+)
+def test_nobody_is_held_while_the_cloud_is_in_trouble(others: list[tuple[OutcomeKind, Blame]], held: int) -> None:
+    """Which is when nothing came about in any of several projects, and no answer says why."""
+    failed = replace(outcome(OutcomeKind.FAILED), blame=Blame.NOBODY)
+    outcomes = [
+        replace(failed, share=Share(f"p{number}", "image"), kind=kind, blame=blame)
+        for number, (kind, blame) in enumerate(others)
+    ]
+    assert len(update([], [failed, *outcomes]).held) == held

@@ -374,6 +374,37 @@ async def test_a_share_that_failed_is_left_alone_until_its_time_and_freed_by_suc
     assert journal.wards == {}
 
 
+@pytest.mark.parametrize("scope", [Scope.PERMISSION, Scope.VAULT, Scope.PROJECT])
+async def test_what_was_refused_for_the_sake_of_all_goes_again_as_one_batch(scope: Scope) -> None:
+    """A key or a vault that is put right heals with the next pass, for one PUT, and so costs one while it is wrong."""
+    error = Forbidden("not you", status=403, scope=scope)
+    fates = iter([Fate(error, begun=False), Fate(error, begun=False)])
+    cloud, journal = FakeCloud(lambda batch: next(fates, Fate())), FakeJournal()
+    cloud.offer("p", images(40))
+    wishes = {"p": dict.fromkeys(images(40), ACCEPT)}
+    reports = [await run(wishes, cloud, journal) for _ in range(3)]
+    assert [report.count(OutcomeKind.FAILED) for report in reports] == [40, 40, 0]
+    assert reports[2].result is Result.CONVERGED
+    assert len(cloud.puts) == 3
+    assert journal.wards == {}
+
+
+async def test_after_an_outage_whole_batches_go_again() -> None:
+    """No PUT of any project was answered: that is no reason to try each image by itself."""
+    is_down = True
+    cloud = FakeCloud(lambda batch: Fate(TransientCloudError("HTTP 503"), begun=False) if is_down else Fate())
+    journal = FakeJournal()
+    for name in ("a", "b"):
+        cloud.offer(name, images(40))
+    wishes = {name: dict.fromkeys(images(40), ACCEPT) for name in ("a", "b")}
+    report = await run(wishes, cloud, journal)
+    assert (report.count(OutcomeKind.FAILED), journal.wards) == (80, {})
+    is_down, sent = False, len(cloud.puts)
+    report = await run(wishes, cloud, journal)
+    assert (report.result, len(cloud.puts) - sent) == (Result.CONVERGED, 2)
+    assert cloud.sent_while_alive == []
+
+
 async def test_a_changed_wish_waits_for_what_is_in_flight() -> None:
     """While an accept may be alive no reject is sent; the share is not_sent now and rejected by the next pass."""
     cloud, journal = FakeCloud(lambda batch: Fate(seconds=400.0)), FakeJournal()
