@@ -62,6 +62,7 @@ class FakeCloud:
         self.offers: dict[str, dict[str, MemberStatus]] = {}
         self.whole: set[str] = set()
         self.unreadable: dict[str, Exception] = {}
+        self.silent: set[str] = set()
         self.puts: list[Batch] = []
         self.put_times: list[float] = []
         self.sent_while_alive: list[str] = []
@@ -77,6 +78,8 @@ class FakeCloud:
         self, project: Project, status: MemberStatus, *, whole: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield pages of what the project has given this status."""
+        if project.id in self.silent:
+            await asyncio.Event().wait()
         if project.id in self.unreadable:
             self.made[CallGroup.IMAGES_LIST] += 1
             raise self.unreadable[project.id]
@@ -125,6 +128,14 @@ class FakeCloud:
     def counts(self) -> CallCounts:
         """Return how many calls were made."""
         return CallCounts(dict(self.made))
+
+    def lists_answered(self) -> int:
+        """Return how many pages have come."""
+        return self.made[CallGroup.IMAGES_LIST]
+
+    def list_window(self) -> float:
+        """Return the window of the limit of lists; nothing is limited here."""
+        return 60.0
 
     def status(self, project_id: str, image: str) -> MemberStatus | None:
         """Return what the project has said to the image by now."""

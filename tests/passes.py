@@ -30,6 +30,7 @@ TEMPO = Tempo(
     verify=10.0,
     patience=Patience(unknown=120.0, abandon=86400.0),
     quarantine=QuarantinePolicy(900.0, 86400.0),
+    stall=140.0,
 )
 
 

@@ -29,9 +29,10 @@ _FIRST_PAUSE: Final = 1 / 8
 
 
 class Tally:
-    """Counts attempts by their records."""
+    """Counts attempts by their records; of `answered` are those that a 2xx was the answer to."""
 
     def __init__(self) -> None:
+        self.answered: Counter[CallGroup] = Counter()
         self._made: Counter[CallGroup] = Counter()
         self._throttled = 0
         self._retried = 0
@@ -39,6 +40,7 @@ class Tally:
     def add(self, record: CallRecord) -> None:
         """Count one attempt."""
         self._made[record.group] += 1
+        self.answered[record.group] += 200 <= record.status < 300
         self._throttled += record.throttled
         self._retried += record.attempt > 1
 

@@ -173,6 +173,15 @@ class Ims:
             for name, account in self._accounts.items()
         }
 
+    def lists_answered(self) -> int:
+        """Return how many pages of lists have come since the opening, empty ones included."""
+        return self._tally.answered[CallGroup.IMAGES_LIST]
+
+    def list_window(self) -> float:
+        """Return how long, in seconds, the limits in force may hold up a call for a list, whatever the account."""
+        lists = (account.throttle.standing(CallGroup.IMAGES_LIST) for account in self._accounts.values())
+        return max((standing.rate.window for standing in lists), default=0.0)
+
     def refused(self) -> Mapping[str, bool]:
         """Return, by name, whether each credential's keys are refused now."""
         return {name: credential.refused for name, credential in self._credentials.items()}

@@ -7,7 +7,7 @@ that is partial, makes the whole project unreadable, and nothing is planned for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from worker.core.events import ProjectObserved
@@ -18,6 +18,9 @@ from worker.reconcile.ports import Cloud, Pass
 # Images leave the pending list and never come back: it is read first, so that one answered meanwhile is seen twice.
 _ORDER = (MemberStatus.PENDING, MemberStatus.ACCEPTED, MemberStatus.REJECTED)
 _READS_OF_A_MOVING_PROJECT = 3
+_LOOKS = 10
+"""How often, while the patience with silent projects lasts, it is looked whether something has come."""
+_STALLED = "nothing came of it for long, while other projects have been read"
 
 
 async def observe(
@@ -26,7 +29,9 @@ async def observe(
     """Read all projects at once; one that cannot be read is told by its reason and does not disturb the others.
 
     `may_accept` has, by project id, the images whose kind (full-ECS or not) must be known should they be accepted.
-    What has not been read when nothing more may be submitted is unreadable too: there is no use in it any more.
+    What has not been read when nothing more may be submitted is unreadable too: there is no use in it any more. So is
+    what does not get on for long, once others have been read: these do not wait for a host that hangs, or for an
+    account that the cloud has paused.
     """
     offers: dict[str, Mapping[str, Offer]] = {}
     unreadable: dict[str, str] = {}
@@ -39,13 +44,39 @@ async def observe(
             unreadable[project.id] = str(error)
         except TimeoutError:
             unreadable[project.id] = "the pass was told to stop before it was read"
+        tell(project)
+
+    def tell(project: Project) -> None:
         found = len(offers.get(project.id, ()))
         the_pass.emit(ProjectObserved(project.id, found, unreadable.get(project.id, "")))
 
     async with asyncio.TaskGroup() as tasks:
-        for project in projects:
-            tasks.create_task(read(project))
+        readers = {tasks.create_task(read(project)): project for project in projects}
+        silent = await _silent(the_pass, readers, lambda: bool(offers))
+        for reader in silent:
+            reader.cancel()
+    for reader, project in readers.items():
+        if reader in silent:
+            unreadable[project.id] = _STALLED
+            tell(project)
     return ObservedState(offers, unreadable)
+
+
+async def _silent(
+    the_pass: Pass, readers: Collection[asyncio.Task[None]], is_any_read: Callable[[], bool]
+) -> set[asyncio.Task[None]]:
+    """Wait until every project is read, or some are and nothing has come of the others for long; return these."""
+    loop = asyncio.get_running_loop()
+    pending, came, since = set(readers), (0, len(readers)), loop.time()
+    while pending:
+        patience = the_pass.tempo.stall + the_pass.cloud.list_window()
+        _, pending = await asyncio.wait(pending, timeout=patience / _LOOKS)
+        before, came = came, (the_pass.cloud.lists_answered(), len(pending))
+        if came != before:
+            since = loop.time()
+        elif is_any_read() and loop.time() - since >= patience:
+            break
+    return pending
 
 
 async def read_offers(

@@ -43,6 +43,14 @@ class Cloud(Protocol):
         """Return how many calls were made so far."""
         ...
 
+    def lists_answered(self) -> int:
+        """Return how many pages of lists have come so far, empty ones included."""
+        ...
+
+    def list_window(self) -> float:
+        """Return how long, in seconds, the limits in force may hold up a call for a list."""
+        ...
+
 
 class Journal(Protocol):
     """The life of batches, durable: each call has returned only when it would survive a crash. Raises JournalError."""
@@ -113,7 +121,8 @@ class Tempo:
     """How patient a pass is, in seconds.
 
     `deadline` is how long it waits for one job, from its submission; `verify` how long it goes on reading again before
-    it calls a SUCCESS untrue; `patience` how long what was sent may still be alive.
+    it calls a SUCCESS untrue; `patience` how long what was sent may still be alive. `stall` is how long, beside what
+    the limits hold up, it waits for projects none of which gets on, once others have been read.
     """
 
     polling: PollPolicy
@@ -122,6 +131,7 @@ class Tempo:
     verify: float
     patience: Patience
     quarantine: QuarantinePolicy
+    stall: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,8 +131,8 @@ def schedule_of(settings: Settings) -> Schedule:
 
 
 def tempo(settings: Settings) -> Tempo:
-    """Return how patient a pass is."""
-    polling, retry = settings.polling, settings.retry
+    """Return how patient a pass is. Two calls may fail for their time-outs before a silence counts."""
+    polling, retry, cloud = settings.polling, settings.retry, settings.cloud
     return Tempo(
         polling=PollPolicy(polling.first, polling.factor, polling.max),
         retry=RetryPolicy(retry.attempts, retry.base, retry.max),
@@ -140,4 +140,5 @@ def tempo(settings: Settings) -> Tempo:
         verify=polling.verify,
         patience=Patience(polling.unknown, polling.abandon),
         quarantine=QuarantinePolicy(settings.quarantine.first, settings.quarantine.max),
+        stall=2 * (cloud.connect_timeout + cloud.read_timeout),
     )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection
 
 import pytest
 from doubles import FakeCloud, FakeJournal
-from passes import a_pass
+from passes import TEMPO, a_pass
 
 from worker.core.events import Event, ProjectObserved
 from worker.core.state import MemberStatus, ObservedImage, ObservedState, Project
@@ -241,3 +241,58 @@ async def test_the_filter_is_asked_only_where_it_matters(
     cloud.said = said
     await observed(cloud, may_accept=may_accept)
     assert cloud.asked == []
+
+
+async def test_a_silent_project_does_not_hold_up_the_others_for_ever() -> None:
+    """Once some have been read, those that nothing comes of are unreadable after two time-outs and a window."""
+    cloud = FakeCloud()
+    cloud.offer("p", ["a"])
+    cloud.silent = {"mute", "dumb"}
+    projects = [PROJECT, Project("mute", "mute"), Project("dumb", "dumb")]
+    state, events = await observed(cloud, projects=projects)
+    assert set(state.offers) == {"p"}
+    assert set(state.unreadable) == {"mute", "dumb"}
+    assert [(event.project_id, event.reason != "") for event in events if isinstance(event, ProjectObserved)] == [
+        ("p", False),
+        ("mute", True),
+        ("dumb", True),
+    ]
+    patience = TEMPO.stall + cloud.list_window()
+    assert patience <= asyncio.get_running_loop().time() <= 1.3 * patience
+
+
+class Slow(FakeCloud):
+    """A cloud whose lists come as slowly as its limits allow, most of them empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = asyncio.Lock()
+
+    async def list_shared(
+        self, project: Project, status: MemberStatus, *, whole: bool | None = None
+    ) -> AsyncIterator[tuple[ObservedImage, ...]]:
+        """Yield a list after a while, one call after the other."""
+        if project.id != "p":
+            async with self.turn:
+                await asyncio.sleep(150.0)
+        async for page in super().list_shared(project, status, whole=whole):
+            yield page
+
+
+async def test_slow_lists_are_waited_for_as_long_as_they_come() -> None:
+    """Where limits are low a reading takes long, and so it may."""
+    cloud = Slow()
+    names = [f"slow-{number}" for number in range(5)]
+    state, _ = await observed(cloud, projects=[PROJECT, *(Project(name, name) for name in names)])
+    assert state.unreadable == {}
+    assert set(state.offers) == {"p", *names}
+
+
+async def test_where_nothing_has_been_read_silence_is_waited_for() -> None:
+    """Nobody else is held up, so the calls themselves decide when to give up; cancelling ends the wait."""
+    cloud, events = FakeCloud(), list[Event]()
+    cloud.silent = {"p"}
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5 * TEMPO.stall):
+            await observe(a_pass(cloud, FakeJournal(), emit=events.append), [PROJECT], {})
+    assert events == []
