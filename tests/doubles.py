@@ -129,13 +129,9 @@ class FakeCloud:
         """Return how many calls were made."""
         return CallCounts(dict(self.made))
 
-    def lists_answered(self) -> int:
-        """Return how many pages have come."""
-        return self.made[CallGroup.IMAGES_LIST]
-
-    def list_window(self) -> float:
-        """Return the window of the limit of lists; nothing is limited here."""
-        return 60.0
+    def silent_for(self, project: Project) -> float:
+        """Return since when a project that is silent was asked: from the beginning."""
+        return asyncio.get_running_loop().time() if project.id in self.silent else 0.0
 
     def status(self, project_id: str, image: str) -> MemberStatus | None:
         """Return what the project has said to the image by now."""

@@ -28,7 +28,7 @@ DAY = 86400.0
 NOW = 1_800_000_000.0
 ACCEPT = Batch("p1", MemberStatus.ACCEPTED, "v1", ("a", "b"))
 REJECT = Batch("p2", MemberStatus.REJECTED, None, ("a",))
-WARD = Quarantined(Share("p1", "a"), MemberStatus.ACCEPTED, 2, "was poisoned", "still is", NOW + 900)
+WARD = Quarantined(Share("p1", "a"), MemberStatus.ACCEPTED, 2, "was poisoned", "still is", NOW + 900, 25)
 NOTHING = QuarantineUpdate((), ())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import inspect
@@ -31,6 +32,7 @@ VERSION_1 = """
 DROP TABLE passes;
 DROP TABLE calls;
 DROP TABLE reservations;
+ALTER TABLE quarantine DROP COLUMN together;
 CREATE TABLE passes (
     run_id VARCHAR(64) NOT NULL PRIMARY KEY, started_at FLOAT NOT NULL, finished_at FLOAT NOT NULL,
     result VARCHAR(16) NOT NULL, counts JSON NOT NULL
@@ -100,11 +102,32 @@ async def test_who_only_looks_or_writes_a_row_leaves_an_old_journal_as_it_is(old
         assert await journal.last_passes(9) == await journal.fleet() == (OLD_PASS,)
         assert await journal.rejected_since(NOW) == {}
         assert await journal.calls.since(NOW) == (OLD_CALLS,)
+        assert await journal.quarantined() == {WARD.share: WARD}
         assert await journal.release(WARD.share, "ann@host", NOW) == ("quarantine", "job job-1")
         journal.calls.note("default", CallGroup.JOB_GET, NOW + 6)
     assert version(old_url) == 1
     async with hold_journal(old_url, "run", WHOLE) as journal:
         assert [made.count for made in await journal.calls.since(NOW)] == [7, 1]
+
+
+async def test_a_journal_of_the_second_version_learns_what_failed_together(journal_url: str) -> None:
+    """Who only looks takes each ward for one that failed by itself, and so does the next holder, who can tell anew."""
+    async with open_journal(journal_url) as journal:
+        await journal.change_quarantine(QuarantineUpdate((WARD,), ()))
+    engine = open_database(journal_url).engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE quarantine DROP COLUMN together")
+        connection.exec_driver_sql("UPDATE about SET schema_version = 2")
+    engine.dispose()
+    async with open_journal(journal_url) as journal:
+        assert await journal.quarantined() == {WARD.share: WARD}
+    assert version(journal_url) == 2
+    anew = replace(WARD, together=25)
+    async with hold_journal(journal_url, "run", WHOLE) as journal:
+        assert await journal.quarantined() == {WARD.share: WARD}
+        await journal.change_quarantine(QuarantineUpdate((anew,), ()))
+        assert await journal.quarantined() == {WARD.share: anew}
+    assert version(journal_url) == VERSION
 
 
 async def test_an_upgrade_that_breaks_off_has_changed_nothing(old_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

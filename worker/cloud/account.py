@@ -22,17 +22,16 @@ from worker.core.limits import learned_rate
 from worker.core.target import Split
 from worker.errors import CloudError, Scope, TransientCloudError
 
-MAX_PAUSE: Final = 3600.0
+MAX_PAUSE: Final = 900.0
 """Seconds that one throttle answer can stop a call group at most, whatever it asks for."""
 
 _FIRST_PAUSE: Final = 1 / 8
 
 
 class Tally:
-    """Counts attempts by their records; of `answered` are those that a 2xx was the answer to."""
+    """Counts attempts by their records."""
 
     def __init__(self) -> None:
-        self.answered: Counter[CallGroup] = Counter()
         self._made: Counter[CallGroup] = Counter()
         self._throttled = 0
         self._retried = 0
@@ -40,7 +39,6 @@ class Tally:
     def add(self, record: CallRecord) -> None:
         """Count one attempt."""
         self._made[record.group] += 1
-        self.answered[record.group] += 200 <= record.status < 300
         self._throttled += record.throttled
         self._retried += record.attempt > 1
 

@@ -7,6 +7,7 @@ is planned on those. Source: API reference of IMS, "Querying Images".
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -85,6 +86,7 @@ class Ims:
             for name, entry in config.credentials.items()
         }
         self._progress_only: set[tuple[str, str]] = set()
+        self._in_vain_since: dict[str, float] = {}
 
     @classmethod
     @asynccontextmanager
@@ -113,7 +115,11 @@ class Ims:
         call = Call(CallGroup.IMAGES_LIST, "GET", origin, _IMAGES, project.id, query, max_bytes=_PAGE_BYTES)
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
-            page = read_page(await credential.fetch(call), credential.secrets)
+            try:
+                body = await credential.fetch(call)
+            finally:
+                self._in_vain_since.pop(project.id, None)
+            page = read_page(body, credential.secrets)
             fresh = {image.id: image for image in page.images if image.id not in seen}
             seen.update(fresh)
             # The list also has what the project itself shares with others.
@@ -173,14 +179,13 @@ class Ims:
             for name, account in self._accounts.items()
         }
 
-    def lists_answered(self) -> int:
-        """Return how many pages of lists have come since the opening, empty ones included."""
-        return self._tally.answered[CallGroup.IMAGES_LIST]
+    def silent_for(self, project: Project) -> float:
+        """Return since how many seconds a project's lists are asked for in vain; waits for a limit are not in vain.
 
-    def list_window(self) -> float:
-        """Return how long, in seconds, the limits in force may hold up a call for a list, whatever the account."""
-        lists = (account.throttle.standing(CallGroup.IMAGES_LIST) for account in self._accounts.values())
-        return max((standing.rate.window for standing in lists), default=0.0)
+        That begins with the first of the calls that failed in a row, and shows when that has failed.
+        """
+        since = self._in_vain_since.get(project.id)
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
 
     def refused(self) -> Mapping[str, bool]:
         """Return, by name, whether each credential's keys are refused now."""
@@ -229,6 +234,11 @@ class Ims:
 
     def _observe(self, record: CallRecord) -> None:
         self._tally.add(record)
+        if record.group is CallGroup.IMAGES_LIST and record.throttled:
+            self._in_vain_since.pop(record.project_id, None)
+        elif record.group is CallGroup.IMAGES_LIST and record.error:
+            began = asyncio.get_running_loop().time() - record.seconds
+            self._in_vain_since.setdefault(record.project_id, began)
         self._config.observer(record)
 
 

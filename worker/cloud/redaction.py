@@ -19,14 +19,15 @@ MAX_READ: Final = 8192
 
 _MASK: Final = "***"
 _WRITTEN: Final = re.compile(
-    r"(?<!\\)\\++u00([0-9a-f]{2})|%([0-9a-f]{2})|(&(?:[a-z]{2,6}|\#x?[0-9a-f]{1,6});)|([\s\\])|.", re.IGNORECASE
+    r"(?<!\\)\\++(?:u00|x)([0-9a-f]{2})|%(?:25)*([0-9a-f]{2})|&(?:amp;)*([a-z]{2,6}|\#x?[0-9a-f]{1,10});|([\s\\])|.",
+    re.IGNORECASE,
 )
-"""A character as it may be written: escaped for JSON, for an address or for HTML; one that means nothing; any other."""
+"""A character as it may be written: escaped, once or more, for JSON, an address or HTML; a blank one; any other."""
 _SECRETS: Final = (
     re.compile(r"(SDK-HMAC-SHA256)\s+Access=[^\s,]*(?:\s*,\s*\w+=[^\s,]*)*"),
     re.compile(
         r"(\b(?:[a-z]{1,20}[-_]){0,4}(?:authorization|token|signature|secret|password|access[-_]?key|secret[-_]?key|ak|sk)"
-        r"\\*['\"]?\s*[:=]\s*\\*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",;&<>]+",
+        r"\\*['\"]?\s*[:=]\s*\\*['\"]?(?:(?:bearer|basic|token)\s+)?)(?:(?=[!-~])[^'\",;&<>])+",
         re.IGNORECASE,
     ),
     re.compile(r"()[A-Za-z0-9+/_=-]{60,}"),
@@ -93,7 +94,9 @@ def _read(text: str) -> Iterator[tuple[str, int, int]]:
     """
     for found in _WRITTEN.finditer(text):
         code = found[1] or found[2]
-        meant = chr(int(code, 16)) if code else html.unescape(found[3]) if found[3] else "" if found[4] else found[0]
+        meant = (
+            chr(int(code, 16)) if code else html.unescape(f"&{found[3]};") if found[3] else "" if found[4] else found[0]
+        )
         if len(meant) == 1 and meant not in "\\ ":
             small = meant.lower()
             yield small if len(small) == 1 else meant, found.start(), found.end()

@@ -6,13 +6,15 @@ up. A batch that is refused for the sake of one image is halved until that image
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
+from types import MappingProxyType
 
 from worker.core.state import Batch, Change, MemberStatus, Share
 from worker.errors import Scope
 
+_NONE: Mapping[Share, int] = MappingProxyType({})
 _WORTH_SPLITTING = frozenset({Scope.IMAGE, Scope.SIZE, Scope.UNSAID})
 
 
@@ -25,30 +27,25 @@ class Failure:
     reason: str
 
 
-def make_batches(
-    changes: Iterable[Change], max_images: int, alone: Collection[Share] = frozenset()
-) -> tuple[Batch, ...]:
+def make_batches(changes: Iterable[Change], max_images: int, probes: Mapping[Share, int] = _NONE) -> tuple[Batch, ...]:
     """Group changes into batches of at most `max_images`, in round-robin order of their projects.
 
-    Shares in `alone` travel one to a batch, so that they cannot spoil others. Same changes in any order, same result.
+    `probes` are shares that might spoil a batch, and how many images may be in one with each: they travel apart from
+    the others, after them. Same changes in any order, same result.
     """
-    keyed: dict[tuple[str, MemberStatus, str], list[str]] = {}
-    single: list[Batch] = []
+    groups: dict[tuple[str, bool, MemberStatus, str, int], list[str]] = {}
     for change in changes:
         project_id, image_id = change.share
-        if change.share in alone:
-            single.append(Batch(project_id, change.after, change.vault_id, (image_id,)))
-        else:
-            keyed.setdefault((project_id, change.after, change.vault_id or ""), []).append(image_id)
+        size = min(max_images, probes.get(change.share, max_images))
+        key = (project_id, change.share in probes, change.after, change.vault_id or "", size)
+        groups.setdefault(key, []).append(image_id)
     by_project: dict[str, list[Batch]] = {}
-    for (project_id, status, vault), images in sorted(keyed.items()):
+    for (project_id, _, status, vault, size), images in sorted(groups.items()):
         images.sort()
         by_project.setdefault(project_id, []).extend(
-            Batch(project_id, status, vault or None, tuple(images[start : start + max_images]))
-            for start in range(0, len(images), max_images)
+            Batch(project_id, status, vault or None, tuple(images[start : start + size]))
+            for start in range(0, len(images), size)
         )
-    for batch in sorted(single, key=lambda batch: (batch.project_id, batch.images)):
-        by_project.setdefault(batch.project_id, []).append(batch)
     rounds = zip_longest(*(by_project[project_id] for project_id in sorted(by_project)))
     return tuple(batch for one_round in rounds for batch in one_round if batch is not None)
 

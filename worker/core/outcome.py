@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.core.batch import Failure, is_about_content
+from worker.core.batch import Failure
 from worker.core.job import JobState, Settlement
 from worker.core.state import Batch, MemberStatus, Share
 
@@ -35,17 +35,6 @@ class OutcomeKind(StrEnum):
     BLOCKED = "blocked"
     QUARANTINED = "quarantined"
     NOT_SENT = "not_sent"
-
-
-class Blame(StrEnum):
-    """What a failure speaks against: the share, what it has in common with others, or nothing that anybody knows.
-
-    In common are the key, the project, the vault, and the request as such.
-    """
-
-    SHARE = "share"
-    COMMON = "common"
-    NOBODY = "nobody"
 
 
 class End(StrEnum):
@@ -93,7 +82,7 @@ Seen = MemberStatus | Unreadable | None  # None: in none of the project's lists
 class Outcome:
     """The final word for one share: what was wished, what it read before and after, and why it is not as wished.
 
-    `blame` says something of what failed only.
+    Of one that failed, `together` is how many images failed with it as one, itself included.
     """
 
     share: Share
@@ -104,7 +93,7 @@ class Outcome:
     reason: str = ""
     job_id: str | None = None
     waits: bool = False
-    blame: Blame = Blame.SHARE
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +159,10 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, 
     """Give the final word for one image of a batch, from how the batch ended and how the image read at `read_at`."""
     desired = ended.batch.status
     share = Share(ended.batch.project_id, image_id)
+    together = len(ended.batch.images)
     if isinstance(seen, Unreadable) and ended.how is End.REFUSED:
         failed = OutcomeKind.FAILED
-        return Outcome(share, desired, before, None, failed, ended.reason, ended.job_id, blame=_blame(ended))
+        return Outcome(share, desired, before, None, failed, ended.reason, ended.job_id, together=together)
     if isinstance(seen, Unreadable):
         reason = f"sent, and could not be read again: {seen.reason}"
         kind = OutcomeKind.UNKNOWN if seen.in_time else OutcomeKind.UNSETTLED
@@ -190,17 +180,8 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, 
         _kind(ended, image_id, read_at),
         _why(ended, image_id, seen),
         ended.job_id,
-        blame=_blame(ended),
+        together=together,
     )
-
-
-def _blame(ended: Ended) -> Blame:
-    if ended.how is not End.REFUSED and ended.batch.status is MemberStatus.REJECTED:
-        # What was begun counts for the guards each time, so it must not be begun again and again.
-        return Blame.SHARE
-    if ended.failure is not None:
-        return Blame.SHARE if is_about_content(ended.failure) else Blame.COMMON
-    return Blame.NOBODY if ended.how in {End.REFUSED, End.UNANSWERED, End.LOST} else Blame.SHARE
 
 
 def _kind(ended: Ended, image_id: str, read_at: float) -> OutcomeKind:

@@ -126,7 +126,10 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A share that kept failing: it is tried again later and later, at `next_try` (seconds since the epoch)."""
+    """A share that kept failing: it is tried again later and later, at `next_try` (seconds since the epoch).
+
+    `together` is how many images failed with it as one, itself included.
+    """
 
     share: Share
     status: MemberStatus
@@ -134,3 +137,4 @@ class Quarantined:
     first_reason: str
     last_reason: str
     next_try: float
+    together: int = 1

@@ -10,6 +10,7 @@ The life of a batch is its `state`: `intent` (before the PUT) → `job` (the ans
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -35,7 +36,8 @@ from worker.core.target import WHOLE, Shard
 from worker.journal.advisory_lock import take_turn
 
 _CREATION = 4_947_531
-VERSION = 2
+VERSION = 3
+_TOGETHER_SINCE = 3
 _STEPS = (
     (
         "ALTER TABLE passes ADD COLUMN shard_index INTEGER DEFAULT 0 NOT NULL",
@@ -51,6 +53,7 @@ _STEPS = (
         )
         """,
     ),
+    ("ALTER TABLE quarantine ADD COLUMN together INTEGER DEFAULT 1 NOT NULL",),
 )
 """What leads from each version to the next, from the first on. Workers of the version before can go on meanwhile."""
 
@@ -117,6 +120,7 @@ quarantine = Table(
     Column("first_reason", Text, nullable=False),
     Column("last_reason", Text, nullable=False),
     Column("next_try", Float, nullable=False),
+    Column("together", Integer, nullable=False, server_default="1"),
 )
 
 reservations = Table(
@@ -186,6 +190,13 @@ def columns_of_shard(connection: Connection, table: Table) -> tuple[ColumnElemen
     if version_of(connection) == 1:
         return literal(0).label("shard_index"), literal(1).label("shard_count")
     return table.c.shard_index, table.c.shard_count
+
+
+def columns_of_ward(connection: Connection) -> list[ColumnElement[Any]]:
+    """Return the columns of the quarantine; tables before version 3 do not know what failed together."""
+    known = [column for column in quarantine.c if column.name != "together"]
+    is_told = (version_of(connection) or VERSION) >= _TOGETHER_SINCE
+    return [*known, quarantine.c.together if is_told else literal(1).label("together")]
 
 
 def version_of(connection: Connection) -> int | None:

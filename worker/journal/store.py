@@ -25,6 +25,7 @@ from worker.journal.schema import (
     approvals,
     batches,
     calls,
+    columns_of_ward,
     create,
     passes,
     quarantine,
@@ -105,8 +106,10 @@ class Journal:
 
     async def quarantined(self) -> Mapping[Share, Quarantined]:
         """Return the shares that kept failing."""
-        query = select(quarantine).order_by(quarantine.c.project_id, quarantine.c.image_id)
-        rows = await self._writer.read(lambda connection: connection.execute(query).all())
+        order = (quarantine.c.project_id, quarantine.c.image_id)
+        rows = await self._writer.read(
+            lambda connection: connection.execute(select(*columns_of_ward(connection)).order_by(*order)).all()
+        )
         wards = (
             Quarantined(
                 share=Share(row.project_id, row.image_id),
@@ -115,6 +118,7 @@ class Journal:
                 first_reason=row.first_reason,
                 last_reason=row.last_reason,
                 next_try=row.next_try,
+                together=row.together,
             )
             for row in rows
         )
@@ -304,4 +308,5 @@ def _ward_row(ward: Quarantined) -> dict[str, Any]:
         "first_reason": ward.first_reason,
         "last_reason": ward.last_reason,
         "next_try": ward.next_try,
+        "together": ward.together,
     }

@@ -19,8 +19,8 @@ from worker.reconcile.ports import Cloud, Pass
 _ORDER = (MemberStatus.PENDING, MemberStatus.ACCEPTED, MemberStatus.REJECTED)
 _READS_OF_A_MOVING_PROJECT = 3
 _LOOKS = 10
-"""How often, while the patience with silent projects lasts, it is looked whether something has come."""
-_STALLED = "nothing came of it for long, while other projects have been read"
+"""How often, while the patience with silent projects lasts, it is looked how they are."""
+_SILENT = "its lists were asked for in vain for long, and the projects that have been read do not wait for it"
 
 
 async def observe(
@@ -30,8 +30,7 @@ async def observe(
 
     `may_accept` has, by project id, the images whose kind (full-ECS or not) must be known should they be accepted.
     What has not been read when nothing more may be submitted is unreadable too: there is no use in it any more. So is
-    what does not get on for long, once others have been read: these do not wait for a host that hangs, or for an
-    account that the cloud has paused.
+    what is asked for in vain for long, once others have been read: these do not wait for a host that hangs.
     """
     offers: dict[str, Mapping[str, Offer]] = {}
     unreadable: dict[str, str] = {}
@@ -57,24 +56,23 @@ async def observe(
             reader.cancel()
     for reader, project in readers.items():
         if reader in silent:
-            unreadable[project.id] = _STALLED
+            unreadable[project.id] = _SILENT
             tell(project)
     return ObservedState(offers, unreadable)
 
 
 async def _silent(
-    the_pass: Pass, readers: Collection[asyncio.Task[None]], is_any_read: Callable[[], bool]
+    the_pass: Pass, readers: Mapping[asyncio.Task[None], Project], is_any_read: Callable[[], bool]
 ) -> set[asyncio.Task[None]]:
-    """Wait until every project is read, or some are and nothing has come of the others for long; return these."""
-    loop = asyncio.get_running_loop()
-    pending, came, since = set(readers), (0, len(readers)), loop.time()
+    """Wait until every project is read, or some are and all the others are asked in vain for long; return these.
+
+    Who only waits for a limit, or for another to prove the keys, is waited for.
+    """
+    cloud, stall = the_pass.cloud, the_pass.tempo.stall
+    pending = set(readers)
     while pending:
-        patience = the_pass.tempo.stall + the_pass.cloud.list_window()
-        _, pending = await asyncio.wait(pending, timeout=patience / _LOOKS)
-        before, came = came, (the_pass.cloud.lists_answered(), len(pending))
-        if came != before:
-            since = loop.time()
-        elif is_any_read() and loop.time() - since >= patience:
+        _, pending = await asyncio.wait(pending, timeout=stall / _LOOKS)
+        if is_any_read() and all(cloud.silent_for(readers[reader]) >= stall for reader in pending):
             break
     return pending
 

@@ -43,12 +43,8 @@ class Cloud(Protocol):
         """Return how many calls were made so far."""
         ...
 
-    def lists_answered(self) -> int:
-        """Return how many pages of lists have come so far, empty ones included."""
-        ...
-
-    def list_window(self) -> float:
-        """Return how long, in seconds, the limits in force may hold up a call for a list."""
+    def silent_for(self, project: Project) -> float:
+        """Return since how many seconds a project's lists are asked for in vain; waits for a limit are not in vain."""
         ...
 
 
@@ -121,8 +117,8 @@ class Tempo:
     """How patient a pass is, in seconds.
 
     `deadline` is how long it waits for one job, from its submission; `verify` how long it goes on reading again before
-    it calls a SUCCESS untrue; `patience` how long what was sent may still be alive. `stall` is how long, beside what
-    the limits hold up, it waits for projects none of which gets on, once others have been read.
+    it calls a SUCCESS untrue; `patience` how long what was sent may still be alive. `stall` is how long
+    it waits for the lists of projects that are asked for in vain, once others have been read.
     """
 
     polling: PollPolicy

@@ -17,7 +17,7 @@ from worker.core.state import Batch, Change, MemberStatus, Share
 from worker.errors import Scope
 
 sizes = st.integers(1, 5)
-singles = st.frozensets(shares, max_size=4)
+tried = st.dictionaries(shares, st.integers(1, 3), max_size=6)
 
 
 def key(change: Change) -> tuple[str, MemberStatus, str | None]:
@@ -25,51 +25,53 @@ def key(change: Change) -> tuple[str, MemberStatus, str | None]:
     return change.share.project_id, change.after, change.vault_id
 
 
-@given(changes, sizes, singles)
-def test_batches_are_a_partition_of_the_changes(planned: list[Change], most: int, alone: frozenset[Share]) -> None:
+@given(changes, sizes, tried)
+def test_batches_are_a_partition_of_the_changes(planned: list[Change], most: int, probes: dict[Share, int]) -> None:
     """Each change is sent once, to its own project, with its own status and vault, and nothing else is."""
     sent = Counter(
         (Share(batch.project_id, image), batch.status, batch.vault_id)
-        for batch in make_batches(planned, most, alone)
+        for batch in make_batches(planned, most, probes)
         for image in batch.images
     )
     assert sent == Counter((change.share, change.after, change.vault_id) for change in planned)
 
 
-@given(changes, sizes, singles)
-def test_no_batch_is_empty_or_beyond_its_size_and_singles_travel_alone(
-    planned: list[Change], most: int, alone: frozenset[Share]
+@given(changes, sizes, tried)
+def test_no_batch_is_empty_or_beyond_its_size_and_probes_travel_apart(
+    planned: list[Change], most: int, probes: dict[Share, int]
 ) -> None:
-    """Images are sorted, at least one and at most the size; a share that is to be alone shares its batch with none."""
-    for batch in make_batches(planned, most, alone):
+    """Images are sorted, at least one and at most the size; a probe is in a batch of its own size, with its like."""
+    for batch in make_batches(planned, most, probes):
         assert 1 <= len(batch.images) <= most
         assert list(batch.images) == sorted(batch.images)
-        assert len(batch.images) == 1 or not alone & {Share(batch.project_id, image) for image in batch.images}
+        caps = {probes.get(Share(batch.project_id, image)) for image in batch.images}
+        assert len({cap and min(cap, most) for cap in caps}) == 1
+        assert all(cap is None or len(batch.images) <= cap for cap in caps)
 
 
-@given(changes, sizes, singles)
-def test_there_are_as_few_batches_as_can_be(planned: list[Change], most: int, alone: frozenset[Share]) -> None:
-    """For each project, status and vault its changes over the size, rounded up; and one for each single."""
-    keys = Counter(key(change) for change in planned if change.share not in alone)
-    single = sum(change.share in alone for change in planned)
-    expected = sum(ceil(count / most) for count in keys.values()) + single
-    assert len(make_batches(planned, most, alone)) == expected
+@given(changes, sizes, tried)
+def test_there_are_as_few_batches_as_can_be(planned: list[Change], most: int, probes: dict[Share, int]) -> None:
+    """For each project, status, vault and size of probes, its changes over the size, rounded up."""
+    caps = {change.share: probes.get(change.share) for change in planned}
+    keys = Counter((key(change), (cap := caps[change.share]) and min(cap, most)) for change in planned)
+    expected = sum(ceil(count / (cap or most)) for (_, cap), count in keys.items())
+    assert len(make_batches(planned, most, probes)) == expected
 
 
-@given(changes, sizes, singles, st.randoms(use_true_random=False))
+@given(changes, sizes, tried, st.randoms(use_true_random=False))
 def test_the_order_of_the_changes_does_not_matter(
-    planned: list[Change], most: int, alone: frozenset[Share], chance: Random
+    planned: list[Change], most: int, probes: dict[Share, int], chance: Random
 ) -> None:
     """The same changes in any order are the same batches in the same order."""
-    before = make_batches(planned, most, alone)
+    before = make_batches(planned, most, probes)
     chance.shuffle(planned)
-    assert make_batches(planned, most, alone) == before
+    assert make_batches(planned, most, probes) == before
 
 
-@given(changes, sizes, singles)
-def test_no_project_starves_another(planned: list[Change], most: int, alone: frozenset[Share]) -> None:
+@given(changes, sizes, tried)
+def test_no_project_starves_another(planned: list[Change], most: int, probes: dict[Share, int]) -> None:
     """Between two batches of one project, every other project that still has batches gets a turn."""
-    order = [batch.project_id for batch in make_batches(planned, most, alone)]
+    order = [batch.project_id for batch in make_batches(planned, most, probes)]
     assert order[: len(set(order))] == sorted(set(order))
     for project in set(order):
         turns = [place for place, each in enumerate(order) if each == project]

@@ -12,7 +12,6 @@ from strategies import EPOCH, batches, statuses
 from worker.core.batch import Failure
 from worker.core.job import Job, JobState, Settlement
 from worker.core.outcome import (
-    Blame,
     End,
     Ended,
     Hope,
@@ -178,32 +177,8 @@ def test_a_success_is_not_called_untrue_before_its_time(image: str, read_at: flo
     assert judge(ended, image, PENDING, PENDING, read_at).kind is kind
 
 
-@pytest.mark.parametrize(
-    ("how", "scope", "status", "blame"),
-    [
-        (End.REFUSED, Scope.IMAGE, ACCEPTED, Blame.SHARE),
-        (End.REFUSED, Scope.UNSAID, ACCEPTED, Blame.SHARE),
-        (End.REFUSED, Scope.PERMISSION, ACCEPTED, Blame.COMMON),
-        (End.REFUSED, Scope.PERMISSION, REJECTED, Blame.COMMON),
-        (End.REFUSED, Scope.VAULT, ACCEPTED, Blame.COMMON),
-        (End.REFUSED, Scope.PROJECT, ACCEPTED, Blame.COMMON),
-        (End.REFUSED, Scope.REQUEST, ACCEPTED, Blame.COMMON),
-        (End.REFUSED, None, ACCEPTED, Blame.NOBODY),
-        (End.FAILED, Scope.UNSAID, ACCEPTED, Blame.SHARE),
-        (End.FAILED, Scope.VAULT, ACCEPTED, Blame.COMMON),
-        (End.FAILED, Scope.VAULT, REJECTED, Blame.SHARE),
-        (End.FAILED, None, ACCEPTED, Blame.SHARE),
-        (End.SUCCEEDED, None, ACCEPTED, Blame.SHARE),
-        (End.UNANSWERED, None, ACCEPTED, Blame.NOBODY),
-        (End.UNANSWERED, None, REJECTED, Blame.SHARE),
-        (End.LOST, None, ACCEPTED, Blame.NOBODY),
-    ],
-)
-def test_whom_a_failure_speaks_against(how: End, scope: Scope | None, status: MemberStatus, blame: Blame) -> None:
-    """The share, what it shares with others, or nobody; a reject that was begun is the share's own in any case."""
-    failure = None if scope is None else Failure(scope, "X.0001", "why")
-    ended = Ended(replace(BATCH, status=status), how, "why", failure=failure)
-    unreadable = Unreadable("HTTP 503: down")
-    for seen in (PENDING, unreadable) if how is End.REFUSED else (PENDING,):
-        outcome = judge(ended, "a", PENDING, seen, UNTIL)
-        assert (outcome.kind, outcome.blame) == (OutcomeKind.FAILED, blame)
+def test_a_failure_tells_how_many_failed_with_it() -> None:
+    """As one batch, whether it was refused or its job failed, and whether it can be read again or not."""
+    for ended in (Ended(BATCH, End.REFUSED, "no"), ended_as(JobState.FAILED)):
+        assert judge(ended, "a", PENDING, PENDING, EPOCH).together == 2
+    assert judge(Ended(BATCH, End.REFUSED, "no"), "a", PENDING, Unreadable("HTTP 503: down"), EPOCH).together == 2

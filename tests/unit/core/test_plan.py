@@ -150,7 +150,7 @@ def test_quarantine_holds_back_only_the_same_wish_and_only_until_its_time(
     tried = {ward.share for ward in wards.values() if (ward.share, ward.status) in due} - early
     assert {left.share for left in held.quarantined} == early
     assert set(held.changes) == {change for change in free.changes if change.share not in early}
-    assert held.probes == tried
+    assert held.probes.keys() == tried
 
 
 def test_a_quarantined_share_is_tried_again_at_its_time_and_not_before() -> None:
@@ -159,7 +159,14 @@ def test_a_quarantined_share_is_tried_again_at_its_time_and_not_before() -> None
     early = Quarantined(SHARE, ACCEPTED, 2, "first", "last", EPOCH + 0.001)
     planned = plan(*states, [], {SHARE: early})
     assert [(left.share, left.reason) for left in planned.quarantined] == [(SHARE, "last")]
-    assert plan(*states, [], {SHARE: replace(early, next_try=EPOCH)}).probes == {SHARE}
+    assert plan(*states, [], {SHARE: replace(early, next_try=EPOCH)}).probes == {SHARE: 1}
+
+
+@pytest.mark.parametrize(("together", "size"), [(1, 1), (3, 1), (4, 1), (8, 2), (25, 6), (100, 25)])
+def test_what_failed_together_is_tried_again_in_parts(together: int, size: int) -> None:
+    """A quarter of them at a time, down to each by itself."""
+    ward = Quarantined(SHARE, ACCEPTED, 2, "first", "last", EPOCH, together)
+    assert plan(*one(ACCEPTED, PENDING), [], {SHARE: ward}).probes == {SHARE: size}
 
 
 def test_a_share_in_quarantine_for_another_wish_is_a_change_like_any_other() -> None:
@@ -167,7 +174,7 @@ def test_a_share_in_quarantine_for_another_wish_is_a_change_like_any_other() -> 
     ward = Quarantined(SHARE, REJECTED, 2, "first", "last", EPOCH + 900.0)
     planned = plan(*one(ACCEPTED, PENDING), [], {SHARE: ward})
     assert [change.share for change in planned.changes] == [SHARE]
-    assert planned.probes == frozenset()
+    assert planned.probes == {}
 
 
 @pytest.mark.parametrize(

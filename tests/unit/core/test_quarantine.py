@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import EPOCH
 
-from worker.core.outcome import Blame, Outcome, OutcomeKind
+from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.quarantine import QuarantinePolicy, QuarantineUpdate, update_quarantine
 from worker.core.state import DesiredState, MemberStatus, Quarantined, Share, Wish
 
@@ -50,6 +50,12 @@ def test_a_first_failure_is_held_for_the_first_wait() -> None:
     assert update([], [outcome(OutcomeKind.FAILED)]).held == (
         Quarantined(SHARE, ACCEPTED, 1, "it is failed", "it is failed", EPOCH + 900.0),
     )
+
+
+def test_it_is_remembered_how_many_failed_together() -> None:
+    """The last failure counts: in smaller batches fewer fail together."""
+    failed = replace(outcome(OutcomeKind.FAILED), together=25)
+    assert [ward.together for ward in update([replace(WARD, together=100)], [failed]).held] == [25]
 
 
 def test_a_further_failure_keeps_the_first_reason_beside_the_last() -> None:
@@ -123,33 +129,3 @@ def test_the_freed_are_sorted() -> None:
     """Everything that is ordered is sorted."""
     wards = [Quarantined(Share(project, "image"), ACCEPTED, 1, "", "", EPOCH) for project in ("q", "p", "r")]
     assert update(wards, [], None).freed == (Share("p", "image"), Share("q", "image"), Share("r", "image"))
-
-
-def test_what_failed_for_the_sake_of_others_is_not_held() -> None:
-    """Its key, project or vault may be put right at any moment; a share that was held before stays so."""
-    failed = replace(outcome(OutcomeKind.FAILED), blame=Blame.COMMON)
-    assert update([], [failed]) == QuarantineUpdate((), ())
-    assert update([WARD], [failed]) == QuarantineUpdate((), ())
-
-
-@pytest.mark.parametrize(
-    ("others", "held"),
-    [
-        ([], 1),
-        ([(OutcomeKind.ABSENT, Blame.SHARE)], 1),
-        ([(OutcomeKind.CHANGED, Blame.SHARE)], 1),
-        ([(OutcomeKind.FAILED, Blame.SHARE)], 2),
-        ([(OutcomeKind.FAILED, Blame.COMMON)], 1),
-        ([(OutcomeKind.FAILED, Blame.NOBODY)], 0),
-        ([(OutcomeKind.FAILED, Blame.NOBODY), (OutcomeKind.UNKNOWN, Blame.SHARE)], 0),
-        ([(OutcomeKind.FAILED, Blame.NOBODY), (OutcomeKind.CHANGED, Blame.SHARE)], 2),
-    ],
-)
-def test_nobody_is_held_while_the_cloud_is_in_trouble(others: list[tuple[OutcomeKind, Blame]], held: int) -> None:
-    """Which is when nothing came about in any of several projects, and no answer says why."""
-    failed = replace(outcome(OutcomeKind.FAILED), blame=Blame.NOBODY)
-    outcomes = [
-        replace(failed, share=Share(f"p{number}", "image"), kind=kind, blame=blame)
-        for number, (kind, blame) in enumerate(others)
-    ]
-    assert len(update([], [failed, *outcomes]).held) == held

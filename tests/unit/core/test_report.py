@@ -37,7 +37,7 @@ EMPTY = Plan(
     quarantined=(),
     unmanaged=0,
     waiting=(),
-    probes=frozenset(),
+    probes={},
     digest="sha256:0",
 )
 LEFT = LeftOut(SHARE, MemberStatus.ACCEPTED, None, "why")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import ClassVar, cast
 
 import pytest
-from doubles import FakeCloud, FakeJournal, Fate
+from doubles import FakeCloud, FakeJournal, Fate, wall
 from passes import ACCEPT, REJECT, TEMPO, a_pass, assert_adds_up, images, order, run
 
 from worker.core.allowance import Allowance
@@ -20,12 +20,23 @@ from worker.core.plan import Patience
 from worker.core.report import Exit, Result, exit_of_report
 from worker.core.state import Batch, MemberStatus, Share, Wish
 from worker.core.target import Target
-from worker.errors import AuthFailed, BadRequest, Forbidden, JournalError, Scope, TransientCloudError, UnexpectedReply
+from worker.errors import (
+    AuthFailed,
+    BadRequest,
+    CloudError,
+    Forbidden,
+    JournalError,
+    Scope,
+    TransientCloudError,
+    UnexpectedReply,
+)
 from worker.reconcile.halt import Halt
 from worker.reconcile.run import prepare, run_once
 
 pytestmark = pytest.mark.looptime
 ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
+
+RESET = TransientCloudError("reset")
 
 
 def refuse(*bad: str, code: str = "IMG.0144", scope: Scope = Scope.IMAGE) -> FakeCloud:
@@ -374,35 +385,52 @@ async def test_a_share_that_failed_is_left_alone_until_its_time_and_freed_by_suc
     assert journal.wards == {}
 
 
-@pytest.mark.parametrize("scope", [Scope.PERMISSION, Scope.VAULT, Scope.PROJECT])
-async def test_what_was_refused_for_the_sake_of_all_goes_again_as_one_batch(scope: Scope) -> None:
-    """A key or a vault that is put right heals with the next pass, for one PUT, and so costs one while it is wrong."""
-    error = Forbidden("not you", status=403, scope=scope)
-    fates = iter([Fate(error, begun=False), Fate(error, begun=False)])
-    cloud, journal = FakeCloud(lambda batch: next(fates, Fate())), FakeJournal()
-    cloud.offer("p", images(40))
-    wishes = {"p": dict.fromkeys(images(40), ACCEPT)}
-    reports = [await run(wishes, cloud, journal) for _ in range(3)]
-    assert [report.count(OutcomeKind.FAILED) for report in reports] == [40, 40, 0]
-    assert reports[2].result is Result.CONVERGED
-    assert len(cloud.puts) == 3
+async def later(journal: FakeJournal) -> None:
+    """Wait until every share in quarantine may be tried again."""
+    await asyncio.sleep(max((ward.next_try for ward in journal.wards.values()), default=wall()) - wall())
+
+
+@pytest.mark.parametrize("error", [Forbidden("not you", status=403, scope=Scope.PERMISSION), RESET])
+async def test_what_failed_as_a_whole_is_tried_again_in_four_batches(error: CloudError) -> None:
+    """A permission that is given, or an outage that is over, does not cost a PUT for each image."""
+    fate = Fate(error, begun=False)
+    cloud, journal = FakeCloud(lambda _: fate), FakeJournal()
+    cloud.offer("p", images(100))
+    wishes = {"p": dict.fromkeys(images(100), ACCEPT)}
+    assert (await run(wishes, cloud, journal)).count(OutcomeKind.FAILED) == 100
+    sent, fate = len(cloud.puts), Fate()
+    await later(journal)
+    assert (await run(wishes, cloud, journal)).result is Result.CONVERGED
+    assert [len(batch.images) for batch in cloud.puts[sent:]] == [25] * 4
     assert journal.wards == {}
 
 
-async def test_after_an_outage_whole_batches_go_again() -> None:
-    """No PUT of any project was answered: that is no reason to try each image by itself."""
-    is_down = True
-    cloud = FakeCloud(lambda batch: Fate(TransientCloudError("HTTP 503"), begun=False) if is_down else Fate())
-    journal = FakeJournal()
-    for name in ("a", "b"):
-        cloud.offer(name, images(40))
-    wishes = {name: dict.fromkeys(images(40), ACCEPT) for name in ("a", "b")}
-    report = await run(wishes, cloud, journal)
-    assert (report.count(OutcomeKind.FAILED), journal.wards) == (80, {})
-    is_down, sent = False, len(cloud.puts)
-    report = await run(wishes, cloud, journal)
-    assert (report.result, len(cloud.puts) - sent) == (Result.CONVERGED, 2)
+@pytest.mark.parametrize("error", [BadRequest("no", status=400, code="IMG.0183", scope=Scope.VAULT), RESET])
+async def test_one_bad_image_is_isolated_whatever_the_cloud_says(error: CloudError) -> None:
+    """A refusal that seems to be about all of them, or no answer at all: at each try most of the others get through."""
+    cloud = FakeCloud(lambda batch: Fate(error, begun=False) if "image-0037" in batch.images else Fate())
+    journal, wishes = FakeJournal(), {}
+    for name in ("p", "q"):
+        cloud.offer(name, images(100))
+        wishes[name] = dict.fromkeys(images(100), ACCEPT)
+    failed = []
+    for _ in range(4):
+        failed.append((await run(wishes, cloud, journal)).count(OutcomeKind.FAILED))
+        await later(journal)
+    assert failed == [200, 50, 12, 2]
+    assert {share.image_id for share in journal.wards} == {"image-0037"}
     assert cloud.sent_while_alive == []
+
+
+async def test_refused_keys_are_no_reason_to_hold_images() -> None:
+    """They say nothing of the images, which go as soon as the keys are good again."""
+    fates = iter([Fate(AuthFailed("who are you", status=401), begun=False)])
+    cloud, journal = FakeCloud(lambda _: next(fates, Fate())), FakeJournal()
+    cloud.offer("p", images(40))
+    wishes = {"p": dict.fromkeys(images(40), ACCEPT)}
+    assert (await run(wishes, cloud, journal)).count(OutcomeKind.NOT_SENT) == 40
+    assert (await run(wishes, cloud, journal)).result is Result.CONVERGED
+    assert [len(batch.images) for batch in cloud.puts] == [40, 40]
 
 
 async def test_a_changed_wish_waits_for_what_is_in_flight() -> None:

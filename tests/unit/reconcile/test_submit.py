@@ -19,6 +19,7 @@ from worker.errors import (
     AuthFailed,
     BadRequest,
     CloudError,
+    Forbidden,
     JournalError,
     Scope,
     TransientCloudError,
@@ -236,8 +237,8 @@ async def test_a_definite_refusal_is_final_and_says_what_it_is_about() -> None:
 
 async def test_a_refusal_without_a_code_is_told_by_its_status() -> None:
     """Two halves that both get a bare 403 have failed alike."""
-    ended = await how(always(AuthFailed("who are you", status=401)))
-    assert ended.failure == Failure(Scope.UNSAID, "401", "HTTP 401: who are you")
+    ended = await how(always(Forbidden("not you", status=403)))
+    assert ended.failure == Failure(Scope.UNSAID, "403", "HTTP 403: not you")
 
 
 async def test_a_busy_cloud_is_asked_again_a_few_times() -> None:
@@ -293,7 +294,7 @@ async def test_a_failure_before_its_turn_is_not_journalled() -> None:
     assert isinstance(job, Job)
     assert journal.lives == {1: ["intent", "job"]}
     refused = FakeJournal()
-    assert (await how(Turnless(AuthFailed("wrong key", status=401)), refused)).how is End.REFUSED
+    assert (await how(Turnless(AuthFailed("wrong key", status=401)), refused)).how is End.NOT_SENT
     assert refused.lives == {}
 
 

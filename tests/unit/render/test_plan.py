@@ -39,7 +39,7 @@ def view(changes: tuple[Change, ...] = (), refusals: tuple[str, ...] = (), **buc
         changes=changes,
         unmanaged=4,
         waiting=(),
-        probes=frozenset(),
+        probes={},
         digest=DIGEST,
         **aside,
     )

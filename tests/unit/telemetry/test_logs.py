@@ -38,7 +38,7 @@ PLAN = Plan(
     quarantined=(),
     unmanaged=0,
     waiting=(),
-    probes=frozenset(),
+    probes={},
     digest="sha256:0",
 )
 CALLS = CallCounts({CallGroup.MEMBERS_PUT: 2}, throttled=1, retried=3)
