@@ -61,6 +61,7 @@ class Scope(StrEnum):
     PROJECT = "project"
     VAULT = "vault"
     PERMISSION = "permission"
+    CREDENTIAL = "credential"
     THROTTLE = "throttle"
 
 

@@ -52,7 +52,7 @@ _CODES: Final = {
 }
 _SCOPES: Final = {code: scope for scope, codes in _CODES.items() for code in codes.split()}
 _STATUS_SCOPES: Final = {
-    401: Scope.PERMISSION,
+    401: Scope.CREDENTIAL,
     403: Scope.PERMISSION,
     405: Scope.REQUEST,
     413: Scope.SIZE,

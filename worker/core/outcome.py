@@ -22,6 +22,7 @@ from enum import StrEnum
 from worker.core.batch import Failure
 from worker.core.job import JobState, Settlement
 from worker.core.state import Batch, MemberStatus, Share
+from worker.errors import Scope
 
 
 class OutcomeKind(StrEnum):
@@ -82,7 +83,8 @@ Seen = MemberStatus | Unreadable | None  # None: in none of the project's lists
 class Outcome:
     """The final word for one share: what was wished, what it read before and after, and why it is not as wished.
 
-    Of one that failed, `together` is how many images failed with it as one, itself included.
+    Of one that failed, `together` is how many images failed with it as one, itself included, and `blameless` whether it
+    did for keys that were refused, which says nothing of the image.
     """
 
     share: Share
@@ -94,6 +96,7 @@ class Outcome:
     job_id: str | None = None
     waits: bool = False
     together: int = 1
+    blameless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,7 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, 
         _why(ended, image_id, seen),
         ended.job_id,
         together=together,
+        blameless=ended.failure is not None and ended.failure.scope is Scope.CREDENTIAL,
     )
 
 

@@ -17,7 +17,6 @@ from worker.core.outcome import End, Ended
 from worker.core.state import Batch, Project
 from worker.core.timing import retry_delay
 from worker.errors import (
-    AuthFailed,
     CloudError,
     JournalError,
     Scope,
@@ -149,9 +148,6 @@ def _is_throttle(error: TransientCloudError) -> bool:
 
 
 def _refused(batch: Batch, error: CloudError) -> Ended:
-    if isinstance(error, AuthFailed):
-        # It says nothing of the images, and stops the credential: the first pass with good keys sends them.
-        return Ended(batch, End.NOT_SENT, f"the keys are refused: {error}")
     if not error.status:
         return Ended(batch, End.NOT_SENT, f"the cloud could not be reached: {error}")
     if isinstance(error, TransientCloudError):

@@ -131,7 +131,7 @@ def test_a_code_tells_what_a_refusal_is_about(code: str, scope: Scope) -> None:
 
 @pytest.mark.parametrize(
     ("status", "scope"),
-    [(413, Scope.SIZE), (403, Scope.PERMISSION), (401, Scope.PERMISSION), (405, Scope.REQUEST), (429, Scope.THROTTLE)],
+    [(413, Scope.SIZE), (403, Scope.PERMISSION), (401, Scope.CREDENTIAL), (405, Scope.REQUEST), (429, Scope.THROTTLE)],
 )
 def test_a_status_tells_it_where_there_is_no_code(status: int, scope: Scope) -> None:
     """An answer without a code of the image service is judged by its HTTP status."""

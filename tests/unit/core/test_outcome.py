@@ -182,3 +182,10 @@ def test_a_failure_tells_how_many_failed_with_it() -> None:
     for ended in (Ended(BATCH, End.REFUSED, "no"), ended_as(JobState.FAILED)):
         assert judge(ended, "a", PENDING, PENDING, EPOCH).together == 2
     assert judge(Ended(BATCH, End.REFUSED, "no"), "a", PENDING, Unreadable("HTTP 503: down"), EPOCH).together == 2
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_only_refused_keys_say_nothing_of_the_image(scope: Scope) -> None:
+    """A permission, a project or a vault may be lacking for the sake of one image."""
+    ended = Ended(BATCH, End.REFUSED, "no", failure=Failure(scope, "X.0001", "no"))
+    assert judge(ended, "a", PENDING, PENDING, EPOCH).blameless is (scope is Scope.CREDENTIAL)

@@ -58,6 +58,12 @@ def test_it_is_remembered_how_many_failed_together() -> None:
     assert [ward.together for ward in update([replace(WARD, together=100)], [failed]).held] == [25]
 
 
+def test_who_failed_for_refused_keys_is_neither_held_nor_freed() -> None:
+    """Nothing was learned of it: what is not in quarantine goes with the first pass whose keys are good."""
+    failed = replace(outcome(OutcomeKind.FAILED), blameless=True)
+    assert update([], [failed]) == update([WARD], [failed]) == QuarantineUpdate((), ())
+
+
 def test_a_further_failure_keeps_the_first_reason_beside_the_last() -> None:
     """The first reason is often the true one; the attempts go on counting."""
     (ward,) = update([WARD], [outcome(OutcomeKind.FAILED)]).held

@@ -110,7 +110,7 @@ async def test_one_bad_image_that_fails_its_job_is_found_by_halving_too() -> Non
     assert cloud.sent_while_alive == []
 
 
-@pytest.mark.parametrize("scope", [Scope.REQUEST, Scope.PROJECT, Scope.VAULT, Scope.PERMISSION])
+@pytest.mark.parametrize("scope", [Scope.REQUEST, Scope.PROJECT, Scope.VAULT, Scope.PERMISSION, Scope.CREDENTIAL])
 async def test_a_refusal_that_is_not_about_an_image_is_not_split(scope: Scope) -> None:
     """Smaller batches cannot help there, so one PUT is all that is sent."""
     cloud = refuse("image-0000", code="IMG.x", scope=scope)
@@ -424,11 +424,12 @@ async def test_one_bad_image_is_isolated_whatever_the_cloud_says(error: CloudErr
 
 async def test_refused_keys_are_no_reason_to_hold_images() -> None:
     """They say nothing of the images, which go as soon as the keys are good again."""
-    fates = iter([Fate(AuthFailed("who are you", status=401), begun=False)])
+    fates = iter([Fate(AuthFailed("who are you", status=401, scope=Scope.CREDENTIAL), begun=False)])
     cloud, journal = FakeCloud(lambda _: next(fates, Fate())), FakeJournal()
     cloud.offer("p", images(40))
     wishes = {"p": dict.fromkeys(images(40), ACCEPT)}
-    assert (await run(wishes, cloud, journal)).count(OutcomeKind.NOT_SENT) == 40
+    assert (await run(wishes, cloud, journal)).count(OutcomeKind.FAILED) == 40
+    assert journal.wards == {}
     assert (await run(wishes, cloud, journal)).result is Result.CONVERGED
     assert [len(batch.images) for batch in cloud.puts] == [40, 40]
 

@@ -294,7 +294,7 @@ async def test_a_failure_before_its_turn_is_not_journalled() -> None:
     assert isinstance(job, Job)
     assert journal.lives == {1: ["intent", "job"]}
     refused = FakeJournal()
-    assert (await how(Turnless(AuthFailed("wrong key", status=401)), refused)).how is End.NOT_SENT
+    assert (await how(Turnless(AuthFailed("wrong key", status=401)), refused)).how is End.REFUSED
     assert refused.lives == {}
 
 
