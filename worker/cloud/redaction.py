@@ -19,10 +19,10 @@ MAX_READ: Final = 8192
 
 _MASK: Final = "***"
 _WRITTEN: Final = re.compile(
-    r"(?<!\\)\\++(?:u00|x)([0-9a-f]{2})|%(?:25)*([0-9a-f]{2})|&(?:amp;)*([a-z]{2,6}|\#x?[0-9a-f]{1,10});|([\s\\])|.",
-    re.IGNORECASE,
+    r"(?<!\\)\\++(?:u00|x)([0-9a-f]{2})|%(?:25)*([0-9a-f]{2})|&(?:amp;)*([a-z]{2,6}|\#x?[0-9a-f]{1,10});|.",
+    re.IGNORECASE | re.DOTALL,
 )
-"""A character as it may be written: escaped, once or more, for JSON, an address or HTML; a blank one; any other."""
+"""A character as it may be written: escaped, once or more, for JSON, an address or HTML; or as it is."""
 _SECRETS: Final = (
     re.compile(r"(SDK-HMAC-SHA256)\s+Access=[^\s,]*(?:\s*,\s*\w+=[^\s,]*)*"),
     re.compile(
@@ -93,10 +93,7 @@ def _read(text: str) -> Iterator[tuple[str, int, int]]:
     Spaces and backslashes stand for nothing.
     """
     for found in _WRITTEN.finditer(text):
-        code = found[1] or found[2]
-        meant = (
-            chr(int(code, 16)) if code else html.unescape(f"&{found[3]};") if found[3] else "" if found[4] else found[0]
-        )
-        if len(meant) == 1 and meant not in "\\ ":
-            small = meant.lower()
-            yield small if len(small) == 1 else meant, found.start(), found.end()
+        code, entity = found[1] or found[2], found[3]
+        meant = chr(int(code, 16)) if code else html.unescape(f"&{entity};") if entity else found[0]
+        if len(meant) == 1 and not meant.isspace() and meant != "\\":
+            yield meant.lower()[0], found.start(), found.end()

@@ -164,8 +164,7 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, 
     share = Share(ended.batch.project_id, image_id)
     together = len(ended.batch.images)
     if isinstance(seen, Unreadable) and ended.how is End.REFUSED:
-        failed = OutcomeKind.FAILED
-        return Outcome(share, desired, before, None, failed, ended.reason, ended.job_id, together=together)
+        return Outcome(share, desired, before, None, OutcomeKind.FAILED, ended.reason, ended.job_id, together=together)
     if isinstance(seen, Unreadable):
         reason = f"sent, and could not be read again: {seen.reason}"
         kind = OutcomeKind.UNKNOWN if seen.in_time else OutcomeKind.UNSETTLED

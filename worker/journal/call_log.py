@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, insert, select
 from worker.core.calls import CallGroup
 from worker.core.target import Shard
 from worker.errors import JournalError
-from worker.journal.schema import batches, calls, columns_of_shard, values_of_shard
+from worker.journal.schema import as_known, batches, calls, values_of_shard
 from worker.journal.writer import Writer
 
 
@@ -62,8 +62,9 @@ class CallLog:
         """Return the recorded calls of this and earlier processes since then; raise JournalError."""
 
         def query(connection: Connection) -> tuple[CallsMade, ...]:
-            columns = (calls.c.account, calls.c.call_group, calls.c.at, calls.c.made)
-            rows = select(*columns, *columns_of_shard(connection, calls)).where(calls.c.at >= moment)
+            made_by = as_known(connection, calls.c.shard_index, calls.c.shard_count)
+            columns = (calls.c.account, calls.c.call_group, calls.c.at, calls.c.made, *made_by)
+            rows = select(*columns).where(calls.c.at >= moment)
             return tuple(
                 CallsMade(account, CallGroup(group), at, made, Shard(index, count))
                 for account, group, at, made, index, count in connection.execute(rows.order_by(calls.c.key))

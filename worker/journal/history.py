@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Row, func, insert, select
 
 from worker.core.report import PassRecord, RunReport
 from worker.core.target import Shard
-from worker.journal.schema import columns_of_shard, passes, values_of_shard
+from worker.journal.schema import as_known, passes, values_of_shard
 
 _PASS = (passes.c.run_id, passes.c.started_at, passes.c.finished_at, passes.c.result, passes.c.counts)
+_SHARD = (passes.c.shard_index, passes.c.shard_count)
 _NEWEST_FIRST = (passes.c.finished_at.desc(), passes.c.run_id)
 
 
@@ -34,13 +35,13 @@ def add(connection: Connection, shard: Shard, report: RunReport) -> None:
 
 def last(connection: Connection, count: int) -> tuple[PassRecord, ...]:
     """Return the last passes, newest first."""
-    found = select(*_PASS, *columns_of_shard(connection, passes)).order_by(*_NEWEST_FIRST).limit(count)
+    found = select(*_PASS, *as_known(connection, *_SHARD)).order_by(*_NEWEST_FIRST).limit(count)
     return _records(connection.execute(found))
 
 
 def of_fleet(connection: Connection) -> tuple[PassRecord, ...]:
     """Return the last pass of each shard, in their order; of the shards that the newest pass is one of."""
-    index, count = columns_of_shard(connection, passes)
+    index, count = as_known(connection, *_SHARD)
     newest = select(count).select_from(passes).order_by(*_NEWEST_FIRST).limit(1).scalar_subquery()
     place = func.row_number().over(partition_by=index, order_by=_NEWEST_FIRST).label("place")
     candidates = select(*_PASS, index, count, place).where(count == newest).subquery()

@@ -37,7 +37,8 @@ from worker.journal.advisory_lock import take_turn
 
 _CREATION = 4_947_531
 VERSION = 3
-_TOGETHER_SINCE = 3
+_LATER = {"shard_index": (2, 0), "shard_count": (2, 1), "together": (3, 1)}
+"""Columns that tables got in a later version: which, and their default, which is right for rows of older workers."""
 _STEPS = (
     (
         "ALTER TABLE passes ADD COLUMN shard_index INTEGER DEFAULT 0 NOT NULL",
@@ -73,12 +74,13 @@ IN_FLIGHT = (Life.INTENT.value, Life.JOB.value)
 metadata = MetaData()
 
 
+def _later(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=str(_LATER[name][1]))
+
+
 def _shard() -> tuple[Column[int], Column[int]]:
-    """Return columns for the shard that a row is about: by default the whole fleet, as in rows of older workers."""
-    return (
-        Column("shard_index", Integer, nullable=False, server_default="0"),
-        Column("shard_count", Integer, nullable=False, server_default="1"),
-    )
+    """Return columns for the shard that a row is about: by default the whole fleet."""
+    return _later("shard_index"), _later("shard_count")
 
 
 about = Table(
@@ -120,7 +122,7 @@ quarantine = Table(
     Column("first_reason", Text, nullable=False),
     Column("last_reason", Text, nullable=False),
     Column("next_try", Float, nullable=False),
-    Column("together", Integer, nullable=False, server_default="1"),
+    _later("together"),
 )
 
 reservations = Table(
@@ -185,18 +187,13 @@ def values_of_shard(shard: Shard) -> dict[str, int]:
     return {} if shard == WHOLE else {"shard_index": shard.index, "shard_count": shard.count}
 
 
-def columns_of_shard(connection: Connection, table: Table) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """Return the columns of index and count of a row's shard; a table of version 1 knows of the whole fleet only."""
-    if version_of(connection) == 1:
-        return literal(0).label("shard_index"), literal(1).label("shard_count")
-    return table.c.shard_index, table.c.shard_count
-
-
-def columns_of_ward(connection: Connection) -> list[ColumnElement[Any]]:
-    """Return the columns of the quarantine; tables before version 3 do not know what failed together."""
-    known = [column for column in quarantine.c if column.name != "together"]
-    is_told = (version_of(connection) or VERSION) >= _TOGETHER_SINCE
-    return [*known, quarantine.c.together if is_told else literal(1).label("together")]
+def as_known(connection: Connection, *columns: Column[Any]) -> list[ColumnElement[Any]]:
+    """Return columns as they can be read: where the tables are too old for one, it is the default that it will have."""
+    version = version_of(connection) or VERSION
+    return [
+        literal(later[1]).label(column.name) if (later := _LATER.get(column.name)) and version < later[0] else column
+        for column in columns
+    ]
 
 
 def version_of(connection: Connection) -> int | None:

@@ -23,9 +23,9 @@ from worker.journal.schema import (
     VERSION,
     Life,
     approvals,
+    as_known,
     batches,
     calls,
-    columns_of_ward,
     create,
     passes,
     quarantine,
@@ -108,7 +108,7 @@ class Journal:
         """Return the shares that kept failing."""
         order = (quarantine.c.project_id, quarantine.c.image_id)
         rows = await self._writer.read(
-            lambda connection: connection.execute(select(*columns_of_ward(connection)).order_by(*order)).all()
+            lambda connection: connection.execute(select(*as_known(connection, *quarantine.c)).order_by(*order)).all()
         )
         wards = (
             Quarantined(

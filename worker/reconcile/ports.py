@@ -117,8 +117,8 @@ class Tempo:
     """How patient a pass is, in seconds.
 
     `deadline` is how long it waits for one job, from its submission; `verify` how long it goes on reading again before
-    it calls a SUCCESS untrue; `patience` how long what was sent may still be alive. `stall` is how long
-    it waits for the lists of projects that are asked for in vain, once others have been read.
+    it calls a SUCCESS untrue; `patience` how long what was sent may still be alive; `stall` how long it waits for lists
+    that are asked for in vain, once other projects have been read.
     """
 
     polling: PollPolicy

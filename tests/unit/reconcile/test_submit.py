@@ -19,7 +19,6 @@ from worker.errors import (
     AuthFailed,
     BadRequest,
     CloudError,
-    Forbidden,
     JournalError,
     Scope,
     TransientCloudError,
@@ -237,8 +236,8 @@ async def test_a_definite_refusal_is_final_and_says_what_it_is_about() -> None:
 
 async def test_a_refusal_without_a_code_is_told_by_its_status() -> None:
     """Two halves that both get a bare 403 have failed alike."""
-    ended = await how(always(Forbidden("not you", status=403)))
-    assert ended.failure == Failure(Scope.UNSAID, "403", "HTTP 403: not you")
+    ended = await how(always(AuthFailed("who are you", status=401)))
+    assert ended.failure == Failure(Scope.UNSAID, "401", "HTTP 401: who are you")
 
 
 async def test_a_busy_cloud_is_asked_again_a_few_times() -> None:
