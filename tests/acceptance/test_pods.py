@@ -92,7 +92,7 @@ async def test_the_indices_of_a_job_cover_the_fleet(tmp_path: Path, postgresql: 
 
 
 async def serving(here: Stage, pod: Pod, port: int) -> Running:
-    """Start the daemon of a pod, with passes one after the other, on a port of loopback; wait until it is ready, as a Service does."""
+    """Start the daemon of a pod, with passes one after the other, on a port of loopback; wait until it is ready."""
     assert environment(pod.objects)["IMS_WORKER_SERVER__LISTEN"] == "0.0.0.0:9180"
     here.environ["IMS_WORKER_SERVER__LISTEN"] = f"127.0.0.1:{port}"
     often = {"schedule.every": "300ms", "schedule.jitter": "0%"}
