@@ -140,9 +140,10 @@ def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes, what: str, secrets:
         shown = _shown(body[:MAX_READ].decode("utf-8", "replace"), secrets)
         raise UnexpectedReply(f"the {what} is not JSON: {shown}") from error
     try:
-        return msgspec.convert(document, decoder.type)
+        found: _T = msgspec.convert(document, decoder.type)
     except (ValueError, RecursionError) as error:
         raise UnexpectedReply(f"the {what} is not what the API promises: {tidy(str(error), secrets)}") from error
+    return found
 
 
 def _image(image: _Image, secrets: Sequence[str]) -> ObservedImage:
