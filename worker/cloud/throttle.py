@@ -175,9 +175,11 @@ class _FairQueue:
 
     def __init__(self) -> None:
         self._keys: OrderedDict[str, OrderedDict[_Turn, None]] = OrderedDict()
+        # Counted, since the keys may be as many as the fleet has projects, and it is asked for again and again.
+        self._waiting = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._keys.values()))
+        return self._waiting
 
     def __bool__(self) -> bool:
         return bool(self._keys)
@@ -185,11 +187,14 @@ class _FairQueue:
     def join(self, key: str, turn: _Turn) -> None:
         """Put a caller behind the others of its key, and a new key behind the other keys."""
         self._keys.setdefault(key, OrderedDict())[turn] = None
+        self._waiting += 1
 
     def leave(self, key: str, turn: _Turn) -> None:
         """Take out a caller that no longer waits, if it is still there."""
         turns = self._keys.get(key, OrderedDict())
-        turns.pop(turn, None)
+        if turn in turns:
+            del turns[turn]
+            self._waiting -= 1
         if not turns:
             self._keys.pop(key, None)
 
@@ -197,6 +202,7 @@ class _FairQueue:
         """Take out the caller whose turn it is."""
         key, turns = self._keys.popitem(last=False)
         turn, _ = turns.popitem(last=False)
+        self._waiting -= 1
         if turns:
             self._keys[key] = turns
         return turn

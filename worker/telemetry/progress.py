@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
@@ -12,12 +13,20 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from worker.core import events
 from worker.core.calls import CallGroup
 
+_REDRAWS = 10
+"""Times a second that the terminal is drawn anew."""
+
 
 class LiveProgress:
-    """A listener that draws a pass on `console` while it lasts. `left` tells the calls left in each window now."""
+    """A listener that draws a pass on `console` while it lasts. `left` tells the calls left in each window now.
+
+    What `left` costs may grow with the fleet, and so do the events: it is asked at most once for each redraw.
+    """
 
     def __init__(self, console: Console, left: Callable[[], Mapping[CallGroup, int]]) -> None:
         self._left = left
+        self._calls_left = ""
+        self._asked_at = -math.inf
         self._in_flight = 0
         self._progress = Progress(
             SpinnerColumn(),
@@ -29,6 +38,7 @@ class LiveProgress:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            refresh_per_second=_REDRAWS,
         )
         self._task: TaskID | None = None
 
@@ -71,6 +81,9 @@ class LiveProgress:
             self._progress.update(self._task, advance=by, detail=self._detail())
 
     def _detail(self) -> str:
-        left = self._left()
-        puts = f", {left[CallGroup.MEMBERS_PUT]} PUT left in the window" if CallGroup.MEMBERS_PUT in left else ""
-        return f"{self._in_flight} jobs in flight{puts}"
+        now = self._progress.get_time()
+        if now - self._asked_at >= 1 / _REDRAWS:
+            self._asked_at, left = now, self._left()
+            puts = left.get(CallGroup.MEMBERS_PUT)
+            self._calls_left = "" if puts is None else f", {puts} PUT left in the window"
+        return f"{self._in_flight} jobs in flight{self._calls_left}"

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from worker.core import events
 from worker.core.calls import CallGroup
-from worker.core.state import Batch
+from worker.core.outcome import Outcome, OutcomeKind
+from worker.core.state import Batch, Share
 from worker.errors import BadRequest, Scope
 from worker.reconcile.run import run_once
 from worker.telemetry.progress import LiveProgress
@@ -76,6 +77,25 @@ async def test_what_an_earlier_pass_left_in_flight_settles_too() -> None:
         await run_once(order({"p": dict.fromkeys(images(4), ACCEPT)}), a_pass(cloud, journal, emit=watch))
     assert watch.seen[-1] == ("Settling images", "4", "4", "0", "")
     assert all(int(jobs) >= 0 for _, _, _, jobs, _ in watch.seen)
+
+
+def test_the_windows_are_asked_once_for_a_redraw() -> None:
+    """Ten thousand shares in a second cost ten looks at the windows, and the last look is never old."""
+    clock = [0.0]
+    asked: list[float] = []
+
+    def left() -> dict[CallGroup, int]:
+        asked.append(clock[0])
+        return {CallGroup.MEMBERS_PUT: 200 - len(asked)}
+
+    console = Console(file=io.StringIO(), force_terminal=True, get_time=lambda: clock[0])
+    progress = LiveProgress(console, left)
+    progress(events.PassStarted("run-1", 1))
+    for number in range(10_000):
+        clock[0] = number / 10_000
+        progress(events.ShareJudged(Outcome(Share("p", str(number)), ACCEPT.status, None, None, OutcomeKind.CHANGED)))
+    assert 9 <= len(asked) <= 11
+    assert progress._progress.tasks[0].fields["detail"].endswith(f" {200 - len(asked)} PUT left in the window")
 
 
 def test_events_before_a_pass_draw_nothing() -> None:
