@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.telemetry.systemd import ALIVE, READY, notify, status
+from worker.telemetry.systemd import ALIVE, READY, Notifier, reloading, status
 
 _TALKERS = 4
 """As many as fill the queue: the system bounds what one of them may have under way."""
@@ -22,32 +22,38 @@ def test_systemd_hears_each_state_in_a_datagram(tmp_path: Path, address: Callabl
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(environ["NOTIFY_SOCKET"].replace("@", "\0"))
         systemd.settimeout(5)
-        notify(READY, environ)
-        notify(READY + "\n" + status("at wörk \udcff"), environ)
+        notifier = Notifier(environ)
+        assert notifier.tell(READY)
+        assert notifier.tell(READY + "\n" + status("at wörk \udcff"))
         assert [systemd.recv(4096) for _ in range(2)] == [b"READY=1", "READY=1\nSTATUS=at wörk ?".encode()]
 
 
 def test_nobody_to_hear_it_is_passed_over(tmp_path: Path) -> None:
     """Without a socket, with one that is gone, of a kind unknown, or too long a name, nothing happens."""
     for address in ("", str(tmp_path / "gone"), "@gone", "vsock:2:9", "/" + "x" * 200):
-        notify(READY, {"NOTIFY_SOCKET": address} if address else {})
+        assert Notifier({"NOTIFY_SOCKET": address} if address else {}).tell(READY)
 
 
-def test_a_full_queue_is_given_up(tmp_path: Path) -> None:
-    """A reader that does not read holds the worker up for a moment, not for ever, and misses what was told then."""
-    environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+def test_a_full_queue_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wait is ever asked for; what could not be told is told once there is room, the newest of each name, once."""
+    monkeypatch.setattr(socket.socket, "settimeout", lambda *_: pytest.fail("it would wait"))
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     with ExitStack() as ends:
         systemd, *others = (
             ends.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) for _ in range(1 + _TALKERS)
         )
-        systemd.bind(environ["NOTIFY_SOCKET"])
+        systemd.bind(str(tmp_path / "notify"))
         told = 0
         for other in others:
-            other.connect(environ["NOTIFY_SOCKET"])
+            other.connect(str(tmp_path / "notify"))
             told += len(_until_it_would_block(other, lambda end: end.send(ALIVE.encode())))
-        notify(READY, environ)
-        heard = _until_it_would_block(systemd, lambda end: end.recv(4096))
-    assert heard == [ALIVE.encode()] * told
+        for state in (READY, status("one"), reloading(), f"{READY}\n{status('two')}", ALIVE):
+            assert not notifier.tell(state)
+        assert _until_it_would_block(systemd, lambda end: end.recv(4096)) == [ALIVE.encode()] * told
+        assert notifier.tell()
+        assert systemd.recv(4096) == b"READY=1\nSTATUS=two\nWATCHDOG=1"
+        assert notifier.tell()
+        assert _until_it_would_block(systemd, lambda end: end.recv(4096)) == []
 
 
 def _until_it_would_block(end: socket.socket, act: Callable[[socket.socket], object]) -> list[object]:

@@ -102,7 +102,8 @@ class ProjectLine:
 class Board:
     """A listener that keeps what is known now. `now` is the wall clock in seconds since the epoch.
 
-    `revision` grows with each event, so that a reader can tell whether anything has changed.
+    `revision` grows with each event, so that a reader can tell whether anything has changed. `broken` is why the last
+    pass ended without a report, until the next begins.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -112,6 +113,7 @@ class Board:
         self.phase_since = now()
         self.waits_for = ""
         self.run_id = ""
+        self.broken = ""
         self.pass_started_at = 0.0
         self.projects_to_read = 0
         self.projects_read = 0
@@ -152,6 +154,11 @@ class Board:
             case _:
                 self._follow_pass(event)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether a pass has said how the shares stand; before that, nothing is known of any."""
+        return bool(self.digest)
+
     def counts(self) -> Counter[Bucket]:
         """Return how many desired shares stand in each bucket."""
         total: Counter[Bucket] = Counter()
@@ -162,7 +169,7 @@ class Board:
     def _follow_pass(self, event: events.Event) -> None:
         match event:
             case events.PassStarted(run_id, projects):
-                self.run_id, self.pass_started_at = run_id, self._now()
+                self.run_id, self.broken, self.pass_started_at = run_id, "", self._now()
                 self.projects_to_read, self.projects_read = projects, 0
             case events.ProjectObserved(project_id, _, reason):
                 self.projects_read += 1
@@ -175,8 +182,8 @@ class Board:
                 self._spread(plan)
             case events.PassFinished(report):
                 self._finish(report)
-            case events.PassBroken():
-                self.run_id = ""
+            case events.PassBroken(reason):
+                self.run_id, self.broken = "", reason
             case _:
                 self._follow_batch(event)
 

@@ -17,6 +17,7 @@ from worker.core.schedule import between_starts, describe
 from worker.errors import JournalError, Problem, SettingsError
 from worker.journal.store import Journal
 from worker.render.daemon import DaemonView, daemon_bytes
+from worker.render.names import many
 from worker.settings import Address, Loaded
 from worker.telemetry import systemd
 from worker.telemetry.board import Board, Bucket, Phase
@@ -34,6 +35,7 @@ _JOURNAL_PATIENCE = 2.0
 _TRY_AGAIN = 2.0
 _BEAT_EVERY = 10.0
 _FRESH = 0.5
+_TELL_AGAIN = 1.0
 
 
 class Front:
@@ -48,12 +50,13 @@ class Front:
         self.journal_error = ""
         self.ims: Ims | None = None
         self._generation = first
-        self._environ = environ
+        self._systemd = systemd.Notifier(environ)
         self._apply = apply
         self._moved = asyncio.Event()
         self._drawn, self._drawn_at, self._drawn_revision = b"", 0.0, -1
         self._version = version("ims-share-worker")
         self._board = Board(time.time)
+        self._telling: asyncio.TimerHandle | None = None
         watchdog = systemd.watchdog_interval(environ)
         self._lag = LoopLag(self._observe_lag, self._beat, watchdog / 3 if watchdog else _BEAT_EVERY)
         readings = Readings(self._limits, self._refused, self._interval, self._lag.worst)
@@ -67,7 +70,7 @@ class Front:
         match event:
             case events.AtWork() | events.StandingBy() | events.Reloaded() | events.ReloadFailed():
                 self._notify(f"{systemd.READY}\n{systemd.status(self._in_a_line())}")
-            case events.PassFinished() | events.PassScheduled():
+            case events.PassStarted() | events.PassFinished() | events.PassBroken() | events.PassScheduled():
                 self._notify(systemd.status(self._in_a_line()))
             case events.Stopping():
                 self._notify(systemd.STOPPING)
@@ -205,8 +208,12 @@ class Front:
     def _beat(self) -> None:
         self._notify(systemd.ALIVE)
 
-    def _notify(self, state: str) -> None:
-        systemd.notify(state, self._environ)
+    def _notify(self, state: str = "") -> None:
+        """Tell systemd; what it has no room for is told a little later, with what has come up by then."""
+        if self._telling is not None:
+            self._telling.cancel()
+        told = self._systemd.tell(state)
+        self._telling = None if told else asyncio.get_running_loop().call_later(_TELL_AGAIN, self._notify)
 
     def _in_a_line(self) -> str:
         board = self._board
@@ -214,8 +221,14 @@ class Front:
             return f"Standing by: {board.waits_for}"
         if board.reload_error:
             return "The files cannot be used as they are; the last good ones stay"
+        if board.broken:
+            return f"The last pass broke: {board.broken}"
+        if not board.is_read:
+            return f"The first pass reads {many(board.projects_to_read, 'project')}" if board.run_id else "Starting"
         counts = board.counts()
-        return f"{counts[Bucket.CONVERGED]} of {counts.total()} shares are as desired"
+        line = f"{counts[Bucket.CONVERGED]} of {counts.total()} shares are as desired"
+        unread = sum(1 for each in board.projects.values() if each.unreadable)
+        return f"{line}; {many(unread, 'project')} could not be read" if unread else line
 
     def _on_error(self, request: str, error: Exception) -> None:
         self(events.Trouble(f"the view of {request} failed", f"{type(error).__name__}: {error}"))

@@ -45,6 +45,21 @@ class Journal:
 
 
 @dataclass
+class Systemd:
+    """A systemd that hears all that it is `told`, but for as many times as it is `busy`."""
+
+    told: list[str]
+    busy: int = 0
+
+    def tell(self, state: str = "") -> bool:
+        """Hear it, or be busy."""
+        self.busy -= 1
+        if self.busy < 0:
+            self.told.append(state)
+        return self.busy < 0
+
+
+@dataclass
 class Shown:
     """A front, and where it was shown: `asked` are the addresses, `fails` says why the next ones cannot be had."""
 
@@ -72,7 +87,7 @@ async def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """Show a front, without a socket."""
     told: list[str] = []
     applied: list[Loaded] = []
-    monkeypatch.setattr(systemd, "notify", lambda state, _: told.append(state))
+    monkeypatch.setattr(systemd, "Notifier", lambda _: Systemd(told))
     monkeypatch.setattr(module, "_TRY_AGAIN", 0.01)
     monkeypatch.setattr(module, "_JOURNAL_PATIENCE", 0.05)
     generation = read(Folder(tmp_path))
@@ -188,12 +203,12 @@ async def test_systemd_is_told_what_becomes_of_it(shown: Shown) -> None:
     shown.front(events.Stopping(25.0))
     told = [state for state in shown.told if state != systemd.ALIVE]
     assert told[0] == "READY=1\nSTATUS=Standing by: held by another"
-    assert told[1] == "READY=1\nSTATUS=0 of 0 shares are as desired"
+    assert told[1] == "READY=1\nSTATUS=Starting"
     assert told[2].startswith("RELOADING=1\nMONOTONIC_USEC=")
     assert told[3] == "READY=1\nSTATUS=The files cannot be used as they are; the last good ones stay"
     assert told[4:] == [
-        "READY=1\nSTATUS=0 of 0 shares are as desired",
-        "STATUS=0 of 0 shares are as desired",
+        "READY=1\nSTATUS=Starting",
+        "STATUS=Starting",
         "STOPPING=1",
     ]
 
@@ -203,6 +218,38 @@ async def test_the_line_counts_what_is_as_desired(shown: Shown, monkeypatch: pyt
     monkeypatch.setattr(shown.front, "_board", all_is_well())
     shown.front(events.PassScheduled(0.0))
     assert shown.told[-1] == "STATUS=4 of 4 shares are as desired"
+
+
+async def test_the_line_claims_nothing_before_a_pass_has_read_anything(shown: Shown) -> None:
+    """The first pass is told as what it is, also when it breaks; counts stand only where something was planned."""
+    shown.front(events.AtWork(unclean=False))
+    shown.front(events.PassStarted("run-1", 3))
+    assert shown.told[-1] == "STATUS=The first pass reads 3 projects"
+    shown.front(events.PassBroken("HTTP 503"))
+    assert shown.told[-1] == "STATUS=The last pass broke: HTTP 503"
+    shown.front(events.PassStarted("run-2", 3))
+    shown.front(events.PassScheduled(0.0))
+    assert shown.told[-1] == "STATUS=The first pass reads 3 projects"
+    assert not [state for state in shown.told if "0 of 0" in state]
+
+
+async def test_the_line_names_what_could_not_be_read(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many shares are as desired is no news where nobody could look."""
+    board = all_is_well()
+    board(events.ProjectObserved(next(iter(board.projects)), 0, "HTTP 403"))
+    monkeypatch.setattr(shown.front, "_board", board)
+    shown.front(events.PassScheduled(0.0))
+    assert shown.told[-1] == "STATUS=4 of 4 shares are as desired; 1 project could not be read"
+
+
+async def test_what_systemd_has_no_room_for_is_told_later(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it has room again, though nothing else happens meanwhile."""
+    monkeypatch.setattr(module, "_TELL_AGAIN", 0.01)
+    busy = Systemd([], busy=3)
+    monkeypatch.setattr(shown.front, "_systemd", busy)
+    shown.front(events.AtWork(unclean=False))
+    assert busy.told == []
+    await until(lambda: bool(busy.told))
 
 
 async def test_a_new_address_is_listened_on(shown: Shown, tmp_path: Path) -> None:
