@@ -1,14 +1,20 @@
-"""When the daemon's passes begin: at an interval, or by a cron expression in a time zone."""
+"""When the daemon's passes begin: at an interval, or by a cron expression in a time zone; and how late at most."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from worker.core.timing import format_duration
+from worker.core.timing import format_duration, parse_duration
+
+_PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%")
+_MOST = 60.0
+"""Seconds that a percentage comes to at most: so much spreads many workers, and a weekly start stays where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,31 @@ class Cron:
 
 
 Schedule = Interval | Cron
+
+
+@dataclass(frozen=True, slots=True)
+class Jitter:
+    """How late a pass may begin: `amount` of the interval, at most a minute (`relative`), or `amount` seconds."""
+
+    amount: float
+    relative: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a percentage of at most 100 such as `10%`, or a duration such as `30s` or `0s`; raise ValueError."""
+        match = _PERCENTAGE.fullmatch(text.strip())
+        if match is None:
+            return cls(parse_duration(text), relative=False)
+        if float(match[1]) > 100:
+            raise ValueError(f"{text!r} is more than the interval: write 0% to 100%")
+        return cls(float(match[1]) / 100, relative=True)
+
+    def __str__(self) -> str:
+        return f"{self.amount * 100:.12g}%" if self.relative else format_duration(self.amount)
+
+    def of(self, interval: float) -> float:
+        """Return how many seconds late a pass may begin, where the next one is due after `interval` seconds."""
+        return min(self.amount * interval, _MOST) if self.relative else min(self.amount, interval)
 
 
 def check_cron(expression: str) -> str:
@@ -49,16 +80,16 @@ def check_zone(name: str) -> str:
         ) from error
 
 
-def next_wait(schedule: Schedule, now: float, lateness: float) -> float:
+def next_wait(schedule: Schedule, now: float, jitter: Jitter, u: float) -> float:
     """Return the seconds from the beginning of a pass, at `now`, to that of the next one.
 
-    `now` is the wall clock in seconds since the epoch; `lateness`, from 0 to 1, is the part of the time between two
-    passes that the next one begins late.
+    `now` is the wall clock in seconds since the epoch. `u`, uniform in [0, 1), is the part of the jitter that the next
+    pass begins late: always before the start that follows.
     """
     if isinstance(schedule, Interval):
-        return schedule.every * (1 + lateness)
+        return schedule.every + u * jitter.of(schedule.every)
     first, following = _two_starts(schedule, now)
-    return first - now + lateness * (following - first)
+    return first - now + u * jitter.of(following - first)
 
 
 def between_starts(schedule: Schedule, now: float) -> float:

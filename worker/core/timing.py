@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 POLL_JITTER = 0.1
+_LONGEST_WRITTEN = 100_000 * 86400.0
+_FIRST, _LAST = (datetime(year, 1, 2, tzinfo=UTC).timestamp() for year in (1, 9999))
+"""What can be written as a date in any case, in seconds since the epoch."""
 
 
 def parse_duration(text: str) -> float:
@@ -20,11 +24,20 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration: write a number with ms, s, m, h or d, such as 10s")
-    return float(match[1]) * _UNITS[match[2]]
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if math.isinf(seconds):
+        raise ValueError("a duration comes to an end: write a number with ms, s, m, h or d, such as 10s")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:
-    """Write seconds for people, in at most two units: `850ms`, `12s`, `4m 10s`, `1h 5m`, `2d 3h`."""
+    """Write seconds for people, in at most two units: `850ms`, `12s`, `4m 10s`, `1h 5m`, `2d 3h`.
+
+    What is less than nothing, as a clock that was put back makes it, is nothing.
+    """
+    if seconds > _LONGEST_WRITTEN:
+        return f"more than {format_duration(_LONGEST_WRITTEN)}"
+    seconds = max(0.0, seconds)
     if (milliseconds := round(seconds * 1000)) < 1000:
         return f"{milliseconds}ms"
     left = round(seconds)
@@ -38,6 +51,15 @@ def format_duration(seconds: float) -> str:
         if len(parts) == 2:
             break
     return " ".join(parts)
+
+
+def timestamp(seconds: float, *, digits: str = "milliseconds") -> str:
+    """Write seconds since the epoch as RFC 3339 UTC; what no calendar has becomes its first or its last day.
+
+    `digits` is the precision, as `datetime.isoformat` names it.
+    """
+    moment = datetime.fromtimestamp(min(max(_FIRST, seconds), _LAST), UTC)
+    return moment.isoformat(timespec=digits).replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

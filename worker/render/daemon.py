@@ -12,7 +12,8 @@ import msgspec
 from worker.cloud.throttle import Standing
 from worker.core.calls import CallGroup
 from worker.core.state import InFlight, Share
-from worker.render.names import Names, timestamp
+from worker.core.timing import timestamp
+from worker.render.names import Names
 from worker.render.report import calls_json
 from worker.render.status import ward_json
 from worker.telemetry.board import Board, Bucket, Mishap, Note, PassLine

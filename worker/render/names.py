@@ -1,10 +1,9 @@
-"""How ids and times are shown to people."""
+"""How ids and counts are shown to people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from worker.core.state import Project, Share
 
@@ -38,8 +37,3 @@ class Names:
 def many(count: int, noun: str) -> str:
     """Return a count with its noun: `1 job`, `2 jobs`."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def timestamp(seconds: float) -> str:
-    """Write seconds since the epoch as RFC 3339 UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,8 +13,8 @@ from worker.core.documents import visible
 from worker.core.job import Settlement
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.report import Result, RunReport
-from worker.core.timing import format_duration
-from worker.render.names import Names, many, timestamp
+from worker.core.timing import format_duration, timestamp
+from worker.render.names import Names, many
 from worker.render.plan import print_refusals
 
 SCHEMA = "ims-share-worker/report/1"

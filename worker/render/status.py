@@ -13,8 +13,8 @@ from worker.core.documents import visible
 from worker.core.fleet import Fleet, fleet_of
 from worker.core.report import PassRecord, Result
 from worker.core.state import InFlight, Quarantined
-from worker.core.timing import PollPolicy, format_duration, next_poll
-from worker.render.names import Names, many, timestamp
+from worker.core.timing import PollPolicy, format_duration, next_poll, timestamp
+from worker.render.names import Names, many
 
 SCHEMA = "ims-share-worker/status/1"
 _MISSING_SHOWN = 20

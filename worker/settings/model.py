@@ -14,6 +14,7 @@ from worker.core.allowance import Allowance
 from worker.core.drift import VaultPolicy
 from worker.core.job import JobApi
 from worker.core.limits import Rate
+from worker.core.schedule import Jitter
 from worker.core.timing import parse_duration
 from worker.settings.values import (
     Address,
@@ -23,9 +24,9 @@ from worker.settings.values import (
     Endpoint,
     JournalUrl,
     Label,
+    Lateness,
     Limit,
     Listen,
-    Percentage,
     Readable,
     Region,
     Secret,
@@ -211,8 +212,9 @@ class Schedule(_Section):
     """Five fields: minute, hour, day of the month, month, day of the week."""
     timezone: Zone = "UTC"
     """Where the clock of `cron` hangs."""
-    jitter: Percentage = 0.1
-    """How far a pass may begin late, as a fraction of the interval, so that many workers do not call at once."""
+    jitter: Lateness = Jitter.parse("10%")
+    """How late a pass may begin, so that many workers do not call at once: a part of the interval, of which a
+    percentage takes at most a minute, or a duration; always before the start that follows."""
     grace: Duration = parse_duration("25s")
     """How long SIGTERM may take: jobs are tracked until it ends."""
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from worker.cloud.regions import endpoint_origin
 from worker.core.allowance import Allowance
 from worker.core.limits import Rate
-from worker.core.schedule import check_cron, check_zone
+from worker.core.schedule import Jitter, check_cron, check_zone
 from worker.core.timing import parse_duration
 
 _LONGEST = 3650 * 86400.0
@@ -27,7 +27,6 @@ _POSTGRESQL = re.compile(
     r"(postgresql://)([^@/?#\s]*@)?((?:\[[0-9A-Fa-f:.]+\]|[^@/?#\s:]*)(?::[0-9]{1,5})?(?:/[^@?#\s]*)?)(\?[^@#\s]*)?"
 )
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
-_PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%")
 VISIBLE = re.compile(r"[!-~]+")
 
 
@@ -87,11 +86,15 @@ def _allowance(value: Any) -> Allowance:
         raise ValueError("must be a percentage of at most 100% or a count, such as 10% or 50") from None
 
 
-def _percentage(value: Any) -> float:
-    match = _PERCENTAGE.fullmatch(_text(value))
-    if match is None or float(match[1]) > 100:
-        raise ValueError("must be a percentage from 0% to 100%")
-    return float(match[1]) / 100
+def _jitter(value: Any) -> Jitter:
+    text = _text(value)
+    try:
+        jitter = Jitter.parse(text)
+    except ValueError:
+        raise ValueError("must be a percentage from 0% to 100% or a duration, such as 10% or 30s") from None
+    if jitter.amount > _LONGEST:
+        raise ValueError("must be at most ten years")
+    return jitter
 
 
 def _address(value: Any) -> Address:
@@ -197,8 +200,8 @@ CallRate = Annotated[Rate, PlainValidator(_rate), PlainSerializer(str)]
 Limit = Annotated[Allowance, PlainValidator(_allowance), PlainSerializer(str)]
 """A percentage or a count."""
 
-Percentage = Annotated[float, BeforeValidator(_percentage)]
-"""A fraction of 1, written as a percentage."""
+Lateness = Annotated[Jitter, PlainValidator(_jitter), PlainSerializer(str)]
+"""A percentage of an interval, or a duration."""
 
 Whole = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
 """A whole number above zero."""

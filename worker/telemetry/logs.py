@@ -27,7 +27,6 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import structlog
@@ -36,6 +35,7 @@ from worker.core import events
 from worker.core.calls import CallRecord
 from worker.core.job import JobState
 from worker.core.outcome import OutcomeKind
+from worker.core.timing import timestamp
 
 _SECRET_NAME = re.compile(r"(?i)(secret|token|password|authorization|signature|access_key|credential_value)")
 # As headers, bodies, queries and reprs have it: to the closing quote, else to the end of a word, or for a header whose
@@ -211,7 +211,7 @@ def _log_daemon_event(event: events.Event) -> None:
         case events.ReloadFailed(reason):
             log.error("files.refused", reason=reason)
         case events.PassScheduled(at):
-            log.debug("pass.scheduled", at=datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds"))
+            log.debug("pass.scheduled", at=timestamp(at, digits="seconds"))
         case events.TakenUp(flight):
             structlog.contextvars.bind_contextvars(run_id=flight.run_id)
             batch = flight.batch

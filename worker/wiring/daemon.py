@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from contextlib import suppress
 
 from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping
@@ -92,7 +93,14 @@ class Daemon:
                 self._front.ims = ims
                 try:
                     await Shift(
-                        journal, ims, self._front, self._stopper, lambda: self._generation, self._early, self._moved
+                        journal,
+                        ims,
+                        self._front,
+                        self._stopper,
+                        lambda: self._generation,
+                        self._early,
+                        self._moved,
+                        time.time,
                     ).work()
                 finally:
                     self._front.ims = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from worker.wiring.work import make_pass, run
 
 PASSES_SHOWN = 50
 _LOOK_EVERY = 5.0
+_WORTH_TELLING = 1.0
 _BLOCKED_FOR = 300.0
 """Seconds for which the cloud blocks a key after a handful of failures. Source: questions on its API gateway."""
 
@@ -36,7 +36,8 @@ _BLOCKED_FOR = 300.0
 class Shift:
     """Passes from now on, until the process is asked to stop or `moved` says that journal or cloud have changed.
 
-    `generation` tells what the files say by now; `early` asks for a pass before its time.
+    `generation` tells what the files say by now; `early` asks for a pass before its time. `wall` is the wall clock, in
+    seconds since the epoch, which may be set at any moment.
     """
 
     journal: HeldJournal
@@ -46,6 +47,7 @@ class Shift:
     generation: Callable[[], Generation]
     early: asyncio.Event
     moved: asyncio.Event
+    wall: Callable[[], float]
     run_id: str = ""
     halt: Halt = field(default_factory=Halt)
     retry_stopped_at: float = 0.0
@@ -88,15 +90,27 @@ class Shift:
     def _countdown(self) -> Callable[[], float]:
         settings = self.generation().settings
         schedule = schedule_of(settings)
-        lateness = settings.schedule.jitter * random.random()  # noqa: S311 - it guards nothing
-        wait = next_wait(schedule, time.time(), lateness)
-        at = time.time() + wait
+        jitter, u = settings.schedule.jitter, random.random()  # noqa: S311 - it guards nothing
+        loop = asyncio.get_running_loop()
+        wait = next_wait(schedule, self.wall(), jitter, u)
+        end, at = loop.time() + wait, self.wall() + wait
         self.events(PassScheduled(at))
-        if isinstance(schedule, Interval):
-            loop = asyncio.get_running_loop()
-            end = loop.time() + wait
-            return lambda: end - loop.time()
-        return lambda: at - time.time()
+
+        def left() -> float:
+            """Return the seconds until the pass; tell anew when that is, if the wall clock was set meanwhile."""
+            nonlocal at
+            now = self.wall()
+            if isinstance(schedule, Interval):
+                seconds = end - loop.time()
+            else:
+                # With a clock that was put back there are starts to come again that seemed to have passed.
+                seconds = min(at - now, next_wait(schedule, now, jitter, u))
+            if abs(now + seconds - at) > _WORTH_TELLING:
+                at = now + seconds
+                self.events(PassScheduled(at))
+            return seconds
+
+        return left
 
     async def _ring_the_end(self, bells: Bells) -> None:
         await first_of(self.stopper.asked, self.moved)

@@ -1,6 +1,8 @@
-"""Durations read as people write them, and delays stay within their bounds."""
+"""Durations and times read as people write them, and delays stay within their bounds."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import assume, given
@@ -16,6 +18,7 @@ from worker.core.timing import (
     poll_delay,
     polls_by,
     retry_delay,
+    timestamp,
 )
 
 POLL = PollPolicy(first=0.7, factor=1.6, max=30.0)
@@ -124,3 +127,43 @@ def test_a_job_that_is_taken_up_late_is_polled_at_the_pace_of_its_age(first: flo
 def test_polls_are_counted_up_to_the_longest_delay(age: float, polls: int) -> None:
     """A job of years is not counted through: once the delay is the longest, more polls change nothing."""
     assert polls_by(POLL, age) == polls
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1_800_000_000.0, "2027-01-15T08:00:00.000Z"),
+        (1_800_000_000.1239, "2027-01-15T08:00:00.123Z"),
+    ],
+)
+def test_a_time_is_rfc_3339_in_utc(seconds: float, text: str) -> None:
+    """To the millisecond, with a Z, also where there are no fractions."""
+    assert timestamp(seconds) == text
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_a_time_can_be_read_back(milliseconds: int) -> None:
+    """No time is written as another one, to the millisecond."""
+    read = datetime.fromisoformat(timestamp(milliseconds / 1000))
+    assert read.tzinfo == UTC
+    assert abs(read.timestamp() * 1000 - milliseconds) <= 1
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True))
+def test_any_number_can_be_written_as_a_time_and_as_a_duration(seconds: float) -> None:
+    """Far times become the first or the last day that a calendar has, and no text is longer than people can read."""
+    assert 1 <= datetime.fromisoformat(timestamp(seconds)).year <= 9999
+    assert 0 < len(format_duration(seconds)) < 30
+
+
+def test_a_span_that_a_clock_put_back_made_negative_is_nothing() -> None:
+    """Nobody is told that a pass took minus two hours, nor ten to the hundred days."""
+    assert format_duration(-7200.0) == "0ms"
+    assert format_duration(1e300) == format_duration(float("inf")) == "more than 100000d"
+
+
+def test_a_duration_without_an_end_is_refused() -> None:
+    """Four hundred digits are more than a number has room for."""
+    with pytest.raises(ValueError, match="comes to an end"):
+        parse_duration("9" * 400 + "d")

@@ -49,7 +49,7 @@ def test_values_are_read_as_what_they_mean() -> None:
             "limits": {"burst": "10/2s", "max_connections": "7"},
             "polling": {"first": "1m", "max": "2h", "factor": 2},
             "guards": {"max_reject": 5, "max_change": "2.5%"},
-            "schedule": {"cron": "*/5 * * * MON-FRI", "jitter": "0%", "timezone": "Europe/Berlin"},
+            "schedule": {"cron": "*/5 * * * MON-FRI", "jitter": "90s", "timezone": "Europe/Berlin"},
             "server": {"listen": "[::1]:0"},
         }
     )
@@ -58,7 +58,7 @@ def test_values_are_read_as_what_they_mean() -> None:
     assert (found.polling.first, found.polling.max, found.polling.factor) == (60.0, 7200.0, 2.0)
     assert found.guards.max_reject == Allowance.parse("5")
     assert found.guards.max_change == Allowance.parse("2.5%")
-    assert (found.schedule.every, found.schedule.jitter) == (None, 0.0)
+    assert (found.schedule.every, str(found.schedule.jitter)) == (None, "1m 30s")
     assert found.server.listen == Address("::1", 0)
     assert [str(Address.parse(text)) for text in ("[::1]:0", "localhost:80")] == ["[::1]:0", "localhost:80"]
 
@@ -154,7 +154,8 @@ def test_other_credentials_do_not_replace_the_default_one() -> None:
         ("schedule", "every", False, "must be a number with"),
         ("schedule", "cron", "@hourly", "must be five fields"),
         ("schedule", "timezone", "Europe/Berlin; rm", "must be a name such as UTC"),
-        ("schedule", "jitter", "101%", "must be a percentage from 0% to 100%"),
+        ("schedule", "jitter", "101%", "must be a percentage from 0% to 100% or a duration, such as 10% or 30s"),
+        ("schedule", "jitter", "4000d", "must be at most ten years"),
         ("schedule", "jitter", 10, "must be a string"),
         ("server", "listen", "9180", "must be HOST:PORT"),
         ("server", "listen", "::1:9180", "must be HOST:PORT"),

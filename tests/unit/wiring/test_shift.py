@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from commands import PROJECTS, Folder, fleet, image_names, manifest
-from doubles import FakeCloud, FakeJournal
+from doubles import FakeCloud, FakeJournal, wall
 
 from worker.cloud.ims import Ims
 from worker.core.events import Event, PassBroken, PassFinished, PassScheduled, PassStarted, Remembered
@@ -79,6 +79,7 @@ class Bench:
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     events: list[Event] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda _: None
+    wall: Callable[[], float] = wall
 
     async def work(self) -> None:
         """Work the shift."""
@@ -95,6 +96,7 @@ class Bench:
             lambda: self.generation,
             self.early,
             self.moved,
+            self.wall,
         )
         await shift.work()
 
@@ -202,3 +204,42 @@ async def test_what_the_journal_holds_of_others_is_left_to_them(bench: Bench, tm
     assert len(mine) < len(PROJECTS)
     assert {flight.batch.project_id for flight in first.in_flight} == mine
     assert [each.shard for each in first.passes] == [shard]
+
+
+async def test_a_clock_that_was_put_back_calls_for_the_starts_that_come_again(bench: Bench, tmp_path: Path) -> None:
+    """A pass that was due in a quarter of an hour is not made two hours later, and people are told when it is."""
+    bench.generation = read(
+        tmp_path, {"IMS_WORKER_SCHEDULE__CRON": "*/15 * * * *", "IMS_WORKER_SCHEDULE__JITTER": "0%"}
+    )
+    moved_by = 0.0
+    bench.wall = lambda: wall() + moved_by
+
+    def put_back() -> None:
+        nonlocal moved_by
+        moved_by = -7200.0
+
+    asyncio.get_running_loop().call_later(60.0, put_back)
+    bench.on_event = after(2, PassFinished, bench.stopper.stop)
+    began = asyncio.get_running_loop().time()
+    await bench.work()
+    assert asyncio.get_running_loop().time() - began < 16 * 60
+    first, told_anew = bench.heard(PassScheduled)[:2]
+    assert first.at - told_anew.at == pytest.approx(7200.0)
+
+
+async def test_a_clock_that_was_set_moves_no_pass_of_an_interval(bench: Bench) -> None:
+    """Forward or back, the next pass comes in its time, and the page says when that is by the new clock."""
+    moved_by = 0.0
+    bench.wall = lambda: wall() + moved_by
+
+    def put_forward() -> None:
+        nonlocal moved_by
+        moved_by = 86400.0
+
+    asyncio.get_running_loop().call_later(10.0, put_forward)
+    bench.on_event = after(2, PassFinished, bench.stopper.stop)
+    began = asyncio.get_running_loop().time()
+    await bench.work()
+    assert 60.0 <= asyncio.get_running_loop().time() - began < 65.0
+    first, told_anew = bench.heard(PassScheduled)[:2]
+    assert told_anew.at - first.at == pytest.approx(86400.0)
