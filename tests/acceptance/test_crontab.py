@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from commands import ACCESS_KEY, SECRET_KEY, Stage, fleet, image_names, stage
+from deployed import rule
 
 from worker.core.report import Exit
 from worker.simulator.naming import image_id, project_id
@@ -73,9 +74,17 @@ def test_an_exit_status_alerts_or_is_silent(tmp_path: Path, status: int) -> None
 
 def test_each_status_of_a_pass_has_a_reason_of_its_own(tmp_path: Path) -> None:
     """No status that the table of `run` has is told of in the words for those that it has not."""
-    alarming = [status for status in Exit if status not in SILENT | {Exit.DRIFT}]
+    alarming = [status for status in {*Exit, 7} if status not in SILENT | {Exit.DRIFT}]
     reasons = {run_and_alert(tmp_path, status).stdout.partition(" (exit")[0] for status in (*alarming, 137)}
     assert len(reasons) == len(alarming) + 1
+
+
+def test_the_alerts_keep_the_rule_for_exit_statuses(tmp_path: Path) -> None:
+    """Nobody is told of what asks for nothing; of what may pass it is said that the next pass tries again."""
+    fine, locked, again, person = rule()
+    alerts = {status: run_and_alert(tmp_path, status).stdout for status in fine | locked | again | person}
+    assert {status for status, alert in alerts.items() if alert} == again | person
+    assert {status for status, alert in alerts.items() if "next pass tries again" in alert} == again - {Exit.BUG}
 
 
 def test_the_log_is_kept_and_told_of_once(tmp_path: Path) -> None:

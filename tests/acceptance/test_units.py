@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import ACCESS_KEY, SECRET_KEY, Folder, fleet, manifest
+from deployed import rule
 
 from worker.cli import build_parser
 from worker.core.report import Exit
@@ -99,9 +100,18 @@ def test_the_daemon_is_not_started_again_with_wrong_input() -> None:
     assert [Exit(int(status)) for status in said["RestartPreventExitStatus"]] == [Exit.USAGE]
 
 
-def test_a_pass_is_a_failure_unless_another_worker_makes_it() -> None:
-    """Beside 0 only the status of a held journal is a success."""
-    assert [Exit(int(status)) for status in directives(SERVICES[1])["SuccessExitStatus"]] == [Exit.LOCKED]
+def test_a_pass_keeps_the_rule_for_exit_statuses() -> None:
+    """Beside 0 only the status of a held journal is a success; the timer tries again, and nothing else does."""
+    _, locked, _, _ = rule()
+    said = directives(SERVICES[1])
+    assert [{int(status)} for status in said["SuccessExitStatus"]] == [locked] == [{Exit.LOCKED}]
+    assert "Restart" not in said
+
+
+def test_what_may_pass_does_not_keep_the_daemon_down() -> None:
+    """No status that the rule calls worth another try is among those after which it is not started again."""
+    _, _, again, _ = rule()
+    assert not again & {int(status) for status in directives(SERVICES[0])["RestartPreventExitStatus"]}
 
 
 def test_systemd_waits_longer_than_the_grace(configured: Folder) -> None:
