@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from worker.cloud.ims import Ims
+from worker.core.documents import visible
 from worker.core.events import Event, Listener
 from worker.core.manifest import Manifest
 from worker.core.report import Exit, exit_of_plan, exit_of_report
@@ -77,6 +78,13 @@ class Command:
         for warning in warnings:
             print(f"warning: {warning}", file=sys.stderr)
 
+    def own_up(self, bugs: tuple[str, ...]) -> None:
+        """Say which bugs there were; the log has their tracebacks."""
+        for bug in bugs:
+            print(f"bug: {visible(bug)}", file=sys.stderr)
+        if bugs:
+            print("This is a bug in ims-share-worker; please report it with its traceback above.", file=sys.stderr)
+
     def show(self, document: dict[str, Any], as_text: Callable[[], None]) -> None:
         """Print a result: as JSON where it was asked for, else for people. Raises OutputError."""
         try:
@@ -134,11 +142,13 @@ async def plan(command: Command) -> Exit:
             prepared, forecast = await work.plan(site, order, ims, journal, events)
     view = view_of(prepared, forecast, _names(site.manifest))
     command.show(plan_json(view), lambda: print_plan(view, command.out))
+    command.own_up(prepared.bugs)
     return exit_of_plan(
         prepared.plan,
         refused=bool(prepared.refusals),
         unreachable=prepared.unreachable,
         fail_on_drift=command.options.fail_on_drift,
+        broken=bool(prepared.bugs),
     )
 
 
@@ -157,6 +167,7 @@ async def run(command: Command) -> Exit:
                 the_pass = work.make_pass(site.settings, ims, journal, events, halt)
                 report = await work.run(site, order, the_pass, journal)
         command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
+    command.own_up(report.bugs)
     return exit_of_report(report)
 
 

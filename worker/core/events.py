@@ -148,6 +148,19 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class BugFound:
+    """The work of one project met an exception that nobody foresaw; the others go on.
+
+    `what` names the exception and its place in the code, without its words, which may hold anything; `trace` is its
+    traceback, for the log alone.
+    """
+
+    project_id: str
+    what: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
 class PassBroken:
     """A pass ended without a report."""
 
@@ -179,6 +192,7 @@ Event = (
     | JobSettled
     | ShareJudged
     | Trouble
+    | BugFound
     | PassBroken
     | PassFinished
 )

@@ -70,10 +70,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A project that could not be read again, and why: it failed, or the pass ended before (`in_time` is false)."""
+    """A project that could not be read again, and why: it failed, or the pass ended before (`in_time` is false).
+
+    `is_final` tells that another reading would come to the same.
+    """
 
     reason: str
     in_time: bool = True
+    is_final: bool = False
 
 
 Seen = MemberStatus | Unreadable | None  # None: in none of the project's lists
@@ -148,9 +152,15 @@ def reads_as_desired(ended: Ended, seen: Mapping[str, Seen]) -> bool:
 def worth_reading_again(ended: Ended, seen: Mapping[str, Seen], now: float) -> bool:
     """Tell whether time may still bring an image of the batch to read as desired."""
     return now < ended.until and any(
-        seen.get(image) is not ended.batch.status and ended.results.get(image) is not False
+        _may_change(seen.get(image), ended.batch.status) and ended.results.get(image) is not False
         for image in ended.batch.images
     )
+
+
+def _may_change(seen: Seen, status: MemberStatus) -> bool:
+    if isinstance(seen, Unreadable):
+        return not seen.is_final
+    return seen is not status
 
 
 def is_due_again(ended: Ended, now: float) -> bool:
@@ -185,6 +195,11 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, 
         together=together,
         blameless=ended.failure is not None and ended.failure.scope is Scope.CREDENTIAL,
     )
+
+
+def broken(share: Share, desired: MemberStatus, before: MemberStatus | None, reason: str) -> Outcome:
+    """Give the final word for a share whose work met a bug, which says nothing of the image."""
+    return Outcome(share, desired, before, None, OutcomeKind.FAILED, reason, blameless=True)
 
 
 def _kind(ended: Ended, image_id: str, read_at: float) -> OutcomeKind:

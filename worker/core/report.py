@@ -42,7 +42,7 @@ class RunReport:
 
     `outcomes` has every desired share that changed or did not converge, sorted; `converged` counts the others. So
     `converged + len(outcomes) == desired`. `unreachable` tells that no project at all could be read,
-    `journal_error` why the journal does not know of this pass.
+    `journal_error` why the journal does not know of this pass. `bugs` names those met in the work of single projects.
     """
 
     run_id: str
@@ -59,6 +59,7 @@ class RunReport:
     refusals: tuple[str, ...] = ()
     unreachable: bool = False
     journal_error: str = ""
+    bugs: tuple[str, ...] = ()
 
     def count(self, kind: OutcomeKind) -> int:
         """Return how many shares ended this way."""
@@ -125,6 +126,8 @@ def result_of(outcomes: Iterable[Outcome]) -> Result:
 
 def exit_of_report(report: RunReport) -> Exit:
     """Return the exit status of `run`: when several meanings hold, the gravest."""
+    if report.bugs:
+        return Exit.BUG
     if report.unreachable:
         return Exit.CLOUD
     if report.result is Result.REFUSED:
@@ -133,8 +136,13 @@ def exit_of_report(report: RunReport) -> Exit:
     return Exit.CONVERGED if is_well else Exit.INCOMPLETE
 
 
-def exit_of_plan(plan: Plan, *, refused: bool, unreachable: bool, fail_on_drift: bool) -> Exit:
-    """Return the exit status of `plan`: changes that are merely due are no failure."""
+def exit_of_plan(plan: Plan, *, refused: bool, unreachable: bool, fail_on_drift: bool, broken: bool = False) -> Exit:
+    """Return the exit status of `plan`: changes that are merely due are no failure.
+
+    `broken` tells that there was a bug in the reading of some project.
+    """
+    if broken:
+        return Exit.BUG
     if unreachable:
         return Exit.CLOUD
     if refused:

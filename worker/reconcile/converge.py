@@ -9,8 +9,9 @@ send ─► follow ─► read again ─┬─► outcomes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from worker.core.batch import Failure, alike, halve, is_about_content, make_batches, worth_splitting
 from worker.core.events import ShareJudged
@@ -23,19 +24,23 @@ from worker.core.outcome import (
     OutcomeKind,
     Seen,
     Unreadable,
+    broken,
     is_due_again,
     judge,
     reads_as_desired,
     settled,
     worth_reading_again,
 )
-from worker.core.state import Batch, Change, InFlight, MemberStatus, Project
+from worker.core.state import Batch, Change, InFlight, MemberStatus, Project, Share
 from worker.core.timing import poll_delay
+from worker.reconcile.contain import contained
+from worker.reconcile.halt import HaltedError
 from worker.reconcile.ports import Pass
 from worker.reconcile.reread import Rereader
 from worker.reconcile.submit import submit
 from worker.reconcile.track import track
 
+T = TypeVar("T")
 _SENDS = 3
 
 
@@ -79,12 +84,8 @@ async def converge(the_pass: Pass, work: Work) -> tuple[tuple[Outcome, ...], tup
     holds all that may be alive.
     """
     road = _Road(the_pass, work, Rereader(the_pass, work.project))
-    async with asyncio.TaskGroup() as tasks:
-        legs = [
-            *(tasks.create_task(road.resume(flight)) for flight in work.resumed),
-            *(tasks.create_task(road.deliver(batch)) for batch in work.batches),
-        ]
-    return tuple(outcome for leg in legs for outcome in leg.result()), tuple(road.settlements)
+    legs = await _together(*map(road.resume, work.resumed), *map(road.deliver, work.batches))
+    return tuple(outcome for outcomes in legs for outcome in outcomes), tuple(road.settlements)
 
 
 async def follow_up(the_pass: Pass, work: Work, reader: Rereader) -> tuple[Outcome, ...]:
@@ -94,7 +95,7 @@ async def follow_up(the_pass: Pass, work: Work, reader: Rereader) -> tuple[Outco
     batches of the project. Cancelled, the journal holds all that may be alive.
     """
     road = _Road(the_pass, replace(work, batches=(), waiting={}), reader)
-    ended = await asyncio.gather(*(road.resume(flight) for flight in work.resumed))
+    ended = await _together(*(road.resume(flight) for flight in work.resumed))
     return tuple(outcome for outcomes in ended for outcome in outcomes)
 
 
@@ -117,14 +118,45 @@ class _Road:
         self.settlements: list[Settlement] = []
 
     async def deliver(self, batch: Batch) -> tuple[Outcome, ...]:
-        """See a batch through, halving what fails as a whole until the images to blame stand alone."""
-        return await self._announced(await self._divide(await self._send(batch)))
+        """See a batch through, halving what fails as a whole until the images to blame stand alone.
+
+        After a bug its shares have failed; what was sent of it stays in flight in the journal.
+        """
+        wishes = dict.fromkeys(batch.images, batch.status)
+        return await self._contained(self._deliver(batch), wishes)
 
     async def resume(self, flight: InFlight) -> tuple[Outcome, ...]:
         """Follow a batch of an earlier pass to its end; accepts that are then due again are sent as wished by now.
 
-        A reject that is due again is left to the next pass, whose guards will count it.
+        A reject that is due again is left to the next pass, whose guards will count it. After a bug the shares that it
+        answers for have failed.
         """
+        wishes = {
+            image: self._work.wishes[image]
+            for image in flight.batch.images
+            if self._answering.get(image) == flight.key and image in self._work.wishes
+        }
+        return await self._contained(self._resume(flight), wishes)
+
+    async def _contained(
+        self, work: Awaitable[tuple[Outcome, ...]], wishes: Mapping[str, MemberStatus]
+    ) -> tuple[Outcome, ...]:
+        project_id, before = self._work.project.id, self._work.before
+        return await self._announced(
+            await contained(
+                self._pass,
+                project_id,
+                work,
+                lambda reason: tuple(
+                    broken(Share(project_id, image), wish, before.get(image), reason) for image, wish in wishes.items()
+                ),
+            )
+        )
+
+    async def _deliver(self, batch: Batch) -> tuple[Outcome, ...]:
+        return await self._divide(await self._send(batch))
+
+    async def _resume(self, flight: InFlight) -> tuple[Outcome, ...]:
         batch = flight.batch
         if job := job_of(flight):
             ended = await self._follow(job, resumed=True)
@@ -146,8 +178,8 @@ class _Road:
             *self._judged(_with(ended, (image for image in mine if image not in open_still)), seen, read_at),
             *self._judged(_with(left, (image for image in due if image not in sent)), seen, read_at),
         )
-        wished = await self._announced(tuple(today for outcome in final if (today := self._as_wished(outcome))))
-        delivered = [await self.deliver(each) for each in make_batches(again, len(batch.images))]
+        wished = tuple(today for outcome in final if (today := self._as_wished(outcome)))
+        delivered = [await self._deliver(each) for each in make_batches(again, len(batch.images))]
         return wished + tuple(outcome for outcomes in delivered for outcome in outcomes)
 
     async def _send(self, batch: Batch, sends: int = 1) -> _Leg:
@@ -191,11 +223,11 @@ class _Road:
     async def _divide(self, leg: _Leg) -> tuple[Outcome, ...]:
         if leg.failed is None or leg.failure is None or not worth_splitting(leg.failed.batch, leg.failure):
             return leg.outcomes + await self._give_up(leg)
-        halves = await asyncio.gather(*(self._send(half) for half in halve(leg.failed.batch)))
+        halves = await _together(*(self._send(half) for half in halve(leg.failed.batch)))
         if alike(halves[0].failure, halves[1].failure):
             rest = [half.outcomes + await self._give_up(half) for half in halves]
         else:
-            rest = await asyncio.gather(*(self._divide(half) for half in halves))
+            rest = await _together(*(self._divide(half) for half in halves))
         return leg.outcomes + rest[0] + rest[1]
 
     async def _give_up(self, leg: _Leg) -> tuple[Outcome, ...]:
@@ -213,7 +245,7 @@ class _Road:
             read_at = self._pass.now()
             try:
                 seen = await self._pass.halt.while_following(self._reader.read(expected))
-            except TimeoutError:
+            except HaltedError:
                 return dict.fromkeys(expected, Unreadable("the pass ended before that", in_time=False)), read_at
             if not worth_reading_again(ended, seen, read_at):
                 return seen, read_at
@@ -256,6 +288,13 @@ class _Road:
             # Hundreds of batches may end at one moment, and telling of each share takes time: others go in between.
             await asyncio.sleep(0)
         return outcomes
+
+
+async def _together(*works: Coroutine[Any, Any, T]) -> list[T]:
+    """Do several works side by side and return their results in order; when one fails, the others are cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(work) for work in works]
+    return [task.result() for task in started]
 
 
 def _differs(seen: Seen, status: MemberStatus) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -12,7 +13,9 @@ from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.quarantine import update_quarantine
 from worker.core.state import DesiredState, InFlight, Project, Wish
 from worker.errors import JournalError
+from worker.reconcile.contain import contained
 from worker.reconcile.converge import Work, follow_up
+from worker.reconcile.halt import HaltedError
 from worker.reconcile.ports import Pass
 from worker.reconcile.reread import Rereader
 
@@ -67,8 +70,30 @@ class Follower:
             await asyncio.wait({tail.task for tail in self._tails.values()})
 
     async def _follow(self, flight: InFlight) -> None:
+        """Follow a batch until it is no longer in flight: what came to nothing is looked at again, later and later."""
+        try:
+            self._pass.emit(TakenUp(flight))
+            for times in itertools.count():
+                await contained(self._pass, flight.batch.project_id, self._follow_once(flight), lambda _: None)
+                if not await self._is_in_flight(flight):
+                    break
+                pause = min(self._pass.tempo.quarantine.first, self._pass.tempo.polling.max * 2 ** min(times, 32))
+                await self._pass.halt.while_submitting(asyncio.sleep(pause))
+        except HaltedError:
+            pass  # the journal has it
+        finally:
+            tail = self._tails.get(flight.key)
+            if tail is not None and tail.flight == flight:
+                del self._tails[flight.key]
+
+    async def _is_in_flight(self, flight: InFlight) -> bool:
+        try:
+            return any(each.key == flight.key for each in await self._pass.journal.in_flight())
+        except JournalError:
+            return True
+
+    async def _follow_once(self, flight: InFlight) -> None:
         project_id = flight.batch.project_id
-        self._pass.emit(TakenUp(flight))
         project, wishes = self._desired.projects[project_id], self._desired.wishes.get(project_id, {})
         work = Work(
             project=project,
@@ -83,10 +108,6 @@ class Follower:
             await self._learn(outcomes)
         except JournalError as error:
             self._pass.emit(Trouble("what was learned beside the passes could not be journalled", str(error)))
-        finally:
-            tail = self._tails.get(flight.key)
-            if tail is not None and tail.flight == flight:
-                del self._tails[flight.key]
 
     async def _learn(self, outcomes: tuple[Outcome, ...]) -> None:
         """Hold the shares that failed, free those that came about, and ask for a pass where something is due again."""

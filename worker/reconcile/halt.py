@@ -11,6 +11,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+class HaltedError(TimeoutError):
+    """What was awaited is of no use any more: the pass was told to stop. No other time-out is meant by it."""
+
+
 class _Line:
     """A moment of the loop's clock that may come nearer, and those whose waiting ends at it."""
 
@@ -36,13 +40,18 @@ class _Line:
             wait.reschedule(at)
 
     async def until(self, awaited: Awaitable[T]) -> T:
-        """Await something, up to the line; then cancel it and raise TimeoutError."""
-        async with asyncio.timeout_at(None if self.at == math.inf else self.at) as wait:
-            self._waits.add(wait)
-            try:
+        """Await something, up to the line; then cancel it and raise HaltedError."""
+        wait = asyncio.timeout_at(None if self.at == math.inf else self.at)
+        self._waits.add(wait)
+        try:
+            async with wait:
                 return await awaited
-            finally:
-                self._waits.discard(wait)
+        except TimeoutError as error:
+            if wait.expired():
+                raise HaltedError from error
+            raise
+        finally:
+            self._waits.discard(wait)
 
 
 class Halt:
@@ -84,11 +93,11 @@ class Halt:
         return self._submit.passed
 
     async def while_submitting(self, awaited: Awaitable[T]) -> T:
-        """Await something that is only of use while batches may be submitted; raise TimeoutError after that."""
+        """Await something that is only of use while batches may be submitted; raise HaltedError after that."""
         return await self._submit.until(awaited)
 
     async def while_following(self, awaited: Awaitable[T]) -> T:
-        """Await something that is of use until following must end; raise TimeoutError then."""
+        """Await something that is of use until following must end; raise HaltedError then."""
         return await self._follow.until(awaited)
 
     async def sleep_unless_due(self, seconds: float) -> bool:
@@ -103,7 +112,7 @@ class Halt:
         end = asyncio.get_running_loop().time() + seconds
         try:
             await self._follow.until(sleeping)
-        except TimeoutError:
+        except HaltedError:
             return False
         return end < self._follow.at
 

@@ -13,6 +13,8 @@ from dataclasses import replace
 from worker.core.events import ProjectObserved
 from worker.core.state import MemberStatus, ObservedState, Offer, Project
 from worker.errors import BadRequest, CloudError, UnexpectedReply
+from worker.reconcile.contain import contained
+from worker.reconcile.halt import HaltedError
 from worker.reconcile.ports import Cloud, Pass
 
 # Images leave the pending list and never come back: it is read first, so that one answered meanwhile is seen twice.
@@ -36,13 +38,12 @@ async def observe(
     unreadable: dict[str, str] = {}
 
     async def read(project: Project) -> None:
-        try:
-            reading = _read_project(the_pass.cloud, project, may_accept.get(project.id, ()))
-            offers[project.id] = await the_pass.halt.while_submitting(reading)
-        except CloudError as error:
-            unreadable[project.id] = str(error)
-        except TimeoutError:
-            unreadable[project.id] = "the pass was told to stop before it was read"
+        reading = _offers_or_reason(the_pass, project, may_accept.get(project.id, ()))
+        found = await contained(the_pass, project.id, reading, lambda reason: reason)
+        if isinstance(found, str):
+            unreadable[project.id] = found
+        else:
+            offers[project.id] = found
         tell(project)
 
     def tell(project: Project) -> None:
@@ -59,6 +60,16 @@ async def observe(
             unreadable[project.id] = _SILENT
             tell(project)
     return ObservedState(offers, unreadable)
+
+
+async def _offers_or_reason(the_pass: Pass, project: Project, may_accept: Collection[str]) -> Mapping[str, Offer] | str:
+    """Return what a project is offered, or why it could not be read."""
+    try:
+        return await the_pass.halt.while_submitting(_read_project(the_pass.cloud, project, may_accept))
+    except CloudError as error:
+        return str(error)
+    except HaltedError:
+        return "the pass was told to stop before it was read"
 
 
 async def _silent(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from worker.core.calls import CallCounts
-from worker.core.events import Listener, Trouble
+from worker.core.events import BugFound, Listener, Trouble
 from worker.core.guard import Judge
 from worker.core.job import JobReply, JobState
 from worker.core.plan import Patience
@@ -17,6 +18,8 @@ from worker.core.state import Batch, InFlight, MemberStatus, ObservedImage, Proj
 from worker.core.timing import PollPolicy, RetryPolicy
 from worker.errors import JournalError
 from worker.reconcile.halt import Halt
+
+_BUGS_KEPT = 20
 
 
 class Cloud(Protocol):
@@ -134,7 +137,8 @@ class Tempo:
 class Pass:
     """What the verbs of one pass work with.
 
-    `now` is the wall clock in seconds since the epoch, `chance` draws uniformly from [0, 1).
+    `now` is the wall clock in seconds since the epoch, `chance` draws uniformly from [0, 1). `bugs` are the last that
+    were contained in the work of single projects.
     """
 
     run_id: str
@@ -145,6 +149,7 @@ class Pass:
     emit: Listener
     halt: Halt
     tempo: Tempo
+    bugs: deque[BugFound] = field(default_factory=lambda: deque(maxlen=_BUGS_KEPT))
 
     async def keep(self, writing: Awaitable[None]) -> None:
         """Await the journal's record of something that has happened.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from worker.core.outcome import Seen, Unreadable
 from worker.core.state import MemberStatus, Project
 from worker.errors import CloudError
+from worker.reconcile.contain import contained
 from worker.reconcile.observe import read_offers
 from worker.reconcile.ports import Pass
 
@@ -92,24 +93,23 @@ class Rereader:
     async def _answer(self, requests: list[_Request]) -> None:
         expected = {image: status for request in requests for image, status in request.expected.items()}
         try:
-            offers = await read_offers(self._pass.cloud, self._project, expected)
-        except CloudError as error:
-            unreadable = Unreadable(str(error))
+            seen = await contained(
+                self._pass,
+                self._project.id,
+                self._see(expected),
+                lambda reason: dict.fromkeys(expected, Unreadable(reason, is_final=True)),
+            )
+        except BaseException:
             for request in requests:
-                _resolve(request, dict.fromkeys(request.expected, unreadable))
-            return
-        except BaseException as error:
-            for request in requests:
-                if not request.answer.done():
-                    request.answer.set_exception(error)
+                request.answer.cancel()
             raise
         for request in requests:
-            seen: dict[str, Seen] = {
-                image: offer.status if (offer := offers.get(image)) else None for image in request.expected
-            }
-            _resolve(request, seen)
+            if not request.answer.done():
+                request.answer.set_result({image: seen[image] for image in request.expected})
 
-
-def _resolve(request: _Request, seen: dict[str, Seen]) -> None:
-    if not request.answer.done():
-        request.answer.set_result(seen)
+    async def _see(self, expected: Mapping[str, MemberStatus]) -> dict[str, Seen]:
+        try:
+            offers = await read_offers(self._pass.cloud, self._project, expected)
+        except CloudError as error:
+            return dict.fromkeys(expected, Unreadable(str(error)))
+        return {image: offer.status if (offer := offers.get(image)) else None for image in expected}

@@ -49,7 +49,7 @@ class Prepared:
     """What a pass knows before it writes anything: the states, the plan, its batches, and why guards refuse it.
 
     `approved` tells that guards refused it and somebody approved it. `everything` is the desired state of the whole
-    manifest, `desired` the part of it that is meant.
+    manifest, `desired` the part of it that is meant. `bugs` names those met in the reading of single projects.
     """
 
     everything: DesiredState
@@ -61,6 +61,7 @@ class Prepared:
     batches: tuple[Batch, ...]
     refusals: tuple[str, ...]
     approved: bool
+    bugs: tuple[str, ...] = ()
 
     @property
     def unreachable(self) -> bool:
@@ -95,6 +96,7 @@ async def run_once(order: Order, the_pass: Pass) -> RunReport:
         digest=prepared.plan.digest,
         refusals=prepared.refusals if refused else (),
         unreachable=prepared.unreachable and the_pass.halt.submitting,
+        bugs=_bugs(the_pass),
     )
     report = await _recorded(the_pass, prepared, report)
     the_pass.emit(PassFinished(report))
@@ -135,7 +137,8 @@ async def _planned(order: Order, the_pass: Pass) -> Prepared:
     plan = make_plan(desired, observed, drift, flights.alive, wards, now)
     refused = _judge(order, everything, plan)(await the_pass.journal.rejected_since(now - _A_DAY))
     batches = make_batches(plan.changes, order.max_images, plan.probes)
-    prepared = Prepared(everything, desired, observed, flights, wards, plan, batches, (), approved=False)
+    bugs = _bugs(the_pass)
+    prepared = Prepared(everything, desired, observed, flights, wards, plan, batches, (), approved=False, bugs=bugs)
     return await _refused(the_pass, prepared, refused)
 
 
@@ -241,6 +244,10 @@ def _share_out(prepared: Prepared, in_flight: Iterable[InFlight]) -> tuple[Work,
         )
         for project_id in sorted(batches.keys() | resumed.keys())
     )
+
+
+def _bugs(the_pass: Pass) -> tuple[str, ...]:
+    return tuple(f"project {bug.project_id}: {bug.what}" for bug in the_pass.bugs)
 
 
 def _aimed(order: Order) -> tuple[str, ...]:

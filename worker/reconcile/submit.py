@@ -23,10 +23,11 @@ from worker.errors import (
     TransientCloudError,
     UnexpectedReply,
 )
+from worker.reconcile.halt import HaltedError
 from worker.reconcile.ports import Pass
 
 
-class _HaltedError(Exception):
+class _TooLateError(Exception):
     """The batch's turn came after the pass was told to stop."""
 
 
@@ -68,7 +69,7 @@ async def _submit(the_pass: Pass, project: Project, batch: Batch, rejects: int) 
         attempt = _Attempt(batch, rejects)
         try:
             job_id = await _put(the_pass, project, attempt)
-        except _HaltedError:
+        except _TooLateError:
             return Ended(batch, End.NOT_SENT, "the pass was told to stop before this batch was sent")
         except JournalError as error:
             the_pass.stop_submitting(error)
@@ -107,13 +108,13 @@ async def _put(the_pass: Pass, project: Project, attempt: _Attempt) -> str:
 
     async def intend() -> None:
         if not the_pass.halt.submitting:
-            raise _HaltedError
+            raise _TooLateError
         attempt.turn_came = True
         attempt.intent_at = the_pass.now()
         attempt.key = await the_pass.journal.intend(attempt.batch, the_pass.run_id, attempt.intent_at, attempt.rejects)
 
     if not the_pass.halt.submitting:
-        raise _HaltedError
+        raise _TooLateError
     put = asyncio.ensure_future(the_pass.cloud.update_members(project, attempt.batch, intend))
     halted = asyncio.ensure_future(the_pass.halt.submissions_over.wait())
     try:
@@ -121,9 +122,9 @@ async def _put(the_pass: Pass, project: Project, attempt: _Attempt) -> str:
         if not put.done() and not attempt.turn_came:
             put.cancel()
             await asyncio.wait({put})
-            raise _HaltedError
+            raise _TooLateError
         return await the_pass.halt.while_following(put)
-    except TimeoutError as error:
+    except HaltedError as error:
         raise TransientCloudError("the pass ended before the answer came") from error
     finally:
         halted.cancel()

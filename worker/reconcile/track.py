@@ -9,6 +9,7 @@ from worker.core.job import Job, JobReply, JobState, Settlement, final_state
 from worker.core.state import Project
 from worker.core.timing import poll_delay, polls_by
 from worker.errors import CloudError, NotFound, TransientCloudError, UnexpectedReply
+from worker.reconcile.halt import HaltedError
 from worker.reconcile.ports import Pass
 
 _DENIALS_BELIEVED = 3
@@ -58,7 +59,7 @@ async def _follow(the_pass: Pass, project: Project, job: Job, *, resumed: bool) 
             watch.polls += 1
             asked_at = the_pass.now()
             reply = await the_pass.halt.while_following(the_pass.cloud.get_job(project, job.job_id))
-        except TimeoutError:
+        except HaltedError:
             break
         except NotFound as error:
             watch.note(denied=True, error=str(error))

@@ -129,6 +129,8 @@ class Board:
         self.quarantined: tuple[Quarantined, ...] = ()
         self.passes: deque[PassLine] = deque(maxlen=PASSES_KEPT)
         self.troubles: deque[Mishap] = deque(maxlen=TROUBLES_KEPT)
+        self.bugs = 0
+        self.last_bug = ""
         self.reload_error: Mishap | None = None
 
     def __call__(self, event: events.Event) -> None:
@@ -151,6 +153,10 @@ class Board:
                 self._remember(in_flight, quarantined, passes)
             case events.Trouble(what, reason):
                 self.troubles.appendleft(Mishap(self._now(), what, reason))
+            case events.BugFound(project_id, what, _):
+                self.bugs += 1
+                self.last_bug = f"project {project_id}: {what}"
+                self.troubles.appendleft(Mishap(self._now(), f"a bug in the work of project {project_id}", what))
             case _:
                 self._follow_pass(event)
 

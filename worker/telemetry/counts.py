@@ -50,6 +50,8 @@ class Counts:
                 self._reloads.labels("bad").inc()
             case events.Trouble():
                 self._troubles.inc()
+            case events.BugFound():
+                self._bugs.inc()
             case _:
                 pass
 
@@ -122,6 +124,11 @@ class Counts:
             {"result": ("good", "bad")},
         )
         self._troubles = _counter(registry, "troubles", "Mishaps that stopped no pass; the log tells of each.")
+        self._bugs = _counter(
+            registry,
+            "bugs",
+            "Exceptions that nobody foresaw in the work of single projects; the log has each traceback.",
+        )
         self._loop_lag = _histogram(registry, "loop_lag", "How late the event loop woke.", _LAG)
 
     def _finish(self, report: RunReport) -> None:

@@ -17,6 +17,7 @@
 | `share.changed`, `share.failed`, ... | debug, info | the final word for one share of a batch |
 | `call.made`, `call.failed` | debug | one call to the cloud |
 | `trouble` | warning | something that does not stop the pass |
+| `bug.found` | error | the work of one project met an exception that nobody foresaw: its traceback |
 """
 
 from __future__ import annotations
@@ -173,6 +174,8 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
             )
         case events.Trouble(what, reason):
             log.warning("trouble", what=what, reason=reason)
+        case events.BugFound(project_id, what, trace):
+            log.error("bug.found", project_id=project_id, what=what, exception=trace)
         case events.PassFinished(report):
             counts = {kind.value: count for kind, count in report.counts().items()}
             log.info(

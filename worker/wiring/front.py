@@ -157,6 +157,8 @@ class Front:
             "waits_for": self._board.waits_for,
             "journal_error": why,
             "reload_error": mishap.reason if mishap else "",
+            "bugs": self._board.bugs,
+            "last_bug": self._board.last_bug,
         }
         return Health(ready, document)
 

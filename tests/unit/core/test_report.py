@@ -149,10 +149,12 @@ def test_a_pass_converges_when_all_that_was_due_changed() -> None:
         ({"result": Result.FAILED, "unreachable": True}, Exit.CLOUD),
         ({"result": Result.REFUSED, "unreachable": True}, Exit.CLOUD),
         ({"result": Result.FAILED, "unreachable": True, "journal_error": "disk full"}, Exit.CLOUD),
+        ({"result": Result.CONVERGED, "bugs": ("a bug",)}, Exit.BUG),
+        ({"result": Result.REFUSED, "unreachable": True, "journal_error": "full", "bugs": ("a bug",)}, Exit.BUG),
     ],
 )
 def test_the_exit_status_of_a_run_is_its_gravest_meaning(facts: dict[str, object], status: Exit) -> None:
-    """Out of reach before refused, refused before incomplete; a pass that was not journalled is not well."""
+    """A bug before out of reach before refused before incomplete; a pass that was not journalled is not well."""
     assert exit_of_report(report(**facts)) is status
 
 
@@ -187,9 +189,11 @@ def test_the_exit_status_of_a_plan_tells_what_a_run_could_not_mend(plan: Plan, s
 def test_the_exit_status_of_a_plan_is_its_gravest_meaning(
     *, refused: bool, unreachable: bool, fail_on_drift: bool, status: Exit
 ) -> None:
-    """Of 4, 3, 6 and 1 the first that holds wins, for a plan with changes and an unknown share."""
+    """Of 70, 4, 3, 6 and 1 the first that holds wins, for a plan with changes and an unknown share."""
     plan = replace(EMPTY, changes=(DUE,), unknown=(LEFT,))
-    assert exit_of_plan(plan, refused=refused, unreachable=unreachable, fail_on_drift=fail_on_drift) is status
+    facts = {"refused": refused, "unreachable": unreachable, "fail_on_drift": fail_on_drift}
+    assert exit_of_plan(plan, **facts) is status
+    assert exit_of_plan(plan, **facts, broken=True) is Exit.BUG
 
 
 def test_without_changes_there_is_no_drift_to_fail_on() -> None:

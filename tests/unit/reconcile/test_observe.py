@@ -120,19 +120,6 @@ async def test_a_list_that_breaks_off_spoils_the_whole_project() -> None:
     assert (state.offers, state.unreadable) == ({}, {"p": "the marker was ignored"})
 
 
-async def test_a_bug_is_not_taken_for_an_unreadable_project() -> None:
-    """Only failed calls are; anything else ends the pass."""
-
-    class Buggy(FakeCloud):
-        def list_shared(
-            self, project: Project, status: MemberStatus, *, whole: bool | None = None
-        ) -> AsyncIterator[tuple[ObservedImage, ...]]:
-            raise KeyError("a bug")
-
-    with pytest.raises(ExceptionGroup, match="unhandled errors"):
-        await observed(Buggy())
-
-
 async def test_an_image_that_moves_between_the_lists_is_read_again() -> None:
     """Seen twice, it is in neither list for sure; the next reading tells."""
     cloud = Moving({ACCEPTED: ["a"], PENDING: ["a", "b"]}, {ACCEPTED: ["a"], PENDING: ["b"]})

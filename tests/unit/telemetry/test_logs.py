@@ -76,6 +76,7 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     *(settled(state) for state in JobState if state is not JobState.RUNNING),
     *(judged(kind) for kind in OutcomeKind),
     events.Trouble("something", "why"),
+    events.BugFound("p", "KeyError in worker.x, line 7", "Traceback ..."),
     events.PassBroken("why"),
     events.PassFinished(REPORT),
 )

@@ -61,6 +61,7 @@ COUNTERS: dict[str, dict[str, Iterable[str]]] = {
     "retries_total": {"group": CallGroup},
     "reloads_total": {"result": ("good", "bad")},
     "troubles_total": {},
+    "bugs_total": {},
     "pass_duration_seconds_count": {},
     "job_duration_seconds_count": {},
     "detection_lag_seconds_count": {},
@@ -383,11 +384,13 @@ async def test_reloads_troubles_and_lags_are_counted() -> None:
     """The gauge tells whether the last reload failed, the counters how many did."""
     daemon = Daemon()
     daemon.tell(events.Reloaded(1, 1), events.ReloadFailed("bad"), events.ReloadFailed("bad"), events.Trouble("a", "b"))
+    daemon.tell(*[events.BugFound("p", "KeyError in worker.x, line 7", "Traceback ...")] * 3)
     daemon.metrics.observe_lag(0.3)
     assert await daemon.value("reloads_total", result="good") == 1
     assert await daemon.value("reloads_total", result="bad") == 2
     assert await daemon.value("reload_failed") == 1
     assert await daemon.value("troubles_total") == 1
+    assert await daemon.value("bugs_total") == 3
     assert await daemon.value("loop_lag_seconds_sum") == 0.3
     daemon.tell(events.Reloaded(1, 1))
     assert await daemon.value("reload_failed") == 0

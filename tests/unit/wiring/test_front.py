@@ -142,6 +142,8 @@ async def test_it_is_not_ready_before_it_is_about_something(shown: Shown) -> Non
             "waits_for": "",
             "journal_error": "",
             "reload_error": "",
+            "bugs": 0,
+            "last_bug": "",
         },
     )
 
@@ -180,6 +182,19 @@ async def test_bad_files_are_told_and_leave_it_ready(shown: Shown) -> None:
     assert (ready, document["reload_error"]) == (True, "manifest.toml:4: unknown")
     shown.front(events.Reloaded(2, 4))
     assert (await shown.ready())[1]["reload_error"] == ""
+
+
+async def test_a_bug_in_one_project_is_named_and_leaves_it_ready(shown: Shown) -> None:
+    """The others are served as before, so it stays in service; the page lists the bug among its troubles."""
+    shown.front(events.AtWork(unclean=False))
+    shown.front(events.BugFound("p", "KeyError in worker.x, line 7", "Traceback: the words of it"))
+    ready, document = await shown.ready()
+    assert (ready, document["bugs"], document["last_bug"]) == (True, 1, "project p: KeyError in worker.x, line 7")
+    status = shown.status()
+    assert [(each["what"], each["reason"]) for each in status["troubles"]] == [
+        ("a bug in the work of project p", "KeyError in worker.x, line 7")
+    ]
+    assert "the words of it" not in json.dumps([document, status])
 
 
 async def test_a_loop_that_stalls_is_seen_when_it_turns_again(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
