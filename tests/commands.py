@@ -179,9 +179,17 @@ class Folder:
         self.write("config.toml", _CONFIG.format(url=url, access_key=ACCESS_KEY, secret_key=secret_key) + more)
 
     async def start(
-        self, *arguments: str, settings: Mapping[str, str] = _NOTHING, launcher: tuple[str, ...] = ("-m", "worker")
+        self,
+        *arguments: str,
+        settings: Mapping[str, str] = _NOTHING,
+        launcher: tuple[str, ...] = ("-m", "worker"),
+        out: int = asyncio.subprocess.PIPE,
+        err: int = asyncio.subprocess.PIPE,
     ) -> Running:
-        """Start a command; `settings` go over the config's, such as `{"guards.max_reject": "1"}`."""
+        """Start a command; `settings` go over the config's, such as `{"guards.max_reject": "1"}`.
+
+        `out` and `err` are the descriptors of its standard output and error; by default they can be read.
+        """
         variables = {f"IMS_WORKER_{key.replace('.', '__').upper()}": value for key, value in settings.items()}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -190,8 +198,8 @@ class Folder:
             cwd=self.path,
             env={"PATH": os.defpath, "HOME": str(self.path), **_measured(), **self.environ, **variables},
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdout=out,
+            stderr=err,
         )
         self.started.append(Running(process))
         return self.started[-1]

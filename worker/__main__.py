@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from worker.cli import run_command
+from worker.telemetry.standard_error import standard_error
 
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
-    sys.exit(run_command(sys.argv[1:]))
+    with standard_error(sys.argv[1:], os.environ):
+        status = run_command(sys.argv[1:])
+    sys.exit(status)
 
 
 if __name__ == "__main__":

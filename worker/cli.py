@@ -40,10 +40,12 @@ def run_command(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
+        # It may have been a result that nobody reads which was interrupted.
+        _write_no_more(sys.stdout)
         return 1
     except Exception:  # noqa: BLE001 - the last resort: whatever it is, it is a bug, and has its own exit status
-        traceback.print_exc()
-        print("This is a bug in ims-share-worker; please report it with the lines above.", file=sys.stderr)
+        said = "This is a bug in ims-share-worker; please report it with the lines above."
+        print(f"{traceback.format_exc()}{said}", file=sys.stderr)
         return 70
     finally:
         try:

@@ -40,7 +40,7 @@ from worker.wiring.front import Front
 from worker.wiring.generation import Reader
 from worker.wiring.policies import cloud_config, tempo
 from worker.wiring.site import Aim, journal_url, load_site, names_of, order_of, share_of, survey
-from worker.wiring.stop import stopped_by_signals
+from worker.wiring.stop import printing, stopped_by_signals
 
 NO_SOURCES: Mapping[str, bytes] = {}
 _WITH_PROGRESS = frozenset({"plan", "run"})
@@ -88,11 +88,12 @@ class Command:
     def show(self, document: dict[str, Any], as_text: Callable[[], None]) -> None:
         """Print a result: as JSON where it was asked for, else for people. Raises OutputError."""
         try:
-            if self.options.json:
-                print(json.dumps(document, indent=2 if sys.stdout.isatty() else None))
-            else:
-                as_text()
-            sys.stdout.flush()
+            with printing():
+                if self.options.json:
+                    print(json.dumps(document, indent=2 if sys.stdout.isatty() else None))
+                else:
+                    as_text()
+                sys.stdout.flush()
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -18,6 +18,9 @@
 | `call.made`, `call.failed` | debug | one call to the cloud |
 | `trouble` | warning | something that does not stop the pass |
 | `bug.found` | error | the work of one project met an exception that nobody foresaw: its traceback |
+| `library.logged` | warning, error | a library, the event loop or Python itself has something to say |
+
+What is no event, such as an error in the settings, is `message.printed` where the log is JSON: each line is a document.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
+from traceback import format_exception
 from typing import Any, TextIO
 
 import structlog
@@ -37,6 +41,7 @@ from worker.core.calls import CallRecord
 from worker.core.job import JobState
 from worker.core.outcome import OutcomeKind
 from worker.core.timing import timestamp
+from worker.telemetry.standard_error import StandardError, with_priority
 
 _SECRET_NAME = re.compile(r"(?i)(secret|token|password|authorization|signature|access_key|credential_value)")
 # As headers, bodies, queries and reprs have it: to the closing quote, else to the end of a word, or for a header whose
@@ -54,6 +59,8 @@ def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
     out = stream or sys.stderr
     pretty = log_format == "console" or (log_format == "auto" and out.isatty())
     colors = out.isatty() and not os.environ.get("NO_COLOR")
+    in_journal = isinstance(out, StandardError) and out.in_journal
+    lines = out.lines if isinstance(out, StandardError) else _Best(out)
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=colors) if pretty else structlog.processors.JSONRenderer()
     )
@@ -64,11 +71,31 @@ def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             mask_secrets,
             renderer,
+            *((_prioritized,) if in_journal else ()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=_Best(out)),  # type: ignore[arg-type]  # it writes and flushes
+        logger_factory=structlog.WriteLoggerFactory(file=lines),  # type: ignore[arg-type]  # it writes and flushes
         cache_logger_on_first_use=False,
     )
+    logging.captureWarnings(capture=True)
+    logging.getLogger().addHandler(_LIBRARIES)
+
+
+class _Libraries(logging.Handler):
+    """Puts what others log into our log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record as a log line."""
+        log = structlog.get_logger()
+        write = log.error if record.levelno >= logging.ERROR else log.warning
+        error = {"exception": "".join(format_exception(*record.exc_info))} if record.exc_info else {}
+        try:
+            write("library.logged", logger=record.name, message=record.getMessage(), **error)
+        except (TypeError, ValueError):  # its text and its values do not fit together
+            write("library.logged", logger=record.name, message=str(record.msg), **error)
+
+
+_LIBRARIES = _Libraries(logging.WARNING)
 
 
 class _Best:
@@ -91,6 +118,10 @@ class _Best:
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Mask what is named like a secret, at any depth, and what looks like one inside a text."""
     return {key: _masked(key, value) for key, value in event.items()}
+
+
+def _prioritized(_logger: Any, method: str, text: str) -> str:
+    return with_priority(text, method)
 
 
 def log_call(record: CallRecord) -> None:

@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
-from prometheus_client.core import InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -20,6 +20,7 @@ from worker.core.report import PassRecord, Result
 from worker.telemetry.board import Board
 from worker.telemetry.counts import PREFIX, Counts
 from worker.telemetry.gauges import Readings, Snapshot, gauge, gauges_of, snapshot_of
+from worker.telemetry.standard_error import lines_dropped
 
 
 class Metrics:
@@ -69,6 +70,8 @@ class Metrics:
         running = {"version": self._version, "python": platform.python_version()}
         yield InfoMetricFamily(f"{PREFIX}_build", "The version that runs, and that of its Python.", running)
         yield gauge("start_time_seconds", "When the process began.", self._started_at)
+        lost = "Lines of the log that were dropped, since nobody took them in time."
+        yield CounterMetricFamily(f"{PREFIX}_log_lines_dropped", lost, lines_dropped())
 
 
 class Milestones:

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from worker.reconcile.halt import Halt
+from worker.telemetry.standard_error import drain
+
+_LAST_WORDS = 0.3
+"""Seconds that a reader of the log is waited for at the second signal, and one of a result at the first."""
 
 
 class Stopper:
@@ -38,6 +42,7 @@ class Stopper:
     def stop(self) -> None:
         """Ask the process to stop with grace; the second time, end it at once."""
         if self.asked.is_set():
+            drain(_LAST_WORDS)
             os._exit(1)
         self.asked.set()
         for halt in self._halts:
@@ -64,3 +69,26 @@ def stopped_by_signals(grace: float) -> Iterator[Stopper]:
     finally:
         for number in actions:
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Have SIGTERM and SIGINT end what the body prints where nobody reads it: it gets KeyboardInterrupt a moment later.
+
+    The event loop, which knows better ways to stop, waits for the body. What somebody reads is printed to its end.
+    """
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def wait_a_moment(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, _LAST_WORDS)
+
+    signal.signal(signal.SIGTERM, wait_a_moment)
+    signal.signal(signal.SIGINT, wait_a_moment)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

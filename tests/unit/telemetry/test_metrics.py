@@ -58,6 +58,7 @@ COUNTERS: dict[str, dict[str, Iterable[str]]] = {
     "jobs_total": {"state": ("succeeded", "partial", "failed", "lost", "unsettled")},
     "calls_total": {"group": CallGroup, "status": STATUSES},
     "throttled_total": {"group": CallGroup},
+    "log_lines_dropped_total": {},
     "retries_total": {"group": CallGroup},
     "reloads_total": {"result": ("good", "bad")},
     "troubles_total": {},

@@ -1,0 +1,154 @@
+"""What a command says and nobody reads: its work goes on, and a signal still ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+from commands import TIMEOUT, Folder, Running, Stage, fleet, share, stage
+from served import OFTEN
+
+from worker.simulator.options import Group
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """Open a pipe that is full, and that nobody reads; give its end to write to."""
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(theirs, bytes(4096))
+    os.set_blocking(theirs, True)
+    yield theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def free_port() -> int:
+    """Return a port that nobody uses."""
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+async def livez(port: int, running: Running) -> int:
+    """Ask a daemon whether it lives, once it listens; return the status."""
+    async with asyncio.timeout(TIMEOUT), aiohttp.ClientSession() as session:
+        while True:
+            assert running.process.returncode is None
+            with suppress(aiohttp.ClientConnectorError):
+                async with session.get(f"http://127.0.0.1:{port}/livez") as answer:
+                    return answer.status
+            await asyncio.sleep(0.05)
+
+
+async def passes(here: Stage, count: int, running: Running) -> None:
+    """Wait until the cloud was asked for as many lists as this many further passes take."""
+    lists = here.cloud.ledger.count(Group.IMAGES_LIST) + count * 2
+    await here.until(lambda: here.cloud.ledger.count(Group.IMAGES_LIST) >= lists, running)
+
+
+async def test_a_daemon_works_on_though_nobody_reads_its_log(tmp_path: Path, unread: int) -> None:
+    """Passes are made, the probe is answered, what is lost is counted, and SIGTERM ends it as ever."""
+    async with stage(tmp_path) as here:
+        port = free_port()
+        settings = {**OFTEN, "server.listen": f"127.0.0.1:{port}"}
+        running = await here.start("serve", "-v", settings=settings, err=unread)
+        await here.until(lambda: here.all_are("accepted"), running)
+        await passes(here, 3, running)
+        assert await livez(port, running) == 200
+        running.send(signal.SIGTERM)
+        async with asyncio.timeout(TIMEOUT):
+            assert await running.process.wait() == 0
+
+
+async def test_a_pass_is_made_though_nobody_reads_its_log(tmp_path: Path, unread: int) -> None:
+    """The report is on standard output, and the end does not wait for ever."""
+    async with stage(tmp_path) as here:
+        running = await here.start("run", "-v", "--json", err=unread)
+        async with asyncio.timeout(TIMEOUT):
+            out, _ = await running.process.communicate()
+        assert (running.process.returncode, json.loads(out)["result"]) == (0, "converged")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-", "2>/dev/full"])
+async def test_a_daemon_works_without_a_standard_error(tmp_path: Path, closed: str) -> None:
+    """Closed or full, it disturbs nothing; and no file of the daemon's own is taken for it."""
+    async with stage(tmp_path) as here:
+        command = (
+            f"import os, sys; os.execvp('sh', ['sh', '-c', 'exec \"$0\" -m worker \"$@\" {closed}', *sys.argv[1:]])"
+        )
+        launcher = ("-c", f"import sys; sys.argv.insert(1, sys.executable); {command}")
+        settings = {**OFTEN, "server.listen": f"127.0.0.1:{free_port()}"}
+        running = await here.start("serve", settings=settings, launcher=launcher)
+        await here.until(lambda: here.all_are("accepted"), running)
+        await passes(here, 2, running)
+        running.send(signal.SIGTERM)
+        async with asyncio.timeout(TIMEOUT):
+            await running.process.communicate()
+        assert running.process.returncode == 0
+        assert (await here.run("status")).status == 0
+
+
+async def test_a_signal_ends_a_report_that_nobody_reads(tmp_path: Path, unread: int) -> None:
+    """One is enough, for each command that prints; by then the pass has ended, and the journal is free."""
+    async with stage(tmp_path, fleet(4), text=None) as here:
+        for arguments in (("run", "--json"), ("plan", "--json"), ("status",), ("check",)):
+            running = await here.start(*arguments, out=unread)
+            if arguments[0] == "run":
+                await here.until(lambda: here.all_are("accepted"), running)
+                while (await here.run("run", "--project", "payments")).status == 5:
+                    pass
+            else:
+                await asyncio.sleep(1.5)
+            assert running.process.returncode is None
+            running.send(signal.SIGTERM)
+            async with asyncio.timeout(TIMEOUT):
+                await running.process.communicate()
+            assert running.process.returncode == 1, arguments
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--oops"),
+        ("oops",),
+        ("run", "--shard", "9/3"),
+        ("--config", "gone.toml", "plan"),
+        ("plan",),
+        ("status",),
+    ],
+)
+async def test_with_json_logs_each_line_of_standard_error_is_a_document(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """What is wrong with the arguments, the settings or the manifest, and warnings, too."""
+    async with stage(tmp_path) as here:
+        here.environ["IMS_WORKER_ODD__THING"] = "1"
+        here.write("manifest.toml", "version = 1\n[[share]]\n" + share(here.world, "odd"))
+        finished = await here.run("--log-format", "json", *arguments)
+        documents = [json.loads(line) for line in finished.err.splitlines()]
+        assert documents
+        assert all({"event", "level", "timestamp"} <= each.keys() for each in documents)
+
+
+async def test_with_json_logs_a_bug_is_one_document(tmp_path: Path) -> None:
+    """With its traceback."""
+    launcher = ("-c", "import worker.cli, worker.__main__; worker.cli._run = None; worker.__main__.main()")
+    async with Folder(tmp_path) as folder:
+        running = await folder.start("check", "--log-format", "json", launcher=launcher)
+        _, err = await running.process.communicate()
+    assert running.process.returncode == 70
+    (line,) = err.decode().splitlines()
+    assert json.loads(line)["level"] == "error"
+    assert "TypeError" in json.loads(line)["message"]
