@@ -66,6 +66,7 @@ def _as_before() -> Iterator[None]:
     yield
     sys.stderr = stream
     structlog.reset_defaults()
+    logging.getLogger().removeHandler(logs._LIBRARIES)
     logging.captureWarnings(capture=False)
 
 

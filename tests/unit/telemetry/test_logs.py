@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
@@ -102,6 +103,8 @@ def documented() -> dict[str, set[str]]:
 def _fresh() -> Iterator[None]:
     """Leave no set-up and no bound value behind."""
     yield
+    logging.getLogger().removeHandler(logs._LIBRARIES)
+    logging.captureWarnings(capture=False)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 
@@ -120,6 +123,8 @@ def log_everything() -> None:
         logs.log_event(event)
     logs.log_call(call())
     logs.log_call(call("reset"))
+    for write in (logging.getLogger("library").warning, logging.getLogger("library").error):
+        write("something")
 
 
 def test_every_type_of_event_is_among_the_samples() -> None:
