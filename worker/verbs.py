@@ -25,6 +25,7 @@ from worker.core.report import Exit, exit_of_plan, exit_of_report
 from worker.core.target import Shard, parse_shard
 from worker.core.timing import parse_duration
 from worker.errors import JournalError, JournalLocked, ManifestError, OutputError, Problem, SettingsError
+from worker.journal.rows import WAY_OUT
 from worker.render.check import CheckView, check_json, check_text
 from worker.render.names import Names
 from worker.render.plan import plan_json, print_plan, view_of
@@ -72,6 +73,11 @@ class Command:
     def is_live(self) -> bool:
         """Whether a person watches the live progress of this command on a terminal."""
         return self.options.verb in _WITH_PROGRESS and sys.stderr.isatty() and self.options.log_format == "auto"
+
+    @property
+    def errors_in_color(self) -> bool:
+        """Whether what goes to standard error may be coloured."""
+        return sys.stderr.isatty() and not self.environ.get("NO_COLOR")
 
     def warn(self, warnings: tuple[str, ...]) -> None:
         """Say what is odd, and no error."""
@@ -188,19 +194,25 @@ async def status(command: Command) -> Exit:
     """Print what the journal knows; make no call, take no lock."""
     loaded = command.configure()
     async with work.journal_to_read(journal_url(loaded.settings)) as journal:
-        view = StatusView(
-            loaded.settings.journal.place,
-            await journal.in_flight(),
-            tuple((await journal.quarantined()).values()),
-            await journal.last_passes(_PASSES_SHOWN),
-            await journal.fleet(),
-            time.time(),
-            _names(names_of(loaded)),
-            tempo(loaded.settings).polling,
-            loaded.settings.polling.deadline,
-        )
+        memory = await journal.memory(_PASSES_SHOWN)
+    view = StatusView(
+        loaded.settings.journal.place,
+        memory.in_flight.values,
+        memory.quarantined.values,
+        memory.passes.values,
+        memory.fleet.values,
+        time.time(),
+        _names(names_of(loaded)),
+        tempo(loaded.settings).polling,
+        loaded.settings.polling.deadline,
+        memory.odd,
+    )
     command.show(status_json(view), lambda: print_status(view, command.out))
-    return Exit.CONVERGED
+    if not view.unreadable:
+        return Exit.CONVERGED
+    odd = tuple(Problem("journal", 0, 0, "", f"has what cannot be read: {row}", "", WAY_OUT) for row in view.unreadable)
+    print(problems_text(odd, NO_SOURCES, color=command.errors_in_color), file=sys.stderr)
+    return Exit.USAGE
 
 
 async def release(command: Command) -> Exit:
@@ -210,7 +222,7 @@ async def release(command: Command) -> Exit:
     async with work.journal_to_write(journal_url(loaded.settings)) as journal:
         freed = await journal.release(share, _who(), time.time())
     document = {"schema": "ims-share-worker/release/1", **share._asdict(), "freed_from": list(freed)}
-    said = f"Freed from {', '.join(freed)}." if freed else "The share was neither quarantined nor in flight."
+    said = f"Freed from {visible(', '.join(freed))}." if freed else "The share was neither quarantined nor in flight."
     command.show(document, lambda: print(said))
     return Exit.CONVERGED
 
@@ -279,8 +291,7 @@ def _watched(command: Command, ims: Ims) -> Iterator[Listener]:
 def _explain(
     command: Command, status: Exit, problems: tuple[Problem, ...], sources: Mapping[str, bytes] = NO_SOURCES
 ) -> None:
-    color = sys.stderr.isatty() and not command.environ.get("NO_COLOR")
-    print(problems_text(problems, sources, color=color), file=sys.stderr)
+    print(problems_text(problems, sources, color=command.errors_in_color), file=sys.stderr)
     if command.options.json:
         json.dump(
             {"schema": "ims-share-worker/error/1", "exit": status, "problems": problems_json(problems)}, sys.stdout

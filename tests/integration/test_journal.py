@@ -224,7 +224,7 @@ async def test_the_last_passes_come_newest_first(journal_url: str) -> None:
     async with open_journal(journal_url) as journal:
         for run_id, at in (("middle", NOW + 1), ("last", NOW + 2), ("first", NOW)):
             await journal.record(report(run_id, at, failed), NOTHING)
-        found = await journal.last_passes(2)
+        found = (await journal.last_passes(2)).needed()
     zeros = dict.fromkeys((kind.value for kind in OutcomeKind), 0)
     counts = {"desired": 3, "converged": 2} | zeros | {"failed": 1}
     assert found == (
@@ -244,7 +244,7 @@ async def test_prune_forgets_what_has_ended_long_ago_and_nothing_else(file_url: 
         await journal.record(report("old", NOW - 40 * DAY), NOTHING)
         await journal.record(report("new", NOW), NOTHING)
         await journal.prune(NOW - 30 * DAY)
-        assert [each.run_id for each in await journal.last_passes(10)] == ["new"]
+        assert [each.run_id for each in (await journal.last_passes(10)).needed()] == ["new"]
         assert [flight.key for flight in await journal.in_flight()] == [stuck]
     with closing_connection(tmp_path / "journal.db") as raw:
         assert raw.execute("SELECT key FROM batches ORDER BY key").fetchall() == [(stuck,), (young,)]

@@ -71,7 +71,7 @@ async def test_nothing_is_lost_and_the_shards_are_told_apart_from_then_on(old_ur
     async with hold_journal(old_url, "run", shard) as journal:
         assert await journal.in_flight() == (FLIGHT,)
         assert await journal.quarantined() == {WARD.share: WARD}
-        assert await journal.last_passes(9) == (OLD_PASS,)
+        assert (await journal.last_passes(9)).needed() == (OLD_PASS,)
         assert await journal.calls.since(NOW) == (OLD_CALLS,)
         calls = CallCounts({}, 0, 0)
         report = RunReport("new", NOW + 5, NOW + 6, Result.CONVERGED, 1, 1, 0, (), (), calls, "")
@@ -81,7 +81,7 @@ async def test_nothing_is_lost_and_the_shards_are_told_apart_from_then_on(old_ur
         async with hold_journal(old_url, "run", Shard(2, 4)) as sibling:
             assert await sibling.rejected_since(NOW) == {"p1": 2}
     async with open_journal(old_url) as journal:
-        assert [each.shard for each in await journal.last_passes(9)] == [shard, WHOLE]
+        assert [each.shard for each in (await journal.last_passes(9)).needed()] == [shard, WHOLE]
         assert [each.shard for each in await journal.calls.since(NOW)] == [WHOLE, shard]
     assert version(old_url) == VERSION
 
@@ -92,14 +92,14 @@ async def test_the_shards_of_a_fleet_may_come_to_it_at_once(old_url: str) -> Non
         holders = [hold_journal(old_url, "run", Shard(index, 4)) for index in range(4)]
         journals = await asyncio.gather(*map(held.enter_async_context, holders))
         for journal in journals:
-            assert await journal.last_passes(9) == (OLD_PASS,)
+            assert (await journal.last_passes(9)).needed() == (OLD_PASS,)
     assert version(old_url) == VERSION
 
 
 async def test_who_only_looks_or_writes_a_row_leaves_an_old_journal_as_it_is(old_url: str) -> None:
     """Workers of the version before can go on with it: nothing that they would not know is put there."""
     async with open_journal(old_url) as journal:
-        assert await journal.last_passes(9) == await journal.fleet() == (OLD_PASS,)
+        assert (await journal.last_passes(9)).needed() == (await journal.memory(9)).fleet.needed() == (OLD_PASS,)
         assert await journal.rejected_since(NOW) == {}
         assert await journal.calls.since(NOW) == (OLD_CALLS,)
         assert await journal.quarantined() == {WARD.share: WARD}

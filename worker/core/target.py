@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from worker.core.limits import Rate
 from worker.core.state import DesiredState
 
+SHARDS_AT_MOST = 10_000
 _SHARD = re.compile("([0-9]{1,5})/([0-9]{1,5})")
 
 
@@ -78,7 +79,7 @@ class Split:
 def parse_shard(text: str) -> Shard:
     """Read `I/N` with 0 <= I < N; raise ValueError."""
     match = _SHARD.fullmatch(text)
-    if match is None or not int(match[1]) < int(match[2]) <= 10_000:
+    if match is None or not int(match[1]) < int(match[2]) <= SHARDS_AT_MOST:
         raise ValueError(f"{text!r} is not a shard: write I/N with I from 0 to N-1, such as 0/4")
     return Shard(int(match[1]), int(match[2]))
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, insert, select
 from worker.core.calls import CallGroup
 from worker.core.target import Shard
 from worker.errors import JournalError
+from worker.journal.rows import Cells, read
 from worker.journal.schema import as_known, batches, calls, values_of_shard
 from worker.journal.writer import Writer
 
@@ -63,12 +64,9 @@ class CallLog:
 
         def query(connection: Connection) -> tuple[CallsMade, ...]:
             made_by = as_known(connection, calls.c.shard_index, calls.c.shard_count)
-            columns = (calls.c.account, calls.c.call_group, calls.c.at, calls.c.made, *made_by)
-            rows = select(*columns).where(calls.c.at >= moment)
-            return tuple(
-                CallsMade(account, CallGroup(group), at, made, Shard(index, count))
-                for account, group, at, made, index, count in connection.execute(rows.order_by(calls.c.key))
-            )
+            columns = (calls.c.key, calls.c.account, calls.c.call_group, calls.c.at, calls.c.made, *made_by)
+            found = select(*columns).where(calls.c.at >= moment).order_by(calls.c.key)
+            return read(connection.execute(found).mappings(), calls, _calls_made).needed()
 
         return await self._writer.read(query)
 
@@ -78,6 +76,25 @@ class CallLog:
         That is None where no answer is known: it may be arriving only now. Raises JournalError.
         """
         answered = func.coalesce(batches.c.submitted_at, batches.c.ended_at)
-        query = select(batches.c.project_id, answered).where(func.coalesce(answered, batches.c.intent_at) >= moment)
-        rows = await self._writer.read(lambda connection: connection.execute(query).all())
-        return tuple((project_id, at) for project_id, at in rows)
+        columns = (batches.c.key, batches.c.project_id, batches.c.submitted_at, batches.c.ended_at)
+        found = select(*columns).where(func.coalesce(answered, batches.c.intent_at) >= moment)
+
+        def query(connection: Connection) -> tuple[tuple[str, float | None], ...]:
+            return read(connection.execute(found).mappings(), batches, _put).needed()
+
+        return await self._writer.read(query)
+
+
+def _calls_made(cells: Cells) -> CallsMade:
+    return CallsMade(
+        cells.text("account"),
+        cells.word("call_group", CallGroup),
+        cells.stamp("at"),
+        cells.count("made"),
+        cells.shard(),
+    )
+
+
+def _put(cells: Cells) -> tuple[str, float | None]:
+    answered_at = cells.optional(cells.stamp, "submitted_at")
+    return cells.text("project_id"), cells.optional(cells.stamp, "ended_at") if answered_at is None else answered_at

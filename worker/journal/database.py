@@ -24,6 +24,7 @@ _BUSY_FOR = 10.0
 _SQLITE_WAYS_OUT = {
     "SQLITE_BUSY": "another process is writing to it: try again",
     "SQLITE_CANTOPEN": "it must be a file, in a folder that may be written to",
+    "SQLITE_ERROR": "its tables are not those that this worker knows: move it away, and the next pass makes a new one",
     "SQLITE_CORRUPT": "move it away: the next pass makes a new one, and the cloud tells what is true",
     "SQLITE_FULL": "make room on its disk",
     "SQLITE_IOERR": "see to its disk, which may be full",
@@ -91,12 +92,21 @@ def _sqlite(path: Path | None) -> Database:
         # The driver begins no transaction by itself: one that writes begins at once for writing, so that what it
         # reads first cannot change before it writes.
         connection.isolation_level = None
+        connection.text_factory = _text
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")
         # In KiB: rows are read once, so a cache that grows with the history would only take memory.
         connection.execute("PRAGMA cache_size = -256")
 
     return Database(engine, str(path) if path else "in memory", _sqlite_passes, "BEGIN IMMEDIATE", _sqlite_explained)
+
+
+def _text(stored: bytes) -> str | bytes:
+    """Return a text of the file; what is none is told like binary data, by who reads its row."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from worker.core.report import PassRecord, RunReport
 from worker.core.target import Shard
+from worker.journal.rows import Cells, Found, as_text, read
 from worker.journal.schema import as_known, passes, values_of_shard
 
-_PASS = (passes.c.run_id, passes.c.started_at, passes.c.finished_at, passes.c.result, passes.c.counts)
+_PASS = (passes.c.run_id, passes.c.started_at, passes.c.finished_at, passes.c.result, as_text(passes.c.counts))
 _SHARD = (passes.c.shard_index, passes.c.shard_count)
 _NEWEST_FIRST = (passes.c.finished_at.desc(), passes.c.run_id)
 
@@ -33,31 +31,29 @@ def add(connection: Connection, shard: Shard, report: RunReport) -> None:
     connection.execute(insert(passes).values(row))
 
 
-def last(connection: Connection, count: int) -> tuple[PassRecord, ...]:
+def last(connection: Connection, count: int) -> Found[PassRecord]:
     """Return the last passes, newest first."""
     found = select(*_PASS, *as_known(connection, *_SHARD)).order_by(*_NEWEST_FIRST).limit(count)
-    return _records(connection.execute(found))
+    return read(connection.execute(found).mappings(), passes, _record)
 
 
-def of_fleet(connection: Connection) -> tuple[PassRecord, ...]:
+def of_fleet(connection: Connection) -> Found[PassRecord]:
     """Return the last pass of each shard, in their order; of the shards that the newest pass is one of."""
     index, count = as_known(connection, *_SHARD)
     newest = select(count).select_from(passes).order_by(*_NEWEST_FIRST).limit(1).scalar_subquery()
     place = func.row_number().over(partition_by=index, order_by=_NEWEST_FIRST).label("place")
     candidates = select(*_PASS, index, count, place).where(count == newest).subquery()
     *found, at_place = candidates.c
-    return _records(connection.execute(select(*found).where(at_place == 1).order_by(found[-2])))
+    last_of_each = select(*found).where(at_place == 1).order_by(found[-2])
+    return read(connection.execute(last_of_each).mappings(), passes, _record)
 
 
-def _records(rows: Iterable[Row[Any]]) -> tuple[PassRecord, ...]:
-    return tuple(
-        PassRecord(
-            row.run_id,
-            row.started_at,
-            row.finished_at,
-            row.result,
-            row.counts,
-            Shard(row.shard_index, row.shard_count),
-        )
-        for row in rows
+def _record(cells: Cells) -> PassRecord:
+    return PassRecord(
+        cells.text("run_id"),
+        cells.stamp("started_at"),
+        cells.stamp("finished_at"),
+        cells.text("result"),
+        cells.counts("counts"),
+        cells.shard(),
     )

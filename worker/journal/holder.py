@@ -7,7 +7,22 @@ import os
 import socket
 from datetime import UTC, datetime
 
+import msgspec
+
+from worker.core.documents import visible
 from worker.core.target import Shard
+
+_AT_MOST = 256
+"""Characters of each text that somebody else has written down."""
+
+
+class _Holder(msgspec.Struct):
+    """What a process writes down, as far as people are told."""
+
+    verb: str
+    pid: int
+    host: str
+    since: str
 
 
 def introduction(verb: str, shard: Shard) -> str:
@@ -22,9 +37,10 @@ def introduction(verb: str, shard: Shard) -> str:
 
 
 def described(introduction: str) -> str:
-    """Tell people who wrote this; what cannot be read is somebody who has not said."""
+    """Tell people who wrote this, which may be anything; what cannot be read is somebody who has not said."""
     try:
-        holder = json.loads(introduction)
-        return f"`{holder['verb']}`, process {holder['pid']} on {holder['host']}, since {holder['since']}"
-    except (ValueError, KeyError, TypeError):
+        holder = msgspec.json.decode(introduction, type=_Holder)
+    except (msgspec.DecodeError, UnicodeError, TypeError, RecursionError):
         return "somebody who has not said who it is"
+    verb, host, since = (visible(text[:_AT_MOST]) for text in (holder.verb, holder.host, holder.since))
+    return f"`{verb}`, process {holder.pid} on {host}, since {since}"

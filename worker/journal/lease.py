@@ -17,6 +17,7 @@ from worker.errors import JournalError, JournalLocked
 from worker.journal import advisory_lock, file_lock, rejections
 from worker.journal.database import is_postgresql, open_database, path_of
 from worker.journal.holder import described, introduction
+from worker.journal.rows import read
 from worker.journal.schema import leases, upgrade
 from worker.journal.store import Journal
 
@@ -110,7 +111,8 @@ def _take_over(connection: Connection, verb: str, shard: Shard) -> int:
     if not taken.rowcount:
         own = {"shard_index": shard.index, "shard_count": shard.count}
         connection.execute(insert(leases).values(fence=1, holder=holder, is_open=True, **own))
-    return int(connection.execute(select(leases.c.fence).where(_own(shard))).scalar_one())
+    own_row = connection.execute(select(*leases.primary_key, leases.c.fence).where(_own(shard))).mappings()
+    return read(own_row, leases, lambda cells: cells.count("fence", 1)).needed()[0]
 
 
 def _holders(connection: Connection, shard: Shard) -> str:

@@ -9,45 +9,88 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, not_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    delete,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    union_all,
+)
 
 from worker.core.target import WHOLE, Shard
+from worker.journal.rows import Cells, read
 from worker.journal.schema import Life, batches, reservations, values_of_shard
 
 TURN = 4_947_532
 """The turn to reserve: each must see what the one before has reserved."""
-_COUNTS = and_(batches.c.rejects > 0, batches.c.state != Life.REFUSED.value)
+_COUNTS = and_(
+    or_(batches.c.rejects != 0, batches.c.rejects.is_(None)), batches.c.state.is_distinct_from(Life.REFUSED.value)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejects:
+    """How many accepted images one batch rejects, or one reservation is for."""
+
+    project_id: str
+    run_id: str
+    at: float
+    count: int
 
 
 def since(connection: Connection, shard: Shard, moment: float) -> Mapping[str, int]:
-    """Return, by project id, what was sent to be rejected since then, and what other shards are about to send."""
-    sent = (
-        select(batches.c.project_id, func.sum(batches.c.rejects))
-        .where(batches.c.intent_at >= moment, _COUNTS)
-        .group_by(batches.c.project_id)
+    """Return, by project id, what was sent to be rejected since then, and what other shards are about to send.
+
+    Raises OddRowsError where that cannot be told.
+    """
+    sent = _columns(batches, batches.c.intent_at).where(
+        or_(batches.c.intent_at >= moment, batches.c.intent_at.is_(None)), _COUNTS
     )
-    of_pass = (
-        select(func.coalesce(func.sum(batches.c.rejects), 0))
-        .where(
-            batches.c.intent_at >= reservations.c.at,
-            batches.c.run_id == reservations.c.run_id,
-            batches.c.project_id == reservations.c.project_id,
-            _COUNTS,
-        )
-        .scalar_subquery()
-    )
-    to_be_sent = select(reservations.c.project_id, reservations.c.rejects - of_pass).where(
-        reservations.c.at >= moment, _is_beside(shard)
-    )
+    to_be_sent = _columns(reservations, reservations.c.at).where(reservations.c.at >= moment, _is_beside(shard))
     # Nobody sends beside a worker of the whole fleet, and who only looks may meet a journal without reservations. Else
     # it is one query, because between two of them what is reserved could become sent, and be in neither.
     query = sent if shard == WHOLE else union_all(sent, to_be_sent)
-    found: Counter[str] = Counter()
-    for project_id, count in connection.execute(query).all():
-        if count > 0:
-            found[project_id] += int(count)
-    return found
+    rows = connection.execute(query).mappings().all()
+    of_batches = read((row for row in rows if row["table"] == batches.name), batches, _rejects).needed()
+    reserved = read((row for row in rows if row["table"] != batches.name), reservations, _rejects).needed()
+    counts: Counter[str] = Counter()
+    for batch in of_batches:
+        counts[batch.project_id] += batch.count
+    for each in reserved:
+        counts[each.project_id] += max(0, each.count - sum(batch.count for batch in of_batches if _is_of(batch, each)))
+    return counts
+
+
+def _columns(table: Table, at: ColumnElement[float]) -> Select[Any]:
+    """Select the same of batches and reservations; a reservation has no key of its own, and a batch has."""
+    key = table.c.key if table is batches else literal(0)
+    return select(
+        literal(table.name).label("table"),
+        key.label("key"),
+        table.c.project_id,
+        table.c.run_id,
+        at.label("at"),
+        table.c.rejects,
+    )
+
+
+def _rejects(cells: Cells) -> _Rejects:
+    return _Rejects(cells.text("project_id"), cells.text("run_id"), cells.stamp("at"), cells.count("rejects"))
+
+
+def _is_of(batch: _Rejects, reserved: _Rejects) -> bool:
+    of_pass = (batch.run_id, batch.project_id) == (reserved.run_id, reserved.project_id)
+    return of_pass and batch.at >= reserved.at
 
 
 def reserve(connection: Connection, shard: Shard, planned: Mapping[str, int], run_id: str, at: float) -> None:

@@ -22,18 +22,21 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     Text,
     insert,
     inspect,
     literal,
+    or_,
     select,
     update,
 )
 
 from worker.core.target import WHOLE, Shard
 from worker.journal.advisory_lock import take_turn
+from worker.journal.rows import Found, read
 
 _CREATION = 4_947_531
 VERSION = 3
@@ -70,6 +73,7 @@ class Life(StrEnum):
 
 
 IN_FLIGHT = (Life.INTENT.value, Life.JOB.value)
+ENDED = frozenset({Life.SETTLED.value, Life.ABANDONED.value, Life.REFUSED.value})
 
 metadata = MetaData()
 
@@ -197,28 +201,41 @@ def as_known(connection: Connection, *columns: Column[Any]) -> list[ColumnElemen
 
 
 def version_of(connection: Connection) -> int | None:
-    """Return the version of the tables; None where there are none."""
+    """Return the version of the tables; None where there are none. Raises OddRowsError where it cannot be told."""
     if not inspect(connection).has_table(about.name):
         return None
-    return connection.execute(select(about.c.schema_version)).scalar_one_or_none()
+    return _version(connection, select(about.c.schema_version))
 
 
 def create(connection: Connection) -> int:
     """Create the tables, unless another process was quicker; return their version."""
     # Tables are looked for and made in two steps: those that come at the same moment take turns.
     take_turn(connection, _CREATION)
+    is_new = not inspect(connection).has_table(about.name)
     metadata.create_all(connection)
-    found = version_of(connection)
-    if found is None:
+    if is_new:
         connection.execute(insert(about).values(schema_version=VERSION))
-    return found or VERSION
+    return _version(connection, select(about.c.schema_version))
 
 
 def upgrade(connection: Connection) -> None:
     """Bring the tables of an older worker up to date, unless another process was quicker; no row is lost."""
-    found = connection.execute(select(about.c.schema_version).with_for_update()).scalar_one()
+    found = _version(connection, select(about.c.schema_version).with_for_update())
     for step in _STEPS[found - 1 :]:
         for statement in step:
             connection.exec_driver_sql(statement)
     if found < VERSION:
         connection.execute(update(about).values(schema_version=VERSION))
+
+
+def is_in_flight() -> ColumnElement[bool]:
+    """Tell of a batch whether it may be alive: also of one whose state is a word that nobody knows here."""
+    return or_(batches.c.state.in_(IN_FLIGHT), batches.c.ended_at.is_(None))
+
+
+def _version(connection: Connection, query: Select[Any]) -> int:
+    rows = connection.execute(query).mappings().all()
+    versions = read(rows, about, lambda cells: cells.count("schema_version", 1)).needed()
+    if len(versions) != 1:
+        return Found((), (f"table {about.name}: there are {len(versions)} rows, not one",)).needed()[0]
+    return versions[0]

@@ -12,18 +12,17 @@ from worker.core.guard import Judge
 from worker.core.job import JobState
 from worker.core.quarantine import QuarantineUpdate
 from worker.core.report import PassRecord, RunReport
-from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
+from worker.core.state import Batch, InFlight, Quarantined, Share
 from worker.core.target import WHOLE, Shard
 from worker.errors import JournalError
-from worker.journal import advisory_lock, history, rejections
+from worker.journal import advisory_lock, history, memory, rejections
 from worker.journal.call_log import CallLog
 from worker.journal.database import Database, open_database
+from worker.journal.rows import Found
 from worker.journal.schema import (
-    IN_FLIGHT,
     VERSION,
     Life,
     approvals,
-    as_known,
     batches,
     calls,
     create,
@@ -90,39 +89,23 @@ class Journal:
 
     async def in_flight(self) -> tuple[InFlight, ...]:
         """Return the batches that were, or may have been, sent and are not settled; oldest first."""
-        query = select(batches).where(batches.c.state.in_(IN_FLIGHT)).order_by(batches.c.intent_at, batches.c.key)
-        rows = await self._writer.read(lambda connection: connection.execute(query).all())
-        return tuple(
-            InFlight(
-                key=row.key,
-                batch=Batch(row.project_id, MemberStatus(row.status), row.vault_id, tuple(row.images)),
-                intent_at=row.intent_at,
-                job_id=row.job_id,
-                submitted_at=row.submitted_at,
-                run_id=row.run_id,
-            )
-            for row in rows
-        )
+        return await self._writer.read(lambda connection: memory.in_flight(connection).needed())
 
     async def quarantined(self) -> Mapping[Share, Quarantined]:
         """Return the shares that kept failing."""
-        order = (quarantine.c.project_id, quarantine.c.image_id)
-        rows = await self._writer.read(
-            lambda connection: connection.execute(select(*as_known(connection, *quarantine.c)).order_by(*order)).all()
-        )
-        wards = (
-            Quarantined(
-                share=Share(row.project_id, row.image_id),
-                status=MemberStatus(row.status),
-                attempts=row.attempts,
-                first_reason=row.first_reason,
-                last_reason=row.last_reason,
-                next_try=row.next_try,
-                together=row.together,
-            )
-            for row in rows
-        )
+        wards = await self._writer.read(lambda connection: memory.quarantined(connection).needed())
         return {ward.share: ward for ward in wards}
+
+    async def memory(self, count: int) -> memory.Memory:
+        """Return what is remembered, with the last `count` passes, as far as it can be read: for people to see."""
+        return await self._writer.read(
+            lambda connection: memory.Memory(
+                memory.in_flight(connection),
+                memory.quarantined(connection),
+                history.last(connection, count),
+                history.of_fleet(connection),
+            )
+        )
 
     async def rejected_since(self, moment: float) -> Mapping[str, int]:
         """Return, by project id, how many accepted images were sent to be rejected since then.
@@ -184,16 +167,15 @@ class Journal:
             freed = []
             if connection.execute(delete(quarantine).where(_is(share))).rowcount:
                 freed.append("quarantine")
-            in_project = (batches.c.project_id == share.project_id) & batches.c.state.in_(IN_FLIGHT)
-            for row in connection.execute(select(batches).where(in_project)).all():
-                if share.image_id not in row.images:
+            for flight in memory.in_flight(connection, batches.c.project_id == share.project_id).needed():
+                if share.image_id not in flight.batch.images:
                     continue
-                images = [image for image in row.images if image != share.image_id]
+                images = [image for image in flight.batch.images if image != share.image_id]
                 left: dict[str, Any] = {"images": images}
                 if not images:
                     left |= {"state": Life.ABANDONED.value, "reason": f"released by {who}", "ended_at": at}
-                connection.execute(_of(row.key).values(left))
-                freed.append(f"job {row.job_id}" if row.job_id else "a PUT whose answer is not known")
+                connection.execute(_of(flight.key).values(left))
+                freed.append(f"job {flight.job_id}" if flight.job_id else "a PUT whose answer is not known")
             return tuple(freed)
 
         return await self._writer.write(write)
@@ -226,13 +208,9 @@ class Journal:
 
         await self._writer.write(write)
 
-    async def last_passes(self, count: int) -> tuple[PassRecord, ...]:
-        """Return the last passes, newest first."""
+    async def last_passes(self, count: int) -> Found[PassRecord]:
+        """Return the last passes, newest first, as far as they can be read."""
         return await self._writer.read(lambda connection: history.last(connection, count))
-
-    async def fleet(self) -> tuple[PassRecord, ...]:
-        """Return the last pass of each shard, in their order; of the shards that the newest pass is one of."""
-        return await self._writer.read(history.of_fleet)
 
     async def prepare(self) -> None:
         """Create the tables where there are none; raise JournalError for a schema of a newer worker.

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.errors import JournalError, JournalUnreachable
 from worker.journal.database import Database
+from worker.journal.rows import OddRowsError
 
 T = TypeVar("T")
 _GATHER = 0.005
@@ -76,6 +77,11 @@ class Writer:
         try:
             results = await self._in_thread(run)
         except Exception as error:  # noqa: BLE001 - a bug too must reach those who wait, or they wait for ever
+            if len(writes) > 1 and isinstance(error.__cause__, OddRowsError):
+                # One of them met a row that it cannot read: the others shall not suffer for it.
+                for each in writes:
+                    await self._commit([each])
+                return
             for _, written in writes:
                 if not written.done():
                     written.set_exception(error)
@@ -88,6 +94,8 @@ class Writer:
     async def _in_thread(self, run: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        except OddRowsError as error:
+            raise JournalError(f"the journal {self._database.where} {error}") from error
         except SQLAlchemyError as error:
             where, why = self._database.where, self._database.explained(error)
             kind = JournalUnreachable if self._database.passes(error) else JournalError

@@ -25,7 +25,8 @@ class StatusView:
     """The journal's memory at `now` (seconds since the epoch).
 
     `passes` are the last ones, newest first, and `fleet` the last one of each shard of the fleet. `polling` and
-    `deadline` (seconds since its PUT) tell when the worker that follows a job asks about it next.
+    `deadline` (seconds since its PUT) tell when the worker that follows a job asks about it next. `unreadable` are the
+    rows that could not be read, by table and key.
     """
 
     journal: str
@@ -37,6 +38,7 @@ class StatusView:
     names: Names
     polling: PollPolicy
     deadline: float
+    unreadable: tuple[str, ...]
 
     def next_poll(self, flight: InFlight) -> float | None:
         """Return when a job is asked about next; None: in the next pass, or by reading the state."""
@@ -55,6 +57,7 @@ def status_json(view: StatusView) -> dict[str, Any]:
         "quarantined": [ward_json(ward) for ward in view.quarantined],
         "passes": [_pass_json(each) for each in view.passes],
         "fleet": _fleet_json(view.fleet),
+        "unreadable": list(view.unreadable),
     }
 
 
@@ -63,7 +66,7 @@ def print_status(view: StatusView, console: Console) -> None:
     console.print(Text(f"Journal: {visible(view.journal)}"))
     console.print(Text(f"\nIn flight: {len(view.in_flight)}", style="bold"))
     for flight in view.in_flight:
-        what = f"job {flight.job_id}" if flight.job_id else "a PUT whose answer is not known"
+        what = f"job {visible(flight.job_id)}" if flight.job_id else "a PUT whose answer is not known"
         poll = view.next_poll(flight)
         asked = "asked about in the next pass" if poll is None else f"next poll {_ahead(poll - view.now)}"
         console.print(
@@ -105,11 +108,12 @@ def _print_fleet(fleet: Fleet, passes: tuple[PassRecord, ...], console: Console)
 
 def _line(each: PassRecord) -> str:
     shard = f"shard {each.shard}, " if each.shard.count > 1 else ""
-    return f"{timestamp(each.finished_at)}  {each.result:<9}  {_counts(each.counts)}  ({shard}{each.run_id})"
+    result, run_id = visible(each.result), visible(each.run_id)
+    return f"{timestamp(each.finished_at)}  {result:<9}  {_counts(each.counts)}  ({shard}{run_id})"
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+    return ", ".join(f"{count} {visible(name.replace('_', ' '))}" for name, count in counts.items() if count)
 
 
 def _ago(seconds: float) -> str:

@@ -38,6 +38,7 @@ import structlog
 
 from worker.core import events
 from worker.core.calls import CallRecord
+from worker.core.documents import visible
 from worker.core.job import JobState
 from worker.core.outcome import OutcomeKind
 from worker.core.timing import timestamp
@@ -61,8 +62,8 @@ def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
     colors = out.isatty() and not os.environ.get("NO_COLOR")
     in_journal = isinstance(out, StandardError) and out.in_journal
     lines = out.lines if isinstance(out, StandardError) else _Best(out)
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=colors) if pretty else structlog.processors.JSONRenderer()
+    renderers: tuple[structlog.typing.Processor, ...] = (
+        (escape, structlog.dev.ConsoleRenderer(colors=colors)) if pretty else (structlog.processors.JSONRenderer(),)
     )
     structlog.configure(
         processors=[
@@ -70,7 +71,7 @@ def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             mask_secrets,
-            renderer,
+            *renderers,
             *((_prioritized,) if in_journal else ()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -124,6 +125,11 @@ def _prioritized(_logger: Any, method: str, text: str) -> str:
     return with_priority(text, method)
 
 
+def escape(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what a terminal would obey: the cloud's words, and what a journal holds, come from elsewhere."""
+    return {visible(key): _escaped(value) for key, value in event.items()}
+
+
 def log_call(record: CallRecord) -> None:
     """Write one call to the cloud as a log line."""
     structlog.get_logger().debug(
@@ -136,6 +142,18 @@ def log_call(record: CallRecord) -> None:
         attempt=record.attempt,
         error=record.error,
     )
+
+
+def _escaped(value: Any) -> Any:
+    match value:
+        case str():
+            return "\n".join(map(visible, value.split("\n")))
+        case Mapping():
+            return {visible(str(key)): _escaped(each) for key, each in value.items()}
+        case list():
+            return [_escaped(each) for each in value]
+        case _:
+            return value
 
 
 def _masked(key: str, value: Any) -> Any:

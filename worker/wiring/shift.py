@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from worker.cloud.ims import Ims
-from worker.core.events import Listener, PassBroken, PassScheduled, Remembered
+from worker.core.events import Listener, PassBroken, PassScheduled, Remembered, Trouble
 from worker.core.resolve import resolve
 from worker.core.schedule import Interval, next_wait
 from worker.core.state import ObservedState
@@ -28,6 +28,7 @@ from worker.wiring.work import make_pass, run
 PASSES_SHOWN = 50
 _LOOK_EVERY = 5.0
 _WORTH_TELLING = 1.0
+_ODD_TOLD = 3
 _BLOCKED_FOR = 300.0
 """Seconds for which the cloud blocks a key after a handful of failures. Source: questions on its API gateway."""
 
@@ -49,6 +50,7 @@ class Shift:
     moved: asyncio.Event
     wall: Callable[[], float]
     run_id: str = ""
+    odd: tuple[str, ...] = ()
     halt: Halt = field(default_factory=Halt)
     retry_stopped_at: float = 0.0
 
@@ -133,9 +135,17 @@ class Shift:
         wards = tuple(ward for ward in (await self.journal.quarantined()).values() if ward.share.project_id in mine)
         shard = order.target.shard
         passes = await self.journal.last_passes(PASSES_SHOWN * shard.count)
-        self.events(Remembered(flights, wards, tuple(each for each in passes if each.shard == shard)))
+        self._tell_of_odd(passes.odd)
+        self.events(Remembered(flights, wards, tuple(each for each in passes.values if each.shard == shard)))
         desired = resolve(order.manifest, ObservedState({}, {}))
         follower.take((flight for flight in flights if flight.run_id != self.run_id), desired)
+
+    def _tell_of_odd(self, odd: tuple[str, ...]) -> None:
+        """Tell once of passes that cannot be read: no other needs them."""
+        if odd != self.odd:
+            self.odd = odd
+            for each in odd[:_ODD_TOLD]:
+                self.events(Trouble("a pass of the history cannot be read", each))
 
     def _retry_stopped(self) -> None:
         """Try refused credentials anew, but not so often that the cloud blocks their keys."""

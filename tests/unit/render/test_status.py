@@ -32,6 +32,7 @@ VIEW = StatusView(
     names=NAMES,
     polling=PollPolicy(first=1.0, factor=2.0, max=30.0),
     deadline=900.0,
+    unreadable=(),
 )
 EMPTY = replace(VIEW, in_flight=(), quarantined=(), passes=(), fleet=())
 FLEET = (
@@ -112,6 +113,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
             "counts": {"changed": 4, "not_sent": 2, "failed": 0},
             "passes": document["passes"],
         },
+        "unreadable": [],
     }
 
 

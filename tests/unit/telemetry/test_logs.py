@@ -406,3 +406,15 @@ def test_what_is_no_secret_is_left_alone() -> None:
     (line,) = logged(lambda: structlog.get_logger().info("event", **fields, inner={"project_id": "p"}))
     assert {key: line[key] for key in fields} == fields
     assert line["inner"] == {"project_id": "p"}
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_what_a_terminal_would_obey_is_escaped(log_format: str) -> None:
+    """The cloud's words and what a journal holds come from elsewhere; at any depth, and as a name too."""
+    hostile = "x\x1b[2J\x07\u202ey"
+    out = io.StringIO()
+    logs.set_up(log_format, "debug", out)
+    logs.log_event(events.Trouble(hostile, hostile))
+    structlog.get_logger().warning("plan.refused", reasons=[hostile], counts={hostile: 1})
+    assert out.getvalue().count("x") > 3
+    assert not {"\x1b", "\x07", "\u202e"} & set(out.getvalue())

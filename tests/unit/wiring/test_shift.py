@@ -13,12 +13,13 @@ from commands import PROJECTS, Folder, fleet, image_names, manifest
 from doubles import FakeCloud, FakeJournal, wall
 
 from worker.cloud.ims import Ims
-from worker.core.events import Event, PassBroken, PassFinished, PassScheduled, PassStarted, Remembered
+from worker.core.events import Event, PassBroken, PassFinished, PassScheduled, PassStarted, Remembered, Trouble
 from worker.core.report import PassRecord
 from worker.core.state import Batch, MemberStatus
 from worker.core.target import WHOLE, Shard, aim
 from worker.errors import JournalError
 from worker.journal.lease import HeldJournal
+from worker.journal.rows import Found
 from worker.simulator.naming import image_id, project_id
 from worker.wiring.generation import Generation, Reader
 from worker.wiring.shift import Shift
@@ -39,10 +40,14 @@ class Cloud(FakeCloud):
 
 
 class Journal(FakeJournal):
-    """A journal that a worker holds, as long as `trouble` is empty; `shards` are those of its last passes."""
+    """A journal that a worker holds, as long as `trouble` is empty.
+
+    `shards` are those of its last passes, and `odd` what cannot be read of them.
+    """
 
     trouble = ""
     shards: tuple[Shard, ...] = (WHOLE,)
+    odd: tuple[str, ...] = ()
 
     async def see_that_it_is_held(self) -> None:
         """Say so."""
@@ -59,9 +64,11 @@ class Journal(FakeJournal):
             raise JournalError("the journal cannot be read")
         return await super().rejected_since(moment)
 
-    async def last_passes(self, _count: int) -> tuple[PassRecord, ...]:
+    async def last_passes(self, _count: int) -> Found[PassRecord]:
         """Return one for each shard."""
-        return tuple(PassRecord(f"of-{shard}", 0.0, 1.0, "converged", {}, shard) for shard in self.shards)
+        return Found(
+            tuple(PassRecord(f"of-{shard}", 0.0, 1.0, "converged", {}, shard) for shard in self.shards), self.odd
+        )
 
     async def prune(self, before: float) -> None:
         """Forget nothing."""
@@ -243,3 +250,11 @@ async def test_a_clock_that_was_set_moves_no_pass_of_an_interval(bench: Bench) -
     assert 60.0 <= asyncio.get_running_loop().time() - began < 65.0
     first, told_anew = bench.heard(PassScheduled)[:2]
     assert told_anew.at - first.at == pytest.approx(86400.0)
+
+
+async def test_passes_that_cannot_be_read_are_told_once_and_stop_nothing(bench: Bench) -> None:
+    """The history is for people: passes go on without it, and nobody is told of it every few seconds."""
+    bench.journal.odd = ("table passes, row with run_id 1: result is missing",)
+    bench.on_event = after(3, PassFinished, bench.stopper.stop)
+    await bench.work()
+    assert [trouble.reason for trouble in bench.heard(Trouble)] == list(bench.journal.odd)

@@ -1,0 +1,69 @@
+"""A whole journal in an SQLite file, whose single values a test may make odd."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from worker.core.calls import CallCounts, CallGroup
+from worker.core.quarantine import QuarantineUpdate
+from worker.core.report import Result, RunReport
+from worker.core.state import Batch, MemberStatus, Quarantined, Share
+from worker.core.target import WHOLE, Shard
+from worker.journal.lease import hold_journal
+from worker.journal.store import open_journal
+
+
+async def write_journal(path: Path, now: float, projects: tuple[str, str], images: tuple[str, str]) -> None:
+    """Write a journal that has rows in every table, of passes up to `now`, about these projects and images."""
+    url = f"sqlite:///{path}"
+    first, second = projects
+    accept = Batch(first, MemberStatus.ACCEPTED, "vault", (images[0],))
+    reject = Batch(second, MemberStatus.REJECTED, None, images)
+    async with hold_journal(url, "run", WHOLE):
+        pass
+    async with hold_journal(url, "run", Shard(1, 2)) as journal:
+        await journal.reserve({second: 2}, "run-0", now - 60, now - 3600, lambda _: ())
+        await journal.intend(reject, "run-0", now - 50, 2)
+        journal.calls.note("default", CallGroup.IMAGES_LIST, now - 2)
+    async with open_journal(url) as journal:
+        key = await journal.intend(accept, "run-1", now - 40, 0)
+        await journal.accept(key, "job-1", now - 39)
+        await journal.refuse(await journal.intend(accept, "run-1", now - 38, 0), "no", now - 37)
+        ward = Quarantined(Share(first, images[1]), MemberStatus.ACCEPTED, 2, "was", "is", now + 900, 25)
+        report = RunReport("run-1", now - 45, now - 30, Result.PARTIAL, 3, 3, 0, (), (), CallCounts(), "")
+        await journal.record(report, QuarantineUpdate((ward,), ()))
+        await journal.approve(f"sha256:{'0' * 64}", "ann@host", now - 20)
+        journal.calls.note("default", CallGroup.IMAGES_LIST, now - 1)
+
+
+def without_rules(path: Path) -> None:
+    """Take the rules of the tables away that keep some odd values out, as tools that copy tables do."""
+    strict = path.with_suffix(".strict")
+    shutil.move(path, strict)
+    with closing(sqlite3.connect(path)) as copy:
+        copy.execute("ATTACH ? AS strict", (str(strict),))
+        tables = copy.execute("SELECT name, sql FROM strict.sqlite_master WHERE type = 'table'").fetchall()
+        for name, sql in tables:
+            copy.execute(re.sub(r" NOT NULL|,\s*PRIMARY KEY \([^)]*\)", "", sql))
+            copy.execute(f"INSERT INTO main.{name} SELECT * FROM strict.{name}")  # noqa: S608 - a table of our own
+        copy.commit()
+    strict.unlink()
+
+
+def columns(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the columns of each table."""
+    with closing(sqlite3.connect(path)) as journal:
+        tables = [name for (name,) in journal.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: tuple(row[1] for row in journal.execute(f"PRAGMA table_info({name})")) for name in tables}
+
+
+def make_odd(path: Path, table: str, column: str, value: object, *, as_text: bool = False) -> None:
+    """Put a value into every row of a table; bytes are put `as_text` where they are to be text that is not UTF-8."""
+    with closing(sqlite3.connect(path)) as journal:
+        value_of = "CAST(? AS TEXT)" if as_text else "?"
+        journal.execute(f"UPDATE {table} SET {column} = {value_of}", (value,))  # noqa: S608 - a table of our own
+        journal.commit()

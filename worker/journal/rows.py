@@ -1,0 +1,152 @@
+"""Rows become values. A journal outlives workers and people edit it, so nothing in it is taken on trust.
+
+SQLite keeps whatever it is given, whatever its columns are declared as. A row that cannot be read is named by its table
+and key: who needs it raises that, and what needs others goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from sqlalchemy import Column, ColumnElement, RowMapping, Table, Text, cast
+
+from worker.core.documents import shown
+from worker.core.target import SHARDS_AT_MOST, Shard
+from worker.errors import JournalError
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+_TEXT_AT_MOST = 4_000_000
+_COUNT_AT_MOST = 2**53
+_YEAR_10000 = 253_402_300_800.0
+_NAMED = 3
+WAY_OUT = (
+    "correct the row or delete it; or move the journal away: the next pass makes a new one, and the cloud tells what "
+    "is true"
+)
+_Counts = dict[str, Annotated[int, msgspec.Meta(ge=0, le=_COUNT_AT_MOST)]]
+
+
+class OddRowsError(JournalError):
+    """Rows that are needed cannot be read. Who knows which journal it is puts that before the message."""
+
+
+class _OddValueError(Exception):
+    """A value of a row is not what its column is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """The rows of a query that could be read, as values; and of each other its table, its key and what is wrong."""
+
+    values: tuple[T, ...]
+    odd: tuple[str, ...] = ()
+
+    def needed(self) -> tuple[T, ...]:
+        """Return the values, for which all rows are needed; raise OddRowsError if some could not be read."""
+        if self.odd:
+            more = f", and {len(self.odd) - _NAMED} more like it" if len(self.odd) > _NAMED else ""
+            raise OddRowsError(f"has what cannot be read: {'; '.join(self.odd[:_NAMED])}{more}; {WAY_OUT}")
+        return self.values
+
+
+class Cells:
+    """The values of one row, by column. Each reader raises what `read` collects for a value that is something else."""
+
+    def __init__(self, row: RowMapping) -> None:
+        self._row = row
+
+    def text(self, column: str) -> str:
+        """Return a text; it may hold what a terminal would obey."""
+        value = self._row[column]
+        if isinstance(value, str) and len(value) <= _TEXT_AT_MOST:
+            return value
+        raise self._odd(column, "a text")
+
+    def word(self, column: str, kind: type[E]) -> E:
+        """Return one of the words of an enumeration."""
+        value = self._row[column]
+        if isinstance(value, str) and value in set(kind):
+            return kind(value)
+        raise self._odd(column, f"one of {', '.join(kind)}")
+
+    def count(self, column: str, least: int = 0) -> int:
+        """Return a whole number that is not too small."""
+        value = self._row[column]
+        if isinstance(value, int) and least <= value <= _COUNT_AT_MOST:
+            return value
+        raise self._odd(column, f"a whole number from {least} on")
+
+    def stamp(self, column: str) -> float:
+        """Return a time in seconds since the epoch, of a year that can be written."""
+        value = self._row[column]
+        if isinstance(value, int | float) and 0 <= value < _YEAR_10000:
+            return float(value)
+        raise self._odd(column, "a time in seconds since the epoch")
+
+    def optional(self, reader: Callable[[str], T], column: str) -> T | None:
+        """Return what a reader reads in a column, or None where there is nothing in it."""
+        return None if self._row[column] is None else reader(column)
+
+    def texts(self, column: str) -> tuple[str, ...]:
+        """Return a list of texts that is not empty, from a column that `as_text` made readable."""
+        texts = self._json(column, list[str], "a list of texts")
+        if not texts:
+            raise self._odd(column, "a list of texts")
+        return tuple(texts)
+
+    def counts(self, column: str) -> dict[str, int]:
+        """Return counts by their names, from a column that `as_text` made readable."""
+        return self._json(column, _Counts, "counts by their names")
+
+    def shard(self) -> Shard:
+        """Return the shard that the row is about."""
+        shard = Shard(self.count("shard_index"), self.count("shard_count", 1))
+        if shard.count <= SHARDS_AT_MOST and shard.index < shard.count:
+            return shard
+        raise self._odd("shard_index", f"one of {self._row['shard_count']} shards")
+
+    def _json(self, column: str, kind: type[T], what: str) -> T:
+        try:
+            return msgspec.json.decode(self.text(column), type=kind)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise self._odd(column, what) from None
+
+    def _odd(self, column: str, what: str) -> _OddValueError:
+        return _OddValueError(f"{column} is {_named(self._row[column])}, not {what}")
+
+
+def read(rows: Iterable[RowMapping], table: Table, make: Callable[[Cells], T]) -> Found[T]:
+    """Make a value of each row of a query, which has the key of its table."""
+    values, odd = [], []
+    for row in rows:
+        try:
+            values.append(make(Cells(row)))
+        except _OddValueError as error:
+            key = ", ".join(f"{column.name} {_named(row[column.name])}" for column in table.primary_key)
+            odd.append(f"table {table.name}, row with {key}: {error}" if key else f"table {table.name}: {error}")
+    return Found(tuple(values), tuple(odd))
+
+
+def as_text(column: Column[Any]) -> ColumnElement[Any]:
+    """Return a column of JSON as the text that it is, so that nobody reads it before it is known to be some."""
+    return cast(column, Text).label(column.name)
+
+
+def _named(value: object) -> str:
+    """Write a value of a row in a few printable characters."""
+    match value:
+        case None:
+            return "missing"
+        case bytes():
+            return "binary data"
+        case float() if not math.isfinite(value):
+            return "no finite number"
+        case _:
+            return shown(value)
