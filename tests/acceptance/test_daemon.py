@@ -136,6 +136,51 @@ async def test_a_secret_that_is_renewed_is_used(tmp_path: Path) -> None:
             assert (await daemon.metrics())['credential_refused{credential="default"}'] == 0
 
 
+async def test_a_manifest_that_is_broken_holds_back_no_new_key(tmp_path: Path) -> None:
+    """A refused key is replaced while the manifest is broken: the last good wishes are met with it, and all is told."""
+    async with stage(tmp_path) as here:
+        config = (tmp_path / "config.toml").read_text()
+        here.write("config.toml", config.replace(f'secret_key = "{SECRET_KEY}"', 'secret_key_file = "key"'))
+        here.write("key", "outdated-key")
+        async with serving(here) as daemon:
+            await daemon.heard("pass.finished", unknown=8)
+            here.write("manifest.toml", manifest(here.world).replace('status = "accepted"', 'status = "acceptd"'))
+            await daemon.heard("files.refused")
+            seen = len(daemon.lines)
+            here.write("key", SECRET_KEY)
+            await daemon.heard("pass.finished", since=seen, changed=8)
+            assert here.all_are("accepted")
+            await daemon.heard("files.refused", since=seen)
+            assert "acceptd" in (await daemon.json("/readyz"))["reload_error"]
+            found = await daemon.metrics()
+            assert (found["reload_failed"], found['credential_refused{credential="default"}']) == (1, 0)
+
+
+@pytest.mark.parametrize("wrong", ["config", "key"])
+async def test_a_config_that_is_broken_holds_back_no_new_wish(tmp_path: Path, wrong: str) -> None:
+    """A manifest that is changed while config or key cannot be used is obeyed with the settings of before."""
+    async with stage(tmp_path) as here:
+        config = (tmp_path / "config.toml").read_text()
+        config = config.replace(f'secret_key = "{SECRET_KEY}"', 'secret_key_file = "key"')
+        here.write("config.toml", config)
+        here.write("key", SECRET_KEY)
+        here.write("manifest.toml", manifest(here.world, share(here.world, "accepted", projects=["payments"])))
+        async with serving(here) as daemon:
+            await daemon.heard("pass.finished", desired=4)
+            if wrong == "key":
+                (tmp_path / "key").unlink()
+            else:
+                here.write("config.toml", config.replace("[guards]", "[gards]"))
+            reason = (await daemon.heard("files.refused"))["reason"]
+            assert ("gards" if wrong == "config" else "secret_key_file") in reason
+            seen = len(daemon.lines)
+            here.write("manifest.toml", manifest(here.world))
+            await daemon.heard("pass.finished", since=seen, desired=8)
+            assert here.all_are("accepted")
+            await daemon.heard("files.refused", since=seen, reason=reason)
+            assert (await daemon.json("/readyz"))["reload_error"] == reason
+
+
 async def test_passes_do_not_wait_for_the_jobs_of_earlier_ones(tmp_path: Path) -> None:
     """While a job hangs, what is shared later is accepted by later passes; the job's end is noticed beside them."""
     world = fleet(2, ["payments"], seconds=ENDLESS)

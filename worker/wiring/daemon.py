@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 
 from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping
-from worker.errors import JournalError, JournalLocked, JournalUnreachable, ManifestError, SettingsError
+from worker.errors import JournalError, JournalLocked, JournalUnreachable, Problem
 from worker.journal.lease import HeldJournal, hold_journal
 from worker.reconcile.schedule import first_of, sleep_until
 from worker.reload import changes
@@ -125,45 +125,42 @@ class Daemon:
             if is_wanted:
                 self._front.begin_reload()
                 refused = ""
-            told, refused = refused, await self._reload(early=by_signal)
-            if refused not in {"", told}:
-                self._front(ReloadFailed(refused))
+            refused = await self._reload(early=by_signal, told=refused)
 
-    async def _reload(self, *, early: bool) -> str:
-        """Read the files again, or return why they cannot be used; then the old ones stay.
+    async def _reload(self, *, early: bool, told: str) -> str:
+        """Read the files again, and return why they cannot be used, if so; then what was good of them before stays.
 
         What is new takes effect at the next pass, which comes early; with `early` one comes in any case, and refused
-        keys are tried once more.
+        keys are tried once more. What is wrong is said unless it was `told` before.
         """
-        try:
-            found = await asyncio.to_thread(self._reader.read)
-        except (SettingsError, ManifestError) as error:
-            return _told(error)
-        before = self._generation
-        if found.settings.journal.place != before.settings.journal.place:
-            return (
-                f"journal.url: another journal, {found.settings.journal.place}, knows nothing of what is in flight; "
-                "the daemon must be started anew for that"
-            )
-        self._generation = found
-        self._stopper.grace = found.settings.schedule.grace
-        self._front.take(found)
-        wishes = found.site.manifest.wishes
-        self._front(Reloaded(len(wishes), sum(len(of_project) for of_project in wishes.values())))
+        reread = await asyncio.to_thread(self._reader.read_again, self._generation)
+        refused = _told(reread.problems)
+        is_taken = not refused or reread.is_new or reread.reconnects
+        if is_taken:
+            self._take(reread.generation)
+        if refused and (is_taken or refused != told):
+            self._front(ReloadFailed(refused))
         if early and self._front.ims is not None:
             self._front.ims.retry_stopped()
-        if not found.works_with(before):
+        if reread.reconnects:
             self._moved.set()
-        if early or found.site != before.site:
+        if early or reread.is_new:
             self._early.set()
-        return ""
+        return refused
+
+    def _take(self, generation: Generation) -> None:
+        self._generation = generation
+        self._stopper.grace = generation.settings.schedule.grace
+        self._front.take(generation)
+        wishes = generation.site.manifest.wishes
+        self._front(Reloaded(len(wishes), sum(len(of_project) for of_project in wishes.values())))
 
     async def _tell_of_the_end(self) -> None:
         await self._stopper.asked.wait()
         self._front(Stopping(self._stopper.grace))
 
 
-def _told(error: SettingsError | ManifestError) -> str:
-    told = [str(problem) for problem in error.problems[:_PROBLEMS_TOLD]]
-    more = len(error.problems) - len(told)
+def _told(problems: tuple[Problem, ...]) -> str:
+    told = [str(problem) for problem in problems[:_PROBLEMS_TOLD]]
+    more = len(problems) - len(told)
     return "\n".join([*told, f"and {more} more: `ims-share-worker check` shows them"] if more else told)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.cloud.ims import CloudConfig
 from worker.cloud.transport import tls_context
+from worker.core.documents import Document
+from worker.core.manifest import Manifest
+from worker.errors import ManifestError, Problem, SettingsError
 from worker.reconcile.run import Order
 from worker.reload import Sources
 from worker.settings import Loaded, Settings, load_settings
 from worker.wiring.policies import cloud_config, shared_out
-from worker.wiring.site import Aim, Site, journal_url, load_site, order_of
+from worker.wiring.site import Aim, Site, join, journal_url, order_of, read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,19 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Reread:
+    """What came of reading the files again: the generation to go by, and what cannot be used of the files.
+
+    `is_new`: a pass may find something else to do than before. `reconnects`: the connections have to be others.
+    """
+
+    generation: Generation
+    problems: tuple[Problem, ...]
+    is_new: bool
+    reconnects: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads config and manifest: `config` as it was given, or None; `aim` is the part of the fleet that is meant."""
 
@@ -56,16 +72,60 @@ class Reader:
 
     def read(self) -> Generation:
         """Read the files as they are now; raise SettingsError or ManifestError with every problem."""
+        return self._join(*self._load(), read_manifest)
+
+    def read_again(self, before: Generation) -> Reread:
+        """Read the files as they are now; what of them cannot be used stays as it was before.
+
+        The config, with the files that it names, and the manifest are taken each by itself: a manifest that is broken
+        holds back no new key, nor a broken config a new wish, as long as what is taken fits what stays.
+        """
+        problems: tuple[Problem, ...] = ()
+        configs = [(before.loaded, before.named)]
+        try:
+            configs.insert(0, self._load(before))
+        except SettingsError as error:
+            problems = error.problems
+        kept = before.site.manifest
+        ways = [(config, manifest_of) for config in configs for manifest_of in (read_manifest, lambda _: (kept, ()))]
+        found = before
+        for number, (config, manifest_of) in enumerate(ways):
+            try:
+                found = self._join(*config, manifest_of)
+                break
+            except (SettingsError, ManifestError) as error:
+                # What else does not fit is only a matter of what has been kept.
+                problems += error.problems if number == 0 else ()
+        return Reread(found, problems, found.site != before.site, not found.works_with(before))
+
+    def _load(self, before: Generation | None = None) -> tuple[Loaded, str]:
+        """Load the settings, and return them with the fingerprint of the files that they name.
+
+        Raises SettingsError, also for an authority that is none, and for another journal than before.
+        """
         loaded = load_settings(self.config, self.environ, {})
+        if loaded.settings.cloud.ca_file:
+            # Whether it can be used must be known now; to load the system's authorities each time would take memory.
+            tls_context(str(loaded.settings.cloud.ca_file))
+        place = loaded.settings.journal.place
+        if before is not None and place != before.settings.journal.place:
+            message = (
+                f"another journal, {place}, knows nothing of what is in flight; "
+                "the daemon must be started anew for that"
+            )
+            raise SettingsError((Problem(str(loaded.file or "environment"), 0, 0, "journal.url", message),))
+        return loaded, Sources(loaded.named).fingerprint()
+
+    def _join(
+        self, loaded: Loaded, named: str, manifest_of: Callable[[Loaded], tuple[Manifest, tuple[Document, ...]]]
+    ) -> Generation:
+        """Join settings and a manifest; raise SettingsError or ManifestError where they do not fit."""
         sources = _sources(loaded)
         seen = sources.fingerprint()
-        site = load_site(loaded)
+        site = join(loaded.settings, *manifest_of(loaded))
         order = order_of(site, self.aim, resumes=False)
         cloud = shared_out(cloud_config(site, self.environ), site, self.aim.shard, "serve")
-        if cloud.connections.ca_file:
-            # Whether it can be used must be known now; to load the system's authorities each time would take memory.
-            tls_context(cloud.connections.ca_file)
-        return Generation(loaded, site, order, cloud, sources, seen, Sources(loaded.named).fingerprint())
+        return Generation(loaded, site, order, cloud, sources, seen, named)
 
 
 def _sources(loaded: Loaded) -> Sources:

@@ -53,11 +53,20 @@ def load_site(loaded: Loaded) -> Site:
 
     Raises SettingsError for files that are not there, ManifestError with every problem of the manifest.
     """
+    return join(loaded.settings, *read_manifest(loaded))
+
+
+def read_manifest(loaded: Loaded) -> tuple[Manifest, tuple[Document, ...]]:
+    """Read the manifest that the settings name, and return it with its documents; raise as `load_site` does."""
     documents = read_manifests(loaded.settings.manifest, loaded.base)
-    manifest = parse_manifest(documents)
-    if problems := unknown_credentials(manifest, loaded.settings.credentials, documents):
+    return parse_manifest(documents), documents
+
+
+def join(settings: Settings, manifest: Manifest, documents: tuple[Document, ...] = ()) -> Site:
+    """Return settings and manifest as one; raise ManifestError for credentials that the settings do not know."""
+    if problems := unknown_credentials(manifest, settings.credentials, documents):
         raise ManifestError(problems, {document.name: document.source for document in documents})
-    return Site(loaded.settings, manifest)
+    return Site(settings, manifest)
 
 
 def names_of(loaded: Loaded) -> Manifest:

@@ -179,6 +179,114 @@ def test_a_manifest_that_is_not_there_is_refused(here: Folder, name: str) -> Non
         reader(here).read()
 
 
+OTHER_WISHES = manifest(WORLD, share(WORLD, "rejected"))
+
+
+def broken_manifest(here: Folder) -> None:
+    """Leave a manifest that is none."""
+    here.write("manifest.toml", "version = 1\n[images")
+
+
+def gone_manifest(here: Folder) -> None:
+    """Let the config name a manifest that is not there yet."""
+    with_a_manifest(here, '["gone.toml"]')
+
+
+def broken_config(here: Folder) -> None:
+    """Misspell a setting, beside one that is changed."""
+    limits(here)
+    replace(here, "config.toml", "[polling]", "[poling]")
+
+
+def broken_key(here: Folder) -> None:
+    """Empty the key's file."""
+    here.write("key", "")
+
+
+def broken_authority(here: Folder) -> None:
+    """Name an authority that is none."""
+    here.write("ca.pem", "no certificate")
+    replace(here, "config.toml", "[cloud]\n", '[cloud]\nca_file = "ca.pem"\n')
+
+
+@pytest.mark.parametrize("wrong", [broken_manifest, gone_manifest])
+def test_a_manifest_that_is_broken_holds_back_no_config(here: Folder, wrong: Callable[[Folder], None]) -> None:
+    """The new key and limit are taken with the last good manifest, and what is wrong is told."""
+    before = reader(here).read()
+    wrong(here)
+    renewed_key(here)
+    limits(here)
+    found = reader(here).read_again(before)
+    assert found.problems
+    assert found.reconnects
+    assert found.generation.cloud.credentials["default"].keys.secret_key == "another-key"
+    assert str(found.generation.settings.limits.members_put) == "7/1m"
+    assert found.generation.site.manifest == before.site.manifest
+
+
+@pytest.mark.parametrize("wrong", [broken_config, broken_key, broken_authority, other_journal])
+def test_a_config_that_is_broken_holds_back_no_manifest(here: Folder, wrong: Callable[[Folder], None]) -> None:
+    """The new wishes are taken with all of the last good settings, and what is wrong is told."""
+    before = reader(here).read()
+    wrong(here)
+    here.write("manifest.toml", OTHER_WISHES)
+    found = reader(here).read_again(before)
+    assert found.problems
+    assert (found.is_new, found.reconnects) == (True, False)
+    assert found.generation.settings == before.settings
+    assert found.generation.site.manifest.wishes != before.site.manifest.wishes
+
+
+def test_a_manifest_that_asks_for_a_credential_of_a_broken_config_waits_for_it(here: Folder) -> None:
+    """Neither is taken: the manifest does not fit the settings that stay."""
+    before = reader(here).read()
+    new_credential(here)
+    replace(here, "config.toml", "[polling]", "[poling]")
+    found = reader(here).read_again(before)
+    assert (found.is_new, found.reconnects) == (False, False)
+    assert {"poling", '"other"'} <= {
+        word for problem in found.problems for word in ("poling", '"other"') if word in str(problem)
+    }
+
+
+def test_a_config_without_the_credential_that_the_kept_manifest_uses_waits_for_the_other(here: Folder) -> None:
+    """Settings that do not fit the wishes in force are not taken while the new wishes are broken; then both are."""
+    new_credential(here)
+    before = reader(here).read()
+    good = manifest(WORLD)
+    config = (here.path / "config.toml").read_text()
+    here.write("config.toml", config.replace("credentials.other", "credentials.another"))
+    broken_manifest(here)
+    found = reader(here).read_again(before)
+    assert found.problems
+    assert (found.is_new, found.reconnects) == (False, False)
+    here.write("manifest.toml", good)
+    found = reader(here).read_again(before)
+    assert found.problems == ()
+    assert "another" in found.generation.settings.credentials
+
+
+def test_two_good_files_that_do_not_fit_change_nothing_that_does_not(here: Folder) -> None:
+    """A manifest that names an unknown credential is told of with its line, and the new settings are taken alone."""
+    before = reader(here).read()
+    limits(here)
+    replace(here, "manifest.toml", "[projects.ledger]\n", '[projects.ledger]\ncredential = "nobody"\n')
+    found = reader(here).read_again(before)
+    (problem,) = found.problems
+    assert (problem.line > 0, "nobody" in str(problem)) == (True, True)
+    assert (found.generation.site.manifest, found.reconnects) == (before.site.manifest, True)
+
+
+def test_what_is_as_it_was_is_nothing_new(here: Folder) -> None:
+    """Neither good files nor a broken one beside them ask for anything else."""
+    before = reader(here).read()
+    found = reader(here).read_again(before)
+    assert (found.problems, found.is_new, found.reconnects) == ((), False, False)
+    broken_manifest(here)
+    found = reader(here).read_again(before)
+    assert (len(found.problems), found.is_new, found.reconnects) == (1, False, False)
+
+
 def test_no_secret_is_in_a_representation(here: Folder) -> None:
     """Neither that of the reader, whose environment has the keys, nor that of what was read."""
     shown = f"{reader(here)!r}{reader(here).read()!r}{reader(here).read().loaded.settings.model_dump()!r}"
