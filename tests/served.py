@@ -72,12 +72,18 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(here: Stage, *arguments: str, settings: Mapping[str, str] = _NOTHING) -> AsyncIterator[Served]:
+async def serving(
+    here: Stage,
+    *arguments: str,
+    settings: Mapping[str, str] = _NOTHING,
+    launcher: tuple[str, ...] = ("-m", "worker"),
+) -> AsyncIterator[Served]:
     """Start a daemon, by default one whose second pass is an hour away; kill it at the end if it still runs.
 
     See that nothing it logs has a secret or a traceback.
     """
-    running = await here.start("serve", "--log-format", "json", *arguments, settings={**SELDOM, **settings})
+    started = ("serve", "--log-format", "json", *arguments)
+    running = await here.start(*started, settings={**SELDOM, **settings}, launcher=launcher)
     async with aiohttp.ClientSession() as session:
         served = Served(running, session)
         reading = asyncio.create_task(_read(served))

@@ -158,10 +158,12 @@ def _run(arguments: Sequence[str]) -> int:
     if_stopped = 0 if options.verb == "serve" else 1
     with _stopped_at_once(if_stopped):
         from worker import verbs  # noqa: PLC0415 - `--help` and `--version` must not pay for it
+        from worker.threads import Loop  # noqa: PLC0415 - as above
     # The first process of a container ignores what it has no handler for. Verbs that have work to end have their own.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        return asyncio.run(verbs.perform(options, os.environ))
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            return runner.run(verbs.perform(options, os.environ))
     except KeyboardInterrupt:
         if if_stopped:
             raise

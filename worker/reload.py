@@ -17,8 +17,11 @@ from pathlib import Path
 
 from watchfiles import awatch
 
+from worker.files import read_file
+
 _SETTLE_MS = 300
 _LOOK_AGAIN_MS = 10_000
+_BLIND_LOOK = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +52,28 @@ class Sources:
         content = hashlib.sha256()
         for file in self.found():
             try:
-                digest = hashlib.sha256(file.read_bytes()).hexdigest()
+                digest = hashlib.sha256(read_file(file)).hexdigest()
             except (OSError, ValueError):
                 digest = "unreadable"
             content.update(f"{file}\0{digest}\0".encode(errors="surrogateescape"))
         return content.hexdigest()
 
 
-async def changes(sources: Callable[[], Sources], seen: str) -> AsyncIterator[str]:
+async def changes(sources: Callable[[], Sources], seen: str, on_blind: Callable[[str], None]) -> AsyncIterator[str]:
     """Yield the fingerprint of the sources whenever it is no longer the one last `seen`.
 
     `sources` tells what they are by now. Where a file system tells nothing of changes, they are seen at the next look,
-    some seconds later. Cancelled, nothing is left behind.
+    some seconds later; so too where the system refuses to watch, and `on_blind` is told why, once until it can again.
+    Cancelled, nothing is left behind.
     """
+    blind = ""
     while True:
         folders = await asyncio.to_thread(sources().folders)
         async with aclosing(_stirs(folders)) as stirs:
-            async for _ in stirs:
+            async for why in stirs:
+                if why and not blind:
+                    on_blind(why)
+                blind = why
                 found = await asyncio.to_thread(sources().fingerprint)
                 if found != seen:
                     seen = found
@@ -74,8 +82,11 @@ async def changes(sources: Callable[[], Sources], seen: str) -> AsyncIterator[st
                     break
 
 
-async def _stirs(folders: tuple[Path, ...]) -> AsyncGenerator[None, None]:
-    """Yield when something has happened in the folders and all is quiet again, and now and then anyhow."""
+async def _stirs(folders: tuple[Path, ...]) -> AsyncGenerator[str, None]:
+    """Yield when something has happened in the folders and all is quiet again, and now and then anyhow.
+
+    What is yielded is empty, or says why the folders cannot be watched; that is the last, and comes after a while.
+    """
     stirs = awatch(
         *folders,
         watch_filter=None,
@@ -85,11 +96,15 @@ async def _stirs(folders: tuple[Path, ...]) -> AsyncGenerator[None, None]:
         yield_on_timeout=True,
         recursive=False,
     )
+    why = ""
     try:
         async with aclosing(stirs):
             async for _ in stirs:
-                yield
-    except OSError:
-        # A folder has just gone: its successor is looked for.
-        await asyncio.sleep(_LOOK_AGAIN_MS / 1000)
-        yield
+                yield ""
+    except FileNotFoundError:
+        pass  # A folder has just gone: its successor is looked for.
+    except (OSError, RuntimeError, MemoryError) as error:
+        # The library has no type of its own for what the system refuses: instances, watches, files, threads.
+        why = str(error) or type(error).__name__
+    await asyncio.sleep(_BLIND_LOOK)
+    yield why

@@ -25,6 +25,7 @@ class Watch:
 
     sources: Sources
     heard: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    blind: list[str] = field(default_factory=list)
     asked: int = 0
     between: int = 0
 
@@ -56,7 +57,7 @@ async def watching(*files: Path, patterns: tuple[str, ...] = ()) -> AsyncIterato
     seen = watch.sources.fingerprint()
 
     async def listen() -> None:
-        async for found in changes(watch.tell, seen):
+        async for found in changes(watch.tell, seen, watch.blind.append):
             watch.heard.put_nowait(found)
 
     task = asyncio.create_task(listen())
@@ -292,3 +293,37 @@ async def test_where_nothing_can_be_watched_a_file_is_found_all_the_same(tmp_pat
         file.parent.mkdir()
         file.write_text("one")
         await watch.changed()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Error creating recommended watcher: Too many open files (os error 24)"),
+        RuntimeError("can't start new thread"),
+        OSError("OS file watch limit reached."),
+        MemoryError(),
+    ],
+)
+async def test_what_the_system_refuses_to_watch_is_looked_at(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A change is seen all the same, why it comes late is told once, and when it can be watched again it is."""
+    watched = reload.awatch
+
+    async def refuse(*_: object, **__: object) -> AsyncIterator[None]:
+        raise error
+        yield
+
+    monkeypatch.setattr(reload, "awatch", refuse)
+    monkeypatch.setattr(reload, "_BLIND_LOOK", 0.05)
+    async with watching(manifest) as watch:
+        await watch.looked(3)
+        in_place(manifest)
+        await watch.changed()
+        assert watch.blind == [str(error) or "MemoryError"]
+        monkeypatch.setattr(reload, "awatch", watched)
+        monkeypatch.setattr(reload, "_BLIND_LOOK", TIMEOUT)
+        await until(lambda: any("notify" in name for name in threads()))
+        manifest.write_bytes(b"three")  # noqa: ASYNC240 - a small file
+        await watch.changed()
+        assert len(watch.blind) == 1

@@ -28,6 +28,10 @@ class Writer:
         self.commits = 0
         self._database = database
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        try:
+            self._thread.submit(int)
+        except RuntimeError as error:  # the system has no thread to give, for now
+            raise JournalUnreachable(f"the journal {database.where} cannot be opened: {error}") from error
         self._waiting: list[_Write] = []
         self._flushing: asyncio.Task[None] | None = None
 

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from worker.core.documents import At, Finding, Speller, kind_of, path_text, shown
 from worker.core.places import Path as KeyPath
+from worker.files import read_file
 from worker.settings.model import SECRETS, Settings, Static, known_keys
 from worker.settings.values import cannot_be_read
 
@@ -118,7 +119,7 @@ class _Check:
         if not isinstance(name, str):
             raise ValueError(f"must be the name of a file, not {kind_of(name)}")  # noqa: TRY004 - a value, not a bug
         try:
-            text = (self.base / name).read_text(encoding="utf-8").rstrip("\r\n")
+            text = read_file(self.base / name).decode().rstrip("\r\n")
         except UnicodeDecodeError:
             raise ValueError("names a file that is not UTF-8") from None
         except (OSError, ValueError) as error:

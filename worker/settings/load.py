@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from worker.core.documents import At, Document, problems_of, read_table
 from worker.core.places import Path as KeyPath
 from worker.errors import Problem, SettingsError
+from worker.files import read_file
 from worker.settings.check import check
 from worker.settings.environment import CONFIG_VARIABLE, read_environment, variable_of
 from worker.settings.model import Settings
@@ -86,7 +87,7 @@ def _config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 def _read_config(file: Path) -> tuple[bytes, dict[str, Any]]:
     try:
-        source = file.read_bytes()
+        source = read_file(file)
     except (OSError, ValueError) as error:
         raise SettingsError((Problem(str(file), 0, 0, "", cannot_be_read(error)),)) from None
     table = read_table(Document(str(file), source))

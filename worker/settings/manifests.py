@@ -11,6 +11,7 @@ from pathlib import Path
 
 from worker.core.documents import Document
 from worker.errors import Problem, SettingsError
+from worker.files import read_file
 from worker.settings.values import cannot_be_read, unreadable
 
 
@@ -39,7 +40,7 @@ def read_manifests(names: Iterable[str], base: Path) -> tuple[Document, ...]:
     problems = []
     for file in manifest_files(names, base):
         try:
-            documents.append(Document(str(file), file.read_bytes()))
+            documents.append(Document(str(file), read_file(file)))
         except OSError as error:
             problems.append(_problem(file, cannot_be_read(error)))
     if problems:

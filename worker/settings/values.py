@@ -20,6 +20,7 @@ from worker.core.allowance import Allowance
 from worker.core.limits import Rate
 from worker.core.schedule import Jitter, check_cron, check_zone
 from worker.core.timing import parse_duration
+from worker.files import open_file
 
 _LONGEST = 3650 * 86400.0
 _SQLITE = "sqlite:///"
@@ -179,7 +180,7 @@ def _like(pattern: str, what: str) -> AfterValidator:
 def unreadable(path: Path) -> str:
     """Say why a file cannot be read; nothing if it can."""
     try:
-        path.open("rb").close()
+        open_file(path).close()
     except (OSError, ValueError) as error:
         return cannot_be_read(error)
     return ""

@@ -7,7 +7,7 @@ import gc
 import time
 from contextlib import suppress
 
-from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping
+from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping, Trouble
 from worker.errors import JournalError, JournalLocked, JournalUnreachable, Problem
 from worker.journal.lease import HeldJournal, hold_journal
 from worker.reconcile.schedule import first_of, sleep_until
@@ -106,7 +106,10 @@ class Daemon:
                     self._front.ims = None
 
     async def _reload_on_change(self) -> None:
-        async for _ in changes(lambda: self._generation.sources, self._generation.seen):
+        def tell(why: str) -> None:
+            self._front(Trouble("files cannot be watched, so changes are seen some seconds later", why))
+
+        async for _ in changes(lambda: self._generation.sources, self._generation.seen, tell):
             self._changed.set()
 
     async def _reload_when_asked(self) -> None:
