@@ -15,12 +15,15 @@ from worker.core.state import Batch, Change, MemberStatus, Share
 from worker.errors import Scope
 
 _NONE: Mapping[Share, int] = MappingProxyType({})
-_WORTH_SPLITTING = frozenset({Scope.IMAGE, Scope.SIZE, Scope.UNSAID})
+_ABOUT_CONTENT = frozenset({Scope.IMAGE, Scope.SIZE, Scope.UNSAID})
+_MAY_PASS = frozenset({Scope.UNSAID, Scope.THROTTLE})
+_CODES_THAT_MAY_PASS = frozenset({"IMG.0064", "IMG.0065", "IMG.0184", "IMG.0188"})
+"""About a project or a vault, and yet in passing: IAM did not answer the image service, the vault could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a batch failed as a whole: what the refusal is about, the cloud's code, and the text for people."""
+    """Why a batch failed: what the cloud's words are about, its code, and the text for people."""
 
     scope: Scope
     code: str
@@ -61,13 +64,23 @@ def halve(batch: Batch) -> tuple[Batch, Batch]:
 
 
 def is_about_content(failure: Failure) -> bool:
-    """Tell whether what is in the batch may be to blame: an image, the size, or the failure does not say."""
-    return failure.scope in _WORTH_SPLITTING
+    """Tell whether what is in the batch may be to blame: an image, the size, or the failure does not say.
+
+    Who is to blame is decided here alone: such a batch is worth splitting, and what is left of it in the end is held
+    in quarantine. What failed for a project, a vault, a permission, a credential, a throttle or a request that the
+    cloud does not know blames no image: it is neither split nor held.
+    """
+    return failure.scope in _ABOUT_CONTENT
 
 
 def worth_splitting(batch: Batch, failure: Failure) -> bool:
     """Tell whether a smaller batch may fare better."""
     return len(batch.images) > 1 and is_about_content(failure)
+
+
+def may_pass(failure: Failure) -> bool:
+    """Tell whether the same may go well a little later: the failure says nothing, or of a service that was busy."""
+    return failure.scope in _MAY_PASS or failure.code in _CODES_THAT_MAY_PASS
 
 
 def alike(one: Failure | None, other: Failure | None) -> bool:

@@ -19,10 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.core.batch import Failure
+from worker.core.batch import Failure, is_about_content, may_pass
 from worker.core.job import JobState, Settlement
 from worker.core.state import Batch, MemberStatus, Share
-from worker.errors import Scope
 
 
 class OutcomeKind(StrEnum):
@@ -55,7 +54,8 @@ class Ended:
     """A batch whose PUT has ended one way or another.
 
     `until` is the moment (seconds since the epoch) up to which it is worth reading again. `key` is the journal's,
-    None where nothing was sent. `failure` is set where the batch failed as a whole.
+    None where nothing was sent. `failure` is why it failed, where the cloud said no; `as_a_whole` tells that it did so
+    once and for all of its images, so that parts of it might fare better.
     """
 
     batch: Batch
@@ -65,6 +65,7 @@ class Ended:
     key: int | None = None
     job_id: str | None = None
     failure: Failure | None = None
+    as_a_whole: bool = False
     results: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -87,8 +88,8 @@ Seen = MemberStatus | Unreadable | None  # None: in none of the project's lists
 class Outcome:
     """The final word for one share: what was wished, what it read before and after, and why it is not as wished.
 
-    Of one that failed, `together` is how many images failed with it as one, itself included, and `blameless` whether it
-    did for keys that were refused, which says nothing of the image.
+    Of one that failed, `together` is how many images failed with it as one, itself included, and `blameless` whether
+    that says nothing of the image, so that it may go again in the next pass.
     """
 
     share: Share
@@ -131,7 +132,6 @@ def settled(settlement: Settlement, hope: Hope) -> Ended:
         JobState.LOST: End.LOST,
     }.get(state, End.UNSETTLED)
     reason = settlement.reason or (f"job {job.job_id} ended as {state}" if how is End.FAILED else "")
-    as_a_whole = state is JobState.FAILED
     return Ended(
         batch=job.batch,
         how=how,
@@ -139,7 +139,8 @@ def settled(settlement: Settlement, hope: Hope) -> Ended:
         until=until.get(state, 0.0),
         key=job.key,
         job_id=job.job_id,
-        failure=Failure(settlement.scope, settlement.code, reason) if as_a_whole else None,
+        failure=Failure(settlement.scope, settlement.code, reason) if how is End.FAILED else None,
+        as_a_whole=state is JobState.FAILED,
         results=settlement.results,
     )
 
@@ -150,7 +151,7 @@ def reads_as_desired(ended: Ended, seen: Mapping[str, Seen]) -> bool:
 
 
 def worth_reading_again(ended: Ended, seen: Mapping[str, Seen], now: float) -> bool:
-    """Tell whether time may still bring an image of the batch to read as desired."""
+    """Tell whether time may still bring an image of the batch to read as desired; one in no list is gone."""
     return now < ended.until and any(
         _may_change(seen.get(image), ended.batch.status) and ended.results.get(image) is not False
         for image in ended.batch.images
@@ -160,7 +161,12 @@ def worth_reading_again(ended: Ended, seen: Mapping[str, Seen], now: float) -> b
 def _may_change(seen: Seen, status: MemberStatus) -> bool:
     if isinstance(seen, Unreadable):
         return not seen.is_final
-    return seen is not status
+    return seen is not None and seen is not status
+
+
+def is_worth_another_try(ended: Ended) -> bool:
+    """Tell whether what a job left undone may be sent once more at once: it failed for what may pass."""
+    return ended.how is End.FAILED and ended.failure is not None and may_pass(ended.failure)
 
 
 def is_due_again(ended: Ended, now: float) -> bool:
@@ -172,9 +178,19 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, 
     """Give the final word for one image of a batch, from how the batch ended and how the image read at `read_at`."""
     desired = ended.batch.status
     share = Share(ended.batch.project_id, image_id)
-    together = len(ended.batch.images)
+    together, blameless = len(ended.batch.images), ended.failure is not None and not is_about_content(ended.failure)
     if isinstance(seen, Unreadable) and ended.how is End.REFUSED:
-        return Outcome(share, desired, before, None, OutcomeKind.FAILED, ended.reason, ended.job_id, together=together)
+        return Outcome(
+            share,
+            desired,
+            before,
+            None,
+            OutcomeKind.FAILED,
+            ended.reason,
+            ended.job_id,
+            together=together,
+            blameless=blameless,
+        )
     if isinstance(seen, Unreadable):
         reason = f"sent, and could not be read again: {seen.reason}"
         kind = OutcomeKind.UNKNOWN if seen.in_time else OutcomeKind.UNSETTLED
@@ -193,7 +209,7 @@ def judge(ended: Ended, image_id: str, before: MemberStatus | None, seen: Seen, 
         _why(ended, image_id, seen),
         ended.job_id,
         together=together,
-        blameless=ended.failure is not None and ended.failure.scope is Scope.CREDENTIAL,
+        blameless=blameless,
     )
 
 

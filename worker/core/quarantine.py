@@ -35,7 +35,7 @@ def update_quarantine(
 ) -> QuarantineUpdate:
     """Hold the shares that failed in this pass; free those that converged, or whose wish changed or is gone.
 
-    Who failed for refused keys is not held: nothing was learned of it, and with good keys it may go at once.
+    Who is not to blame is not held: nothing was learned of it, so the next pass may send it again.
 
     `everything` is the desired state of the whole manifest, `desired` the part of it that the pass was aimed at: of a
     share outside of it nothing was learned, so it stays. `outcomes` has every share of that part but the converged.

@@ -2,6 +2,7 @@
 
 send ─► follow ─► read again ─┬─► outcomes
   ▲                           ├─► what is due again is sent again (a lost answer, a lost job)
+  │                           ├─► what a job left undone in passing is sent once more
   │                           └─► a batch that failed as a whole is halved
   └───────────────────────────────┘
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -26,17 +28,17 @@ from worker.core.outcome import (
     Unreadable,
     broken,
     is_due_again,
+    is_worth_another_try,
     judge,
     reads_as_desired,
     settled,
-    worth_reading_again,
 )
 from worker.core.state import Batch, Change, InFlight, MemberStatus, Project, Share
-from worker.core.timing import poll_delay
+from worker.core.timing import retry_delay
 from worker.reconcile.contain import contained
 from worker.reconcile.halt import HaltedError
 from worker.reconcile.ports import Pass
-from worker.reconcile.reread import Rereader
+from worker.reconcile.reread import Rereader, read_until_known
 from worker.reconcile.submit import submit
 from worker.reconcile.track import track
 
@@ -64,17 +66,19 @@ class Work:
 class _Leg:
     """What one PUT came to: final outcomes, and what failed together with it and might fare better in halves.
 
-    `seen` is how the images of `failed` read, or None where nothing was done and so nothing was read.
+    `seen` is how the images of `failed` read, or None where nothing was done and so nothing was read. `once_more`
+    tells that these may still be sent once more, should they fail for what may pass.
     """
 
     outcomes: tuple[Outcome, ...]
     failed: Ended | None = None
     seen: Mapping[str, Seen] | None = None
+    once_more: bool = True
 
     @property
     def failure(self) -> Failure | None:
         """Why the rest failed as a whole, if it did."""
-        return self.failed.failure if self.failed else None
+        return self.failed.failure if self.failed and self.failed.as_a_whole else None
 
 
 async def converge(the_pass: Pass, work: Work) -> tuple[tuple[Outcome, ...], tuple[Settlement, ...]]:
@@ -153,8 +157,8 @@ class _Road:
             )
         )
 
-    async def _deliver(self, batch: Batch) -> tuple[Outcome, ...]:
-        return await self._divide(await self._send(batch))
+    async def _deliver(self, batch: Batch, *, once_more: bool = True) -> tuple[Outcome, ...]:
+        return await self._divide(await self._send(batch, once_more=once_more))
 
     async def _resume(self, flight: InFlight) -> tuple[Outcome, ...]:
         batch = flight.batch
@@ -163,15 +167,18 @@ class _Road:
         else:
             until = flight.intent_at + self._pass.tempo.patience.unknown
             ended = Ended(batch, End.UNANSWERED, "the answer to its PUT was lost", until, flight.key)
-        seen, read_at = await self._read(ended)
+        seen, read_at = await read_until_known(self._pass, self._reader, ended)
         await self._close(ended, seen, read_at)
         mine = [image for image in batch.images if self._answering.get(image) == flight.key]
-        due = [image for image in mine if is_due_again(ended, read_at) and _differs(seen.get(image), batch.status)]
+        differs = [image for image in mine if _differs(seen.get(image), batch.status)]
+        is_due, once_more = is_due_again(ended, read_at), is_worth_another_try(ended)
         again = [
             change
-            for image in due
+            for image in differs
+            if is_due or once_more
             if (change := self._work.waiting.get(image)) and change.after is batch.status is MemberStatus.ACCEPTED
         ]
+        due = differs if is_due else [change.share.image_id for change in again]
         open_still, sent = frozenset(due), frozenset(change.share.image_id for change in again)
         left = replace(ended, how=End.NOT_SENT, reason="nothing came of an earlier PUT; the next pass sends it again")
         final = (
@@ -179,14 +186,18 @@ class _Road:
             *self._judged(_with(left, (image for image in due if image not in sent)), seen, read_at),
         )
         wished = tuple(today for outcome in final if (today := self._as_wished(outcome)))
-        delivered = [await self._deliver(each) for each in make_batches(again, len(batch.images))]
+        if again and once_more:
+            await self._pause()
+        delivered = [
+            await self._deliver(each, once_more=not once_more) for each in make_batches(again, len(batch.images))
+        ]
         return wished + tuple(outcome for outcomes in delivered for outcome in outcomes)
 
-    async def _send(self, batch: Batch, sends: int = 1) -> _Leg:
+    async def _send(self, batch: Batch, sends: int = 1, *, once_more: bool) -> _Leg:
         with self._reader.expecting():
             sent = await submit(self._pass, self._work.project, batch, self._rejects(batch))
             ended = await self._follow(sent) if isinstance(sent, Job) else sent
-        return await self._conclude(ended, sends)
+        return await self._conclude(ended, sends, once_more=once_more)
 
     def _rejects(self, batch: Batch) -> int:
         if batch.status is not MemberStatus.REJECTED:
@@ -199,14 +210,15 @@ class _Road:
         self.settlements.append(settlement)
         return settled(settlement, self._hope)
 
-    async def _conclude(self, ended: Ended, sends: int) -> _Leg:
+    async def _conclude(self, ended: Ended, sends: int, *, once_more: bool) -> _Leg:
         """Read what a PUT was about again, and tell what is final, what is sent again, and what failed together."""
         if ended.how is End.REFUSED:
             # Nothing was done. Only where an image may be to blame is there something to be seen: that it is gone.
-            return _Leg((), ended, None if ended.failure and is_about_content(ended.failure) else self._work.before)
+            seen_before = None if ended.failure and is_about_content(ended.failure) else self._work.before
+            return _Leg((), ended, seen_before, once_more)
         if ended.how is End.NOT_SENT:
             return _Leg(self._judged(ended, self._work.before, self._pass.now()))
-        seen, read_at = await self._read(ended)
+        seen, read_at = await read_until_known(self._pass, self._reader, ended)
         await self._close(ended, seen, read_at)
         differs = tuple(image for image in ended.batch.images if _differs(seen.get(image), ended.batch.status))
         rest, others = _with(ended, differs), frozenset(ended.batch.images).difference(differs)
@@ -214,16 +226,38 @@ class _Road:
         if not differs:
             return _Leg(kept)
         if is_due_again(ended, read_at) and sends < _SENDS:
-            leg = await self._send(rest.batch, sends + 1)
-            return replace(leg, outcomes=kept + leg.outcomes)
-        if ended.failure is not None and not any(ended.results.values()):
-            return _Leg(kept, rest, seen)
-        return _Leg(kept + self._judged(rest, seen, read_at))
+            leg = await self._send(rest.batch, sends + 1, once_more=once_more)
+        elif once_more and is_worth_another_try(ended):
+            leg = await self._send_once_more(rest, seen, read_at, sends)
+        elif ended.as_a_whole and not any(ended.results.values()):
+            leg = _Leg((), rest, seen, once_more)
+        else:
+            leg = _Leg(self._judged(rest, seen, read_at))
+        return replace(leg, outcomes=kept + leg.outcomes)
+
+    async def _send_once_more(self, rest: Ended, seen: Mapping[str, Seen], read_at: float, sends: int) -> _Leg:
+        """Send what a job left undone in passing once more, as one batch, before any of it is divided or held."""
+        if not await self._pause():
+            untried = self._judged(rest, seen, read_at)
+            return _Leg(tuple(replace(outcome, blameless=True) for outcome in untried))
+        leg = await self._send(rest.batch, sends, once_more=False)
+        if any(rest.results.values()):
+            # Whom the job's results told from the others need not be divided from them.
+            return _Leg(leg.outcomes + await self._give_up(leg))
+        return leg
+
+    async def _pause(self) -> bool:
+        """Wait as long as before the last try of a call that fails; tell whether there is time to send after that."""
+        retry, halt = self._pass.tempo.retry, self._pass.halt
+        delay = retry_delay(retry, retry.attempts, self._pass.chance())
+        with suppress(HaltedError):
+            await halt.while_submitting(asyncio.sleep(delay))
+        return halt.submitting
 
     async def _divide(self, leg: _Leg) -> tuple[Outcome, ...]:
         if leg.failed is None or leg.failure is None or not worth_splitting(leg.failed.batch, leg.failure):
             return leg.outcomes + await self._give_up(leg)
-        halves = await _together(*(self._send(half) for half in halve(leg.failed.batch)))
+        halves = await _together(*(self._send(half, once_more=leg.once_more) for half in halve(leg.failed.batch)))
         if alike(halves[0].failure, halves[1].failure):
             rest = [half.outcomes + await self._give_up(half) for half in halves]
         else:
@@ -234,27 +268,8 @@ class _Road:
         """Give the final word for what failed together, from a reading."""
         if leg.failed is None:
             return ()
-        seen = leg.seen if leg.seen is not None else (await self._read(leg.failed))[0]
+        seen = leg.seen if leg.seen is not None else (await read_until_known(self._pass, self._reader, leg.failed))[0]
         return self._judged(leg.failed, seen, self._pass.now())
-
-    async def _read(self, ended: Ended) -> tuple[Mapping[str, Seen], float]:
-        """Read a batch's images until they read as desired or no more can be hoped for; tell when reading began."""
-        expected = dict.fromkeys(ended.batch.images, ended.batch.status)
-        reads = 0
-        while True:
-            read_at = self._pass.now()
-            try:
-                seen = await self._pass.halt.while_following(self._reader.read(expected))
-            except HaltedError:
-                return dict.fromkeys(expected, Unreadable("the pass ended before that", in_time=False)), read_at
-            if not worth_reading_again(ended, seen, read_at):
-                return seen, read_at
-            delay = poll_delay(self._pass.tempo.polling, reads, self._pass.chance())
-            reads += 1
-            halt = self._pass.halt
-            sleep = halt.sleep_unless_due if ended.how is End.UNSETTLED else halt.sleep
-            if not await sleep(min(delay, max(0.0, ended.until - self._pass.now()))):
-                return seen, read_at
 
     async def _close(self, ended: Ended, seen: Mapping[str, Seen], read_at: float) -> None:
         """Journal what the reading says of a batch that the cloud's own words left open."""

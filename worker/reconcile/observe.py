@@ -94,15 +94,14 @@ async def read_offers(
     """Read a project's three lists; raise CloudError when any of them could not be read in full.
 
     With `expected` (status by image id), the lists where these images should be are read first, and reading ends as
-    soon as all of them were seen there. An image that moves from one list to another meanwhile is read again, and so,
-    once, is one of the expected that was in none: it may have moved behind the reader's back.
+    soon as all of them were seen there. An image that moves from one list to another meanwhile is read again. One of
+    the expected that was in none of them may have moved behind the reader's back to where it should be, so these lists
+    are read once more.
     """
-    missed = not expected
     for _ in range(_READS_OF_A_MOVING_PROJECT):
         offers = await _read_once(cloud, project, expected or {})
-        if offers is not None and (missed or not expected or expected.keys() <= offers.keys()):
+        if offers is not None:
             return offers
-        missed = missed or offers is not None
     raise UnexpectedReply("images kept moving between the member lists while they were read")
 
 
@@ -110,7 +109,10 @@ async def _read_once(cloud: Cloud, project: Project, expected: Mapping[str, Memb
     wanted = set(expected.values())
     missing = set(expected.items())
     offers: dict[str, Offer] = {}
-    for status in sorted(_ORDER, key=lambda status: status not in wanted):
+    order = sorted(_ORDER, key=lambda status: status not in wanted)
+    for turn, status in enumerate((*order, *order[: len(wanted)])):
+        if turn == len(order) and expected.keys() <= offers.keys():
+            break
         async for page in cloud.list_shared(project, status):
             for image in page:
                 known = offers.setdefault(image.id, Offer(image, status))

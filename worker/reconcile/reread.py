@@ -7,14 +7,17 @@ for the others that are about to end, so that one reading serves them all.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from worker.core.outcome import Seen, Unreadable
+from worker.core.outcome import End, Ended, Seen, Unreadable, worth_reading_again
 from worker.core.state import MemberStatus, Project
+from worker.core.timing import poll_delay
 from worker.errors import CloudError
 from worker.reconcile.contain import contained
+from worker.reconcile.halt import HaltedError
 from worker.reconcile.observe import read_offers
 from worker.reconcile.ports import Pass
 
@@ -113,3 +116,28 @@ class Rereader:
         except CloudError as error:
             return dict.fromkeys(expected, Unreadable(str(error)))
         return {image: offer.status if (offer := offers.get(image)) else None for image in expected}
+
+
+async def read_until_known(the_pass: Pass, reader: Rereader, ended: Ended) -> tuple[Mapping[str, Seen], float]:
+    """Read a batch's images until they read as desired or no more can be hoped for; tell when reading began.
+
+    What is in no list is not looked for any more: it has been taken back, and to look again costs all the lists.
+    Cancelled, nothing is left behind.
+    """
+    halt, polling = the_pass.halt, the_pass.tempo.polling
+    sleep = halt.sleep_unless_due if ended.how is End.UNSETTLED else halt.sleep
+    expected = dict.fromkeys(ended.batch.images, ended.batch.status)
+    seen: dict[str, Seen] = {}
+    for reads in itertools.count():
+        read_at = the_pass.now()
+        try:
+            seen |= await halt.while_following(reader.read(expected))
+        except HaltedError:
+            return seen | dict.fromkeys(expected, Unreadable("the pass ended before that", in_time=False)), read_at
+        if not worth_reading_again(ended, seen, read_at):
+            break
+        expected = {image: status for image, status in expected.items() if seen[image] is not None}
+        delay = poll_delay(polling, reads, the_pass.chance())
+        if not await sleep(min(delay, max(0.0, ended.until - the_pass.now()))):
+            break
+    return seen, read_at

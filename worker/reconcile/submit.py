@@ -86,7 +86,8 @@ async def _after(error: CloudError, the_pass: Pass, attempt: _Attempt, tries: _T
     """Decide after a failed PUT: return how the batch ended, or None when it may be sent again now."""
     if attempt.key is not None and not _nothing_was_done(error):
         until = attempt.intent_at + the_pass.tempo.patience.unknown
-        return Ended(attempt.batch, End.UNANSWERED, f"the answer was lost: {error}", until, attempt.key)
+        why = f"the answer was lost: {error}"
+        return Ended(attempt.batch, End.UNANSWERED, why, until, attempt.key, failure=_failure(error))
     if attempt.key is not None:
         await the_pass.keep(the_pass.journal.refuse(attempt.key, str(error), the_pass.now()))
     if isinstance(error, TransientCloudError) and _is_throttle(error):
@@ -152,6 +153,9 @@ def _refused(batch: Batch, error: CloudError) -> Ended:
     if not error.status:
         return Ended(batch, End.NOT_SENT, f"the cloud could not be reached: {error}")
     if isinstance(error, TransientCloudError):
-        return Ended(batch, End.REFUSED, f"refused again and again: {error}")
-    whole = Failure(error.scope, error.code or str(error.status), str(error))
-    return Ended(batch, End.REFUSED, str(error), failure=whole)
+        return Ended(batch, End.REFUSED, f"refused again and again: {error}", failure=_failure(error))
+    return Ended(batch, End.REFUSED, str(error), failure=_failure(error), as_a_whole=True)
+
+
+def _failure(error: CloudError) -> Failure:
+    return Failure(error.scope, error.code or str(error.status), str(error))

@@ -109,14 +109,18 @@ def test_what_may_be_asked_again_is_transient(status: int, body: Any, answered: 
 @pytest.mark.parametrize(
     ("code", "scope"),
     [
-        *((f"IMG.{code}", Scope.REQUEST) for code in ("0001", "0007", "0017")),
+        ("IMG.0001", Scope.SIZE),
+        *((f"IMG.{code}", Scope.REQUEST) for code in ("0007", "0017")),
         *(
             (f"IMG.{code}", Scope.IMAGE)
             for code in "0027 0066 0086 0144 0046 0047 0076 0089 0098 0106 0135 0197".split()  # noqa: SIM905 - reads better
         ),
-        *((f"IMG.{code}", Scope.PROJECT) for code in ("0030", "0067", "0087", "0104", "0108")),
+        *(
+            (f"IMG.{code}", Scope.PROJECT)
+            for code in ("0030", "0064", "0065", "0067", "0087", "0088", "0104", "0108", "0177")
+        ),
         *((f"IMG.{code}", Scope.VAULT) for code in ("0182", "0183", "0184", "0185", "0188", "0189", "0193")),
-        *((f"IMG.{code}", Scope.PERMISSION) for code in ("0026", "0105", "0161")),
+        *((f"IMG.{code}", Scope.PERMISSION) for code in ("0026", "0105", "0161", "0179")),
         ("IMG.0060", Scope.THROTTLE),
         ("BackupService.6713", Scope.VAULT),
         ("IMG.9999", Scope.UNSAID),

@@ -16,8 +16,10 @@ from worker.core.outcome import (
     Ended,
     Hope,
     OutcomeKind,
+    Seen,
     Unreadable,
     is_due_again,
+    is_worth_another_try,
     judge,
     reads_as_desired,
     settled,
@@ -136,10 +138,11 @@ def test_what_is_in_no_list_is_absent_and_what_cannot_be_read_unknown(ended: End
     ],
 )
 def test_a_settlement_becomes_the_end_of_its_batch(*, state: JobState, how: End, whole: bool) -> None:
-    """Only a job that failed for all of its images failed as a whole, with the cloud's own code and scope."""
+    """Only a job that failed for all of its images failed as a whole; a failure has the cloud's own code and scope."""
     ended = ended_as(state, reason="why", code="IMG.0046", scope=Scope.IMAGE, results={"a": True})
     assert (ended.how, ended.batch, ended.key, ended.job_id) == (how, BATCH, 7, "job-1")
-    assert ended.failure == (Failure(Scope.IMAGE, "IMG.0046", "why") if whole else None)
+    assert ended.failure == (Failure(Scope.IMAGE, "IMG.0046", "why") if how is End.FAILED else None)
+    assert ended.as_a_whole is whole
     assert ended.results == {"a": True}
 
 
@@ -148,14 +151,16 @@ def test_a_settlement_becomes_the_end_of_its_batch(*, state: JobState, how: End,
     [
         ({"a": ACCEPTED, "b": ACCEPTED}, True, False),
         ({"a": ACCEPTED, "b": PENDING}, False, True),
-        ({"a": ACCEPTED}, False, True),
+        ({"a": ACCEPTED}, False, False),
+        ({"a": PENDING}, False, True),
+        ({"a": ACCEPTED, "b": Unreadable("a bug", is_final=True)}, False, False),
         ({"a": ACCEPTED, "b": Unreadable("down")}, False, True),
     ],
 )
 def test_a_batch_is_read_again_until_all_of_it_reads_as_desired(
     *, seen: dict[str, MemberStatus | Unreadable], desired: bool, hopeful: bool
 ) -> None:
-    """An image that is missing or could not be read may still turn up."""
+    """One that could not be read may still turn up; one that is in no list has been taken back."""
     assert reads_as_desired(UNANSWERED, seen) is desired
     assert worth_reading_again(UNANSWERED, seen, EPOCH) is hopeful
 
@@ -184,8 +189,34 @@ def test_a_failure_tells_how_many_failed_with_it() -> None:
     assert judge(Ended(BATCH, End.REFUSED, "no"), "a", PENDING, Unreadable("HTTP 503: down"), EPOCH).together == 2
 
 
+BLAMELESS = {Scope.REQUEST, Scope.PROJECT, Scope.VAULT, Scope.PERMISSION, Scope.CREDENTIAL, Scope.THROTTLE}
+
+
 @pytest.mark.parametrize("scope", Scope)
-def test_only_refused_keys_say_nothing_of_the_image(scope: Scope) -> None:
-    """A permission, a project or a vault may be lacking for the sake of one image."""
-    ended = Ended(BATCH, End.REFUSED, "no", failure=Failure(scope, "X.0001", "no"))
-    assert judge(ended, "a", PENDING, PENDING, EPOCH).blameless is (scope is Scope.CREDENTIAL)
+@pytest.mark.parametrize("how", [End.REFUSED, End.FAILED, End.UNANSWERED])
+@pytest.mark.parametrize("seen", [PENDING, Unreadable("HTTP 403: not yours")])
+def test_blame_is_decided_by_what_the_failure_is_about(scope: Scope, how: End, seen: Seen) -> None:
+    """Wherever it is said: in the answer to the PUT or in the job, whether the shares can be read again or not."""
+    ended = Ended(BATCH, how, "no", failure=Failure(scope, "X.0001", "no"))
+    outcome = judge(ended, "a", PENDING, seen, EPOCH)
+    if outcome.kind is OutcomeKind.FAILED:
+        assert outcome.blameless is (scope in BLAMELESS)
+
+
+@pytest.mark.parametrize("state", [JobState.PARTIAL, JobState.FAILED])
+@pytest.mark.parametrize("scope", Scope)
+def test_a_job_that_failed_in_part_blames_no_more_than_one_that_failed_as_a_whole(
+    scope: Scope, state: JobState
+) -> None:
+    """A vault that filled up half-way says nothing of the images that came too late."""
+    ended = ended_as(state, code="X.0001", scope=scope, results={"a": False, "b": state is JobState.PARTIAL})
+    assert judge(ended, "a", PENDING, PENDING, EPOCH).blameless is (scope in BLAMELESS)
+
+
+@pytest.mark.parametrize("how", End)
+def test_only_a_job_that_failed_is_worth_another_try_at_once(how: End) -> None:
+    """A refusal was repeated as often as it may be, and a lost answer may be alive."""
+    for scope, passes in ((Scope.UNSAID, True), (Scope.THROTTLE, True), (Scope.IMAGE, False), (Scope.VAULT, False)):
+        ended = Ended(BATCH, how, "no", failure=Failure(scope, "", "no"))
+        assert is_worth_another_try(ended) is (how is End.FAILED and passes)
+    assert not is_worth_another_try(Ended(BATCH, how, "no"))

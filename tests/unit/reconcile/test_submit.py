@@ -218,7 +218,8 @@ async def test_a_lost_answer_is_not_sent_again_here(error: CloudError) -> None:
     """It ends as unanswered, in flight until its work cannot be alive any more, counted from the intent."""
     cloud, journal = always(error), FakeJournal()
     ended = await how(cloud, journal)
-    assert ended == Ended(BATCH, End.UNANSWERED, f"the answer was lost: {error}", EPOCH + TEMPO.patience.unknown, 1)
+    assert (ended.how, ended.reason, ended.key) == (End.UNANSWERED, f"the answer was lost: {error}", 1)
+    assert (ended.until, ended.as_a_whole) == (EPOCH + TEMPO.patience.unknown, False)
     assert len(cloud.puts) == 1
     assert await journal.in_flight() == (InFlight(1, BATCH, EPOCH),)
 
@@ -241,10 +242,10 @@ async def test_a_refusal_without_a_code_is_told_by_its_status() -> None:
 
 
 async def test_a_busy_cloud_is_asked_again_a_few_times() -> None:
-    """Each attempt has an intent of its own, the waits grow, and it is not the fault of any image."""
+    """Each attempt has an intent of its own, the waits grow, and parts of the batch would fare no better."""
     cloud, journal = always(TransientCloudError("busy", answered=True, status=400, code="IMG.0018")), FakeJournal()
     ended = await how(cloud, journal)
-    assert (ended.how, ended.failure) == (End.REFUSED, None)
+    assert (ended.how, ended.as_a_whole) == (End.REFUSED, False)
     assert len(cloud.puts) == TEMPO.retry.attempts
     assert list(journal.lives.values()) == [["intent", "refused"]] * TEMPO.retry.attempts
     waits = [later - earlier for earlier, later in zip(cloud.put_times, cloud.put_times[1:], strict=False)]
