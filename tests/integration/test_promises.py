@@ -160,7 +160,7 @@ async def test_1_a_hostile_job_id_is_never_used() -> None:
 @pytest.mark.parametrize("results", ["absent", "empty"])
 async def test_1_a_job_without_results_is_settled_by_the_lists(results: Any) -> None:
     """A job that fails without naming images is no verdict on those that read as accepted."""
-    faults = [Fault(effects.Partial(code="IMG.0184"), PUT)]
+    faults = [Fault(effects.Partial(code="IMG.0182"), PUT)]
     async with rehearsal(fleet({"p": 6}), faults=faults, options=Options(results=results)) as worker:
         report = await worker.run()
         assert kinds(report) == {OutcomeKind.CHANGED: 3, OutcomeKind.FAILED: 3}
