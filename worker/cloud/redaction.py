@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 MAX_MESSAGE: Final = 300
@@ -17,12 +20,23 @@ MAX_MESSAGE: Final = 300
 MAX_READ: Final = 8192
 """Characters of a text that are looked at."""
 
+_MAX_LINE: Final = 2048
+"""Characters of a line that secrets are looked for in: more than is shown, since what is masked becomes short."""
+
 _MASK: Final = "***"
-_WRITTEN: Final = re.compile(
-    r"(?<!\\)\\++(?:u00|x)([0-9a-f]{2})|%(?:25)*([0-9a-f]{2})|&(?:amp;)*([a-z]{2,6}|\#x?[0-9a-f]{1,10});|.",
-    re.IGNORECASE | re.DOTALL,
+_PIECE: Final = 12
+"""Characters in a row of a longer secret that are masked too, where not all of it stands in a text."""
+
+_LAYERS: Final = 4
+"""How often what a text stands for is read in its turn, such as an address in HTML in JSON."""
+
+_ESCAPE: Final = re.compile(
+    r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|[bfnrtv])|%([0-9a-f]{2})|&([a-z]{2,8}|\#x?[0-9a-f]{1,10});", re.IGNORECASE
 )
-"""A character as it may be written: escaped, once or more, for JSON, an address or HTML; or as it is."""
+"""A character as it may be written for JSON, an address or HTML."""
+_NESTED: Final = re.compile(r"%(?:25)+([0-9a-f]{2})|&(?:amp;)+([a-z]{2,8}|\#x?[0-9a-f]{1,10});", re.IGNORECASE)
+"""A character as it may be written for an address or HTML again and again."""
+
 _SECRETS: Final = (
     re.compile(r"(SDK-HMAC-SHA256)\s+Access=[^\s,]*(?:\s*,\s*\w+=[^\s,]*)*"),
     re.compile(
@@ -42,7 +56,8 @@ def tidy(text: str, secrets: Sequence[str] = (), limit: int = MAX_MESSAGE) -> st
     """
     read = text if len(text) <= MAX_READ else without_last_word(text[:MAX_READ])
     printable = "".join(char if char.isprintable() else " " for char in read)
-    line = _masked(" ".join(printable.split()), secrets)
+    line = " ".join(printable.split())
+    line = _masked(line if len(line) <= _MAX_LINE else without_last_word(line[:_MAX_LINE]), secrets)
     for pattern in _SECRETS:
         line = pattern.sub(rf"\1{_MASK}", line)
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
@@ -60,40 +75,143 @@ def holds_any(text: str, secrets: Sequence[str]) -> bool:
 
 
 def _masked(line: str, secrets: Sequence[str]) -> str:
-    """Mask the secrets wherever they stand; where they overlap, all that they cover.
+    """Mask the secrets wherever they stand, and pieces of them; where they overlap, all that they cover.
 
     No pattern is compiled for it, since each signature is another secret, and compiled patterns are kept for long.
     """
-    wanted = ["".join(char for char, _, _ in _read(secret)) for secret in secrets]
-    if not any(wanted):
+    wanted = [
+        _Wanted.of(spelled) for spelled in {spelled for secret in secrets for spelled in _spellings(secret)} - {""}
+    ]
+    if not wanted:
         return line
-    read = list(_read(line))
-    bare = "".join(char for char, _, _ in read)
-    spans = sorted(
-        (read[at][1], read[at + len(secret) - 1][2]) for secret in filter(None, wanted) for at in _places(bare, secret)
+    hidden = bytearray(len(line))
+    text, places = line, [(at, at + 1) for at in range(len(line))]
+    for _ in range(_LAYERS):
+        found = _covered(text, wanted)
+        for at in range(len(text)):
+            if found[at]:
+                start, end = places[at]
+                hidden[start:end] = b"\1" * (end - start)
+        read = list(_unescaped(text))
+        if len(read) == len(text):
+            break
+        text = "".join(char for char, _, _ in read)
+        places = [(places[start][0], places[end - 1][1]) for _, start, end in read]
+    return "".join(
+        _MASK if is_hidden else "".join(char for _, char in run)
+        for is_hidden, run in groupby(zip(hidden, line, strict=True), key=itemgetter(0))
     )
-    masked, rest = "", 0
-    for start, end in spans:
-        if start >= rest:
-            masked += line[rest:start] + _MASK
-        rest = max(rest, end)
-    return masked + line[rest:]
 
 
-def _places(text: str, part: str) -> Iterator[int]:
-    at = text.find(part)
-    while at >= 0:
-        yield at
-        at = text.find(part, at + 1)
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A secret to be found: a bit for each of its places, by the character there; the bit of its last; its pieces."""
+
+    places: Mapping[str, int] = field(repr=False)
+    last: int
+    pieces: Collection[str] = field(repr=False)
+
+    @classmethod
+    def of(cls, secret: str) -> _Wanted:
+        places: dict[str, int] = {}
+        for index, char in enumerate(secret):
+            places[char] = places.get(char, 0) | 1 << index
+        pieces = {secret[at : at + _PIECE] for at in range(len(secret) - _PIECE + 1)}
+        return cls(places, 1 << len(secret) - 1, pieces)
 
 
-def _read(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the characters that a text stands for, in small letters, and where each begins and ends.
+def _spellings(secret: str) -> set[str]:
+    """Return what stands for a secret: its characters, or, beyond ASCII, its bytes or halves of its characters."""
+    texts = {secret}
+    if not secret.isascii():
+        halves = secret.encode("utf-16-be", "surrogatepass")
+        texts.add(secret.encode("utf-8", "surrogatepass").decode("latin-1"))
+        texts.add("".join(chr(high << 8 | low) for high, low in zip(halves[::2], halves[1::2], strict=True)))
+    return {"".join(_folded(char) for char in text if not _stands_for_nothing(char)) for text in texts}
 
-    Spaces and backslashes stand for nothing.
+
+def _covered(text: str, secrets: Iterable[_Wanted]) -> bytearray:
+    """Return for each character of a text whether it is a part of a secret, or of a piece of one."""
+    ways = [tuple(_ways(text, at)) for at in range(len(text))]
+    bare = [(at, char) for at, char in enumerate(map(_folded, text)) if not _stands_for_nothing(char)]
+    letters = "".join(char for _, char in bare)
+    covered = bytearray(len(text))
+    for secret in secrets:
+        for start, end in _matches(ways, secret):
+            covered[start:end] = b"\1" * (end - start)
+        for at in range(len(letters) - _PIECE + 1) if secret.pieces else ():
+            if letters[at : at + _PIECE] in secret.pieces:
+                start, end = bare[at][0], bare[at + _PIECE - 1][0] + 1
+                covered[start:end] = b"\1" * (end - start)
+    return covered
+
+
+def _ways(text: str, at: int) -> Iterator[tuple[int, str]]:
+    """Yield each way to read a text on from a place: where it ends, and the character meant, or "" for nothing.
+
+    The same letters may be read as they stand, or as an escape: `%` before a key may seem to be a part of it.
     """
-    for found in _WRITTEN.finditer(text):
-        code, entity = found[1] or found[2], found[3]
-        meant = chr(int(code, 16)) if code else html.unescape(f"&{entity};") if entity else found[0]
-        if len(meant) == 1 and not meant.isspace() and meant != "\\":
-            yield meant.lower()[0], found.start(), found.end()
+    char = text[at]
+    if _stands_for_nothing(char):
+        yield at + 1, ""
+    else:
+        yield at + 1, _folded(char)
+        # In the query of an address, a space.
+        if char == "+":
+            yield at + 1, ""
+    if char in "\\%&":
+        for pattern in (_ESCAPE, _NESTED):
+            if (match := pattern.match(text, at)) and (meant := _meant(match)):
+                yield match.end(), "" if _stands_for_nothing(meant) else _folded(meant)
+
+
+def _matches(ways: Sequence[Sequence[tuple[int, str]]], secret: _Wanted) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a text by which it can be read as a secret; in time that grows with the text alone.
+
+    Bit n of a number stands for the secret up to its character n: all places within it are followed at once.
+    """
+    places, last = secret.places, secret.last
+    before = [0] * (len(ways) + 1)
+    for at, ahead in enumerate(ways):
+        for end, char in ahead:
+            before[end] |= (before[at] << 1 | 1) & places.get(char, 0) if char else before[at] & ~last
+    if not any(reached & last for reached in before):
+        return
+    after = [last] * (len(ways) + 1)
+    for at in range(len(ways) - 1, -1, -1):
+        for end, char in ways[at]:
+            after[at] |= (after[end] & places.get(char, 0)) >> 1 if char else after[end] & ~last
+    for at, ahead in enumerate(ways):
+        for end, char in ahead:
+            here = (before[at] << 1 | 1) & places.get(char, 0) if char else before[at] & ~last
+            if here & after[end]:
+                yield at, end
+
+
+def _unescaped(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the characters that a text stands for, each with where it begins and ends."""
+    at = 0
+    while at < len(text):
+        match = _ESCAPE.match(text, at) if text[at] in "\\%&" else None
+        meant = _meant(match) if match else ""
+        end = match.end() if match and meant else at + 1
+        yield meant or text[at], at, end
+        at = end
+
+
+def _meant(match: re.Match[str]) -> str:
+    """Return the character that an escape stands for, a space for what breaks a line; nothing if there is no such."""
+    *codes, entity = match.groups()
+    if code := next(filter(None, codes), None):
+        return chr(int(code, 16))
+    meant = html.unescape(f"&{entity};") if entity else " "
+    return meant if len(meant) == 1 else ""
+
+
+def _stands_for_nothing(char: str) -> bool:
+    """Tell whether a character may stand anywhere in a secret; a half character is part of a whole one."""
+    return char == "\\" or char.isspace() or not (char.isprintable() or "\ud800" <= char <= "\udfff")
+
+
+def _folded(char: str) -> str:
+    return char.lower()[0]

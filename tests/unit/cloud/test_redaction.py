@@ -6,7 +6,7 @@ import html
 import json
 import re
 from collections.abc import Callable
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 from hypothesis import given
@@ -99,7 +99,7 @@ def test_a_secret_is_found_however_it_is_written(write: Callable[[str], str]) ->
 def test_a_secret_is_found_whatever_backslashes_stand_in_it(text: str) -> None:
     """As a pattern with any number of backslashes between its characters would find it."""
     line = " ".join(text.split())
-    assert tidy(text, ["q~w"]) == re.sub(r"q\\*~\\*w", "***", line)
+    assert tidy(text, ["q~w"]) == re.sub(r"(?:q\\*~\\*w)+", "***", line)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,77 @@ def test_a_secret_in_an_answer_that_makes_no_sense_is_masked(
         read(body.format(f"{ACCESS_KEY} \ud800".encode("utf-8", "backslashreplace").decode()).encode(), SECRETS)
     assert "***" in str(caught.value)
     assert not leaks(str(caught.value))
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "percent": lambda text: quote(text, safe=""),
+    "percent, each byte": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "percent, twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "plus": quote_plus,
+    "json": lambda text: json.dumps(text)[1:-1],
+    "json, each character": lambda text: "".join(f"\\u{ord(char):04X}" for char in text),
+    "json in json": lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1],
+    "html": html.escape,
+    "html, each character": lambda text: "".join(f"&#{ord(char)};" for char in text),
+    "html in json": lambda text: json.dumps(html.escape(text))[1:-1],
+    "an address in html": lambda text: html.escape(quote(text, safe="")),
+    "json in an address in html": lambda text: html.escape(quote(json.dumps(text)[1:-1], safe="")),
+    "html in an address": lambda text: quote(html.escape(text), safe=""),
+}
+KEY_LETTERS = st.sampled_from("ABCDEFabcdef0123456789/+=;#&%xuz_-")
+OPENINGS = ("", "%", "%2", "%25", "&", "&#", "&#x", "&amp;#", "\\", "\\u", "\\u00", "\\x", "\\\\u0", "+", "=", '"', "x")
+
+
+@given(
+    st.text(KEY_LETTERS, min_size=1, max_size=40),
+    st.sampled_from(sorted(ENCODINGS)),
+    st.lists(st.sampled_from(OPENINGS), max_size=3).map("".join),
+    st.sampled_from([*OPENINGS, ";", "%41", "amp;"]),
+    st.integers(0, 40),
+)
+def test_no_letters_beside_a_secret_hide_it(secret: str, way: str, before: str, after: str, bare: int) -> None:
+    """What stands before a key may make its first letters look like an escape: it is read as they stand as well."""
+    echo = f"you sent {before}{secret[:bare]}{ENCODINGS[way](secret[bare:])}{after} here"
+    pieces = {secret} if len(secret) < 12 else {secret[at : at + 12] for at in range(len(secret) - 11)}
+    pieces = {piece.strip("\\") for piece in pieces}
+    shown = tidy(echo, [secret])
+    rest = shown.replace("***", " ")
+    assert "***" in shown
+    assert not any(piece in text for piece in pieces for text in (rest, unquote(rest), html.unescape(rest)))
+
+
+PRINTABLE = st.characters(exclude_categories=("C", "Z"), exclude_characters="\\<>*")
+
+
+@given(st.text(PRINTABLE, min_size=1, max_size=40), st.sampled_from(sorted(ENCODINGS)))
+def test_any_secret_is_found_in_any_writing(secret: str, way: str) -> None:
+    """Passwords beyond ASCII too, by their characters, bytes or halves of characters."""
+    if way != "json, each character" or all(char < "\U00010000" for char in secret):
+        # Backslashes, and last bytes that by themselves stand for nothing, may be left.
+        shown = tidy(f"<{ENCODINGS[way](secret)}>", [secret], 10_000)
+        assert re.fullmatch(r"<(\\|%(25)?5C)*\*\*\*(%(25)?[89Aa]\w){0,3}>", shown, re.ASCII)
+
+
+def test_a_piece_of_a_secret_is_masked() -> None:
+    """A gateway that shows the first letters of a token shows enough to be of use."""
+    assert tidy(f"token starts with {TOKEN[:20]}...", SECRETS) == "token starts with ***..."
+    assert tidy(f"key {quote(ACCESS_KEY[4:], safe='')} is unknown", SECRETS) == "key *** is unknown"
+
+
+@pytest.mark.parametrize("letters", ["a", "%25", "&amp;", "\\\\", "%", "+", "%2525\\u0061", "&#97;"])
+def test_masking_takes_a_bounded_number_of_steps(letters: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a text repeats itself or a secret does, each of its places is looked at a few times for each secret."""
+    looks = 0
+
+    def counted(char: str) -> bool:
+        nonlocal looks
+        looks += 1
+        return char == "\\" or char.isspace()
+
+    monkeypatch.setattr("worker.cloud.redaction._stands_for_nothing", counted)
+    tidy((letters * MAX_READ)[:MAX_READ], ["a" * 4000 + "b", "%25" * 1000 + "b", ACCESS_KEY])
+    assert looks < 30 * MAX_READ
 
 
 def test_whether_a_secret_stands_in_a_text_can_be_asked() -> None:
