@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -63,8 +63,18 @@ _STATUS_SCOPES: Final = {
 
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_TAGS: Final = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_CHARSET: Final = re.compile(r"charset=\"?(utf-8|gbk|gb2312|gb18030|big5|iso-8859-1|windows-125\d)\b", re.IGNORECASE)
+_HIDDEN: Final = re.compile(r"<(script|style|title)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
+_TAGS: Final = re.compile(r"</?[a-z][a-z0-9]{0,9}(?:\s[^<>]*)?/?>|<[!?][^<>]*>", re.IGNORECASE)
+_CHARSET: Final = re.compile(r"charset=\"?([\w-]{1,20})", re.ASCII | re.IGNORECASE)
+_CODECS: Final = {
+    "gbk": "gb18030",
+    "gb2312": "gb18030",
+    "gb18030": "gb18030",
+    "big5": "big5",
+    "iso-8859-1": "latin-1",
+    **{f"windows-125{digit}": f"cp125{digit}" for digit in range(9)},
+}
+"""Of the character sets that a server may name, those that are believed; all else is read as UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +82,8 @@ class Reply:
     """An answer as it came: `headers` finds its names in any case, `body` is decompressed and complete."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 def refusal(reply: Reply, now: float, secrets: Sequence[str] = ()) -> CloudError:
@@ -84,7 +94,7 @@ def refusal(reply: Reply, now: float, secrets: Sequence[str] = ()) -> CloudError
     """
     said = _said(reply, secrets)
     status, code, scope = reply.status, said.code, scope_of(said.code, reply.status)
-    message = tidy(said.message, secrets) or "the cloud gave no reason"
+    message = _said_once(tidy(said.message, secrets), status, code) or "the cloud gave no reason"
     answered = scope is Scope.THROTTLE or (status < 500 and code in _NOTHING_DONE)
     if answered or status >= 500 or status == 408:
         return TransientCloudError(
@@ -152,15 +162,28 @@ def _said(reply: Reply, secrets: Sequence[str]) -> _Said:
     request_id = _first(levels, ("request_id", "requestId")) or reply.headers.get("X-Request-Id", "")
     code = _first(levels, ("error_code", "errorCode", "code"))
     return _Said(
-        message=message or ("" if levels else _without_tags(text)),
+        message=plain_text(message or ("" if levels else text)),
         code=code if _CODE.fullmatch(code) and not holds_any(code, secrets) else "",
         request_id=request_id if _REQUEST_ID.fullmatch(request_id) and not holds_any(request_id, secrets) else "",
     )
 
 
-def _without_tags(text: str) -> str:
-    plain = _TAGS.sub(" ", text[:MAX_READ])
+def plain_text(text: str) -> str:
+    """Return what a text says without its markup: of a page, what it shows, or its title where it shows nothing."""
+    shown = _TAGS.sub(" ", _HIDDEN.sub(" ", text[:MAX_READ]))
+    plain = shown if shown.strip() else _TAGS.sub(" ", text[:MAX_READ])
     return plain if len(text) <= MAX_READ else without_last_word(plain)
+
+
+def _said_once(message: str, status: int, code: str) -> str:
+    """Return a message without its own echo, and without what the error says before it: its status and its code."""
+    words = message.split(" ")
+    for length in range(len(words) // 2, 0, -1):
+        if words[:length] == words[length : 2 * length]:
+            return _said_once(" ".join(words[length:]), status, code)
+    if words[0].rstrip(":,-").lower() in {str(status), code.lower(), ""} and len(words) > 1:
+        return _said_once(" ".join(words[1:]), status, code)
+    return "" if words[0].lower() == code.lower() else message
 
 
 def _first(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str:
@@ -170,7 +193,8 @@ def _first(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str:
 
 def _text(reply: Reply) -> str:
     charset = _CHARSET.search(reply.headers.get("Content-Type", ""))
-    return reply.body.decode(charset[1] if charset else "utf-8", "replace").removeprefix("\ufeff")
+    codec = _CODECS.get(charset[1].lower(), "utf-8") if charset else "utf-8"
+    return reply.body.decode(codec, "replace").removeprefix("\ufeff")
 
 
 def _retry_after(reply: Reply, now: float) -> float | None:

@@ -20,7 +20,7 @@ _ALGORITHM = "SDK-HMAC-SHA256"
 class SigningKeys:
     """An access key with its secret; a temporary one has a security token too."""
 
-    access_key: str
+    access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
 
@@ -38,7 +38,7 @@ class Request:
     host: str
     path: str
     query: tuple[tuple[str, str | int], ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 
 

@@ -55,6 +55,17 @@ def ims(code: str, message: str = "No.") -> dict[str, Any]:
         (b"", "", "the cloud gave no reason"),
         ([1, 2], "", "[1, 2]"),
         ({"code": "BAD CODE\n", "message": "x"}, "", "x"),
+        (
+            ims("IMG.0046", "Not now.<br />Try <b>later</b>, image <d164b5df-1bc3>."),
+            "IMG.0046",
+            "Not now. Try later , image <d164b5df-1bc3>.",
+        ),
+        (ims("IMG.0046", "IMG.0046: IMG.0046: Not now."), "IMG.0046", "Not now."),
+        (ims("IMG.0046", "img.0046"), "IMG.0046", "the cloud gave no reason"),
+        (b"<html><title>400 Bad Request</title><h1>400 Bad Request</h1> Marker gone.", "", "Bad Request Marker gone."),
+        (b"<html><head><title>400 Bad Request</title></head><body></body></html>", "", "Bad Request"),
+        (b"<h1>400 Bad Request</h1>400 Bad Request\n\n Marker gone.", "", "Bad Request Marker gone."),
+        (b"400 Bad Request\n\nMarker gone. Marker gone.\n", "", "Bad Request Marker gone. Marker gone."),
     ],
 )
 def test_code_and_message_are_found_in_each_shape(body: Any, code: str, message: str) -> None:
@@ -236,6 +247,27 @@ def test_any_answer_becomes_an_error(status: int, body: bytes, headers: dict[str
     if status >= 500:
         assert isinstance(error, TransientCloudError)
         assert error.answered is (error.scope is Scope.THROTTLE)
+
+
+CHARSETS = st.sampled_from(
+    "utf-8 UTF-16 utf-7 gbk big5 windows-1252 windows-1259 windows-12599 idna punycode rot13 base64 zip hex undefined"
+    " unicode_escape oem mbcs latin-1 cp037 utf-8-sig raw_unicode_escape".split()  # noqa: SIM905 - reads better
+)
+
+
+@given(
+    CHARSETS | st.text(max_size=12),
+    st.sampled_from(['charset="%s"', "text/html; charset=%s", "charset=%s; x"]),
+    st.binary(),
+)
+def test_no_answer_picks_how_it_is_decoded(charset: str, header: str, body: bytes) -> None:
+    """A character set that nobody knows, or that is none, leaves the answer readable as UTF-8, or in part."""
+    assert refused(400, body, Content_Type=header % charset).status == 400
+
+
+def test_chinese_is_read_in_the_character_sets_of_chinese_gateways() -> None:
+    """What an older gateway writes in GBK stays readable."""
+    assert refused(400, "请重新获取".encode("gbk"), Content_Type="text/plain; charset=GBK").message == "请重新获取"
 
 
 def test_deep_nesting_is_only_text() -> None:

@@ -174,4 +174,4 @@ def test_a_value_that_would_break_out_of_its_line_is_refused_without_being_shown
 
 def test_repr_shows_no_secret() -> None:
     """Keys can be logged by accident without harm."""
-    assert repr(SigningKeys("ak", "hidden-1", "hidden-2")) == "SigningKeys(access_key='ak')"
+    assert repr(SigningKeys("ak", "hidden-1", "hidden-2")) == "SigningKeys()"
