@@ -169,4 +169,20 @@ class BadRequest(TerminalCloudError):  # noqa: N818 - as above
 
 
 class UnexpectedReply(TerminalCloudError):  # noqa: N818 - as above
-    """The answer is not what the API promises: not JSON, wrongly typed, cut off, too large, a redirect."""
+    """The answer is not what the API promises: not JSON, wrongly typed, cut off, too large, a redirect.
+
+    A write may have been done. A read may be made again, unless `lasting` says that the same would come again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        lasting: bool = False,
+        status: int = 0,
+        code: str = "",
+        scope: Scope = Scope.UNSAID,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message, status=status, code=code, scope=scope, request_id=request_id)
+        self.lasting = lasting

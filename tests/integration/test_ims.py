@@ -160,8 +160,12 @@ async def test_an_unknown_job_is_not_found(style: Any) -> None:
         effects.Reset(),
         effects.Reset(after_work=True),
         effects.Hang(),
+        effects.Page(),
+        effects.Truncated(),
+        effects.Refuse(status=421, body="html"),
+        effects.Refuse(status=425),
     ],
-    ids=["500", "503", "reset", "reset-after", "hang"],
+    ids=["500", "503", "reset", "reset-after", "hang", "page", "cut", "421", "425"],
 )
 async def test_reads_survive_what_passes(effect: effects.Effect) -> None:
     """A failure of one call in the middle of a list costs a repeat, and the list is complete."""
@@ -170,10 +174,9 @@ async def test_reads_survive_what_passes(effect: effects.Effect) -> None:
         assert it.ims.counts().retried == 1
 
 
-@pytest.mark.parametrize("effect", [effects.Page(), effects.Redirect()], ids=["page", "redirect"])
-async def test_what_is_not_an_answer_ends_a_read(effect: effects.Effect) -> None:
-    """A web page or a redirect in place of a list makes the project unreadable, without repeats."""
-    async with scene(Fault(effect, on=(Group.IMAGES_LIST,))) as it:
+async def test_a_redirect_ends_a_read() -> None:
+    """It makes the project unreadable without repeats: the endpoint is another one."""
+    async with scene(Fault(effects.Redirect(), on=(Group.IMAGES_LIST,))) as it:
         with pytest.raises(UnexpectedReply):
             await it.listed()
         assert it.ims.counts().made == {CallGroup.IMAGES_LIST: 1}

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from worker.cloud.account import Account
+from worker.cloud.refusals import UNDECIDED
 from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Call
 from worker.core.timing import RetryPolicy, retry_delay
-from worker.errors import AuthFailed, CloudError, Scope, TransientCloudError
+from worker.errors import AuthFailed, CloudError, Scope, TransientCloudError, UnexpectedReply
+
+_T = TypeVar("_T")
 
 MAX_THROTTLED: Final = 30
 """Throttle answers in a row after which a read gives up. Pauses grow to the whole window, so this takes hours."""
@@ -52,25 +55,26 @@ class Credential:
         self._renewal = asyncio.Lock()
         self._queued: set[asyncio.Timeout] = set()
 
-    async def fetch(self, call: Call) -> bytes:
-        """Make a call that is safe to repeat until it succeeds or the retry policy ends; return the body.
+    async def fetch(self, call: Call, read: Callable[[bytes, Sequence[str]], _T]) -> _T:
+        """Make a call that is safe to repeat until its answer can be read, or the retries end; return what it says.
 
-        Waits for a throttle are not counted as attempts. Raises CloudError.
+        `read` gets the body and what its errors must not repeat, and raises UnexpectedReply for an answer that makes no
+        sense. Waits for a throttle are not counted as attempts. Raises CloudError.
         """
         failures = throttled = 0
         while True:
             try:
-                return await self.send(call, failures + 1)
-            except TransientCloudError as error:
+                return read(await self.send(call, failures + 1), self.secrets)
+            except (TransientCloudError, UnexpectedReply) as error:
                 if error.scope is Scope.THROTTLE and throttled < MAX_THROTTLED:
                     throttled += 1
                     continue
                 failures += 1
-                # A 501 says that the cloud does not know how, which does not pass.
-                if failures >= self._retry.attempts or error.status == 501:
+                if failures >= self._retry.attempts or _lasts(error):
                     raise
                 spread = random.random()  # noqa: S311 - it spreads waits and guards nothing
-                delay = retry_delay(self._retry, failures, spread, error.retry_after)
+                asked = error.retry_after if isinstance(error, TransientCloudError) else None
+                delay = retry_delay(self._retry, failures, spread, asked)
             await asyncio.sleep(delay)
 
     async def send(self, call: Call, attempt: int = 1, on_slot: Callable[[], Awaitable[None]] | None = None) -> bytes:
@@ -145,7 +149,7 @@ class Credential:
             raise TransientCloudError("the keys were refused, and are renewed now", answered=True) from error
         except CloudError as error:
             # A throttle or a time-out may come from a place that has not looked at the keys yet.
-            if 400 <= error.status < 500 and error.status not in {408, 429}:
+            if 400 <= error.status < 500 and error.status not in UNDECIDED | {429}:
                 self._prove(keys)
             raise
         except TimeoutError:
@@ -194,3 +198,8 @@ class Credential:
                 scope=error.scope,
                 request_id=error.request_id,
             ) from error
+
+
+def _lasts(error: TransientCloudError | UnexpectedReply) -> bool:
+    """Tell whether the same would come again. A 501 says that the cloud does not know how, which does not pass."""
+    return error.lasting if isinstance(error, UnexpectedReply) else error.status == 501

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, Self
 
 from worker.cloud.account import Account, Tally
@@ -18,7 +19,7 @@ from worker.cloud.credentials import Credential
 from worker.cloud.regions import endpoint_origin, region_origin
 from worker.cloud.signing import SigningKeys, quoted
 from worker.cloud.throttle import Standing, Throttle
-from worker.cloud.transport import MEGABYTE, Call, Connections, Transport
+from worker.cloud.transport import Call, Connections, Transport
 from worker.cloud.wire import checked_job_id, members_body, read_job, read_page, read_submitted
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.job import JobApi, JobReply
@@ -31,7 +32,12 @@ from worker.errors import BadRequest, CloudError, Forbidden, NotFound, TerminalC
 MAX_PAGES: Final = 10_000
 """Pages after which a list that never ends is given up."""
 
-_PAGE_BYTES: Final = 64 * MEGABYTE
+_PAGES_IN_ONE: Final = 4
+_LEAST_PAGE: Final = 2048
+"""A page may have so many times the images that were asked for, and at any rate so many."""
+_IMAGE_BYTES: Final = 8 * 1024
+_IMAGE_VALUES: Final = 128
+"""What the images of a page may have on average; a usual one has 2 KB and sixty attributes."""
 _MEMBERS: Final = "/v1/cloudimages/members"
 _IMAGES: Final = "/v2/cloudimages"
 _JOB_UNKNOWN: Final = "IMG.0023"
@@ -78,6 +84,7 @@ class Ims:
 
     def __init__(self, config: CloudConfig, transport: Transport) -> None:
         self._config = config
+        self._transport = transport
         self._tally = Tally()
         names = {entry.account for entry in config.credentials.values()}
         self._accounts = {name: self._account(name, transport) for name in sorted(names)}
@@ -112,14 +119,16 @@ class Ims:
             ("limit", self._config.page_size),
             *(() if whole is None else (("__whole_image", str(whole).lower()),)),
         )
-        call = Call(CallGroup.IMAGES_LIST, "GET", origin, _IMAGES, project.id, query, max_bytes=_PAGE_BYTES)
+        most = max(_PAGES_IN_ONE * self._config.page_size, _LEAST_PAGE)
+        size, values = most * _IMAGE_BYTES, most * _IMAGE_VALUES
+        call = Call(CallGroup.IMAGES_LIST, "GET", origin, _IMAGES, project.id, query, b"", size, values)
+        read = partial(read_page, max_images=most)
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
             try:
-                body = await credential.fetch(call)
+                page = await credential.fetch(call, read)
             finally:
                 self._in_vain_since.pop(project.id, None)
-            page = read_page(body, credential.secrets)
             fresh = {image.id: image for image in page.images if image.id not in seen}
             seen.update(fresh)
             # The list also has what the project itself shares with others.
@@ -197,7 +206,8 @@ class Ims:
             self._accounts[account].throttle.remember(group, ages)
 
     def retry_stopped(self) -> None:
-        """Let every credential that was refused be tried once more, as at the start of a pass."""
+        """Let every credential and proxy login that was refused be tried once more, as at the start of a pass."""
+        self._transport.allow_proxies()
         for credential in self._credentials.values():
             credential.retry_if_stopped()
 
@@ -225,8 +235,7 @@ class Ims:
         else:
             group, path = CallGroup.JOB_PROGRESS, f"/v1/cloudimages/job/{name}"
         try:
-            body = await credential.fetch(Call(group, "GET", origin, path, project.id))
-            return read_job(body, credential.secrets)
+            return await credential.fetch(Call(group, "GET", origin, path, project.id), read_job)
         except BadRequest as error:
             if error.code != _JOB_UNKNOWN:
                 raise

@@ -38,6 +38,10 @@ from worker.errors import (
 MAX_SKEW: Final = 300.0
 """Seconds of clock difference beyond which a 401 names the clock. The cloud tolerates 900."""
 
+UNDECIDED: Final = frozenset({408, 421, 425})
+"""Statuses of a place on the way that could not wait, or was the wrong one: nobody knows what the cloud has done."""
+
+_REDIRECTS: Final = frozenset({300, 301, 302, 303, 305, 307, 308})
 _PATH_UNKNOWN: Final = frozenset({"APIGW.0101", "APIGW.0103", "APIG.0101", "APIG.0103"})
 _NOTHING_DONE: Final = frozenset({"IMG.0018", "IMG.0061", "IMG.0064", "IMG.0065", "IMG.0112", "IMG.0113", "IMG.0114"})
 _CODES: Final = {
@@ -96,7 +100,7 @@ def refusal(reply: Reply, now: float, secrets: Sequence[str] = ()) -> CloudError
     status, code, scope = reply.status, said.code, scope_of(said.code, reply.status)
     message = _said_once(tidy(said.message, secrets), status, code) or "the cloud gave no reason"
     answered = scope is Scope.THROTTLE or (status < 500 and code in _NOTHING_DONE)
-    if answered or status >= 500 or status == 408:
+    if answered or status >= 500 or status in UNDECIDED:
         return TransientCloudError(
             message,
             answered=answered,
@@ -108,8 +112,13 @@ def refusal(reply: Reply, now: float, secrets: Sequence[str] = ()) -> CloudError
         )
     kind = _kind(status, code)
     if kind is UnexpectedReply:
-        message = f"the answer redirects to {tidy(_location_host(reply), secrets)}"
-    elif kind is AuthFailed:
+        redirects = status in _REDIRECTS
+        where = tidy(_location_host(reply), secrets) or "a place without a name"
+        message = f"the answer redirects to {where}" if redirects else "nobody asked for an answer of this kind"
+        return UnexpectedReply(
+            message, lasting=redirects, status=status, code=code, scope=scope, request_id=said.request_id
+        )
+    if kind is AuthFailed:
         message += _clock_hint(reply, now)
     elif code in _PATH_UNKNOWN:
         message = f"no such path on this host, so the endpoint or region is wrong: {message}"
@@ -147,7 +156,7 @@ def _location_host(reply: Reply) -> str:
         host = urlsplit(reply.headers.get("Location", "")).netloc.rpartition("@")[2]
     except ValueError:
         host = ""
-    return host or "a place without a name"
+    return host
 
 
 def _said(reply: Reply, secrets: Sequence[str]) -> _Said:

@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
+from worker.cloud.bodies import MAX_VALUES, MEGABYTE, Body
+from worker.cloud.proxies import LoginRefused, Proxies, Proxy
 from worker.cloud.redaction import tidy
 from worker.cloud.refusals import Reply, refusal
 from worker.cloud.signing import Request, SigningKeys, canonical_query, sign
@@ -40,8 +41,8 @@ from worker.errors import (
 
 _T = TypeVar("_T")
 
-MEGABYTE: Final = 1 << 20
 _REFUSAL_BYTES: Final = 64 * 1024
+_CHUNK: Final = 64 * 1024
 _READS_IN_ALL: Final = 3
 """Read time-outs that a whole exchange may last: an answer that trickles must end too."""
 
@@ -58,7 +59,9 @@ class Connections:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call to be made. `origin` is `https://host[:port]`, `path` as it is on the wire, `max_bytes` of the answer.
+    """One call to be made. `origin` is `https://host[:port]`, `path` as it is on the wire.
+
+    `max_bytes` and `max_values` bound the answer, unpacked, and as JSON.
 
     The project is named in a header, where the signature covers it.
     """
@@ -71,6 +74,7 @@ class Call:
     query: tuple[tuple[str, str | int], ...] = ()
     body: bytes = field(default=b"", repr=False)
     max_bytes: int = MEGABYTE
+    max_values: int = MAX_VALUES
 
 
 class Transport:
@@ -80,7 +84,7 @@ class Transport:
         self.free_connection = asyncio.Semaphore(max_connections)
         self._session = session
         self._clock = clock
-        self._proxies: dict[str, _Proxy] = {}
+        self._proxies = Proxies()
 
     @classmethod
     @asynccontextmanager
@@ -101,6 +105,8 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "ims-share-worker"},
             middlewares=(_send_once,),
+            trace_configs=[_told_of_connections()],
+            auto_decompress=False,
         ) as session:
             yield cls(session, connections.max_connections, clock)
 
@@ -111,15 +117,23 @@ class Transport:
         CloudError. A TransientCloudError is `answered` if the call certainly did nothing: there was no connection to
         send it on, or the cloud said so. Cancellation drops the connection; the call may have been carried out.
         """
-        headers = self._signed(call, keys)
-        reply = await _in_our_words(self._ask(call, headers, self._proxy(call.origin)))
+        proxy = self._proxies.to(call.origin)
+        secrets = (*keys.secrets, *(proxy.secrets if proxy else ()))
+        async with proxy.turn() if proxy else nullcontext():
+            headers = self._signed(call, keys)
+            secrets = (headers["Authorization"], *secrets)
+            reply = await _in_our_words(self._ask(call, headers, proxy), secrets)
         if reply.status == 206:
             raise UnexpectedReply("the answer is only a part of one, which nobody asked for", status=reply.status)
         if 200 <= reply.status < 300:
             return reply
-        raise refusal(reply, self._clock(), (headers["Authorization"], *keys.secrets))
+        raise refusal(reply, self._clock(), secrets)
 
-    async def _ask(self, call: Call, headers: Mapping[str, str], proxy: _Proxy) -> Reply:
+    def allow_proxies(self) -> None:
+        """Let the login of every proxy that refused it be offered once more."""
+        self._proxies.allow()
+
+    async def _ask(self, call: Call, headers: Mapping[str, str], proxy: Proxy | None) -> Reply:
         query = f"?{canonical_query(call.query)}" if call.query else ""
         async with self._session.request(
             call.method,
@@ -127,10 +141,11 @@ class Transport:
             data=call.body or None,
             headers=headers,
             allow_redirects=False,
-            proxy=proxy.url,
-            proxy_headers=proxy.headers,
+            proxy=proxy.url if proxy else None,
+            proxy_headers=proxy.headers if proxy else None,
+            trace_request_ctx=proxy,
         ) as response:
-            return Reply(response.status, response.headers, await _body(response, call.max_bytes))
+            return Reply(response.status, response.headers, await _body(response, call))
 
     def _signed(self, call: Call, keys: SigningKeys) -> dict[str, str]:
         headers = {"X-Project-Id": call.project_id}
@@ -141,36 +156,6 @@ class Transport:
             return sign(request, keys, datetime.fromtimestamp(self._clock(), UTC))
         except ValueError as error:
             raise AuthFailed(f"the credential cannot be used: {error}") from error
-
-    def _proxy(self, origin: str) -> _Proxy:
-        if origin not in self._proxies:
-            self._proxies[origin] = _environment_proxy(origin)
-        return self._proxies[origin]
-
-
-@dataclass(frozen=True, slots=True)
-class _Proxy:
-    """The way to an origin: straight where `url` is None."""
-
-    url: URL | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-def _environment_proxy(origin: str) -> _Proxy:
-    parts = urlsplit(origin)
-    named = getproxies().get("https", "")
-    if parts.scheme != "https" or not named or proxy_bypass(parts.netloc):
-        return _Proxy()
-    try:
-        url = URL(named if "://" in named else f"http://{named}")
-    except ValueError:
-        url = URL()
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise TerminalCloudError("the proxy that the environment names for https is not an address of http or https")
-    if url.user is None:
-        return _Proxy(url)
-    login = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
-    return _Proxy(url.with_user(None), {"Proxy-Authorization": f"Basic {login}"})
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
@@ -185,41 +170,84 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
     return context
 
 
+class _NotAnsweredError(Exception):
+    """The library's own error, so that it does not send a call again because of it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
+
+
 async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    return await _in_our_words(send(request))
-
-
-async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """Read a body within its bounds. Of a refusal the beginning is enough, however long it is."""
-    refused = not 200 <= response.status < 300
-    limit = _REFUSAL_BYTES if refused else max_bytes
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > limit:
-            response.close()
-            if refused:
-                break
-            raise UnexpectedReply(f"the answer is larger than {limit // MEGABYTE} MB", status=response.status)
-    return bytes(body)
-
-
-async def _in_our_words(exchange: Awaitable[_T]) -> _T:
     try:
-        return await exchange
-    except aiohttp.ClientResponseError as error:
-        failure = _misfit(error)
+        return await send(request)
     except (aiohttp.ClientError, OSError) as error:
-        raise _broken(error) from error
-    # Raised out here, since the original carries the headers that were sent, signature and token among them.
+        failure = _NotAnsweredError(error)
     raise failure
 
 
-def _misfit(error: aiohttp.ClientResponseError) -> CloudError:
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        message = f"the proxy does not connect: HTTP {error.status} {tidy(error.message)}"
-        return TransientCloudError(message, answered=True)
-    return UnexpectedReply(f"the answer is not proper HTTP: {tidy(error.message)}")
+def _told_of_connections() -> aiohttp.TraceConfig:
+    """Tell a proxy that it has let a call through as soon as it has: the answer to the call may take long."""
+
+    async def connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _details: object) -> None:
+        if context.trace_request_ctx is not None:
+            context.trace_request_ctx.let_through()
+
+    told = aiohttp.TraceConfig()
+    told.on_connection_create_end.append(connected)
+    return told
+
+
+async def _body(response: aiohttp.ClientResponse, call: Call) -> bytes:
+    """Read a body within its bounds. Of a refusal the beginning is enough, however long or badly packed it is."""
+    refused = not 200 <= response.status < 300
+    limits = (_REFUSAL_BYTES, MAX_VALUES) if refused else (call.max_bytes, call.max_values)
+    body: Body | None = None
+    try:
+        body = Body(response.headers.get("Content-Encoding", ""), *limits)
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            body.add(chunk)
+        return body.end()
+    except UnexpectedReply as error:
+        response.close()
+        error.status = response.status
+        if not refused:
+            raise
+        return body.content if body else b""
+
+
+async def _in_our_words(exchange: Awaitable[_T], secrets: Sequence[str]) -> _T:
+    try:
+        return await exchange
+    except _NotAnsweredError as error:
+        failure = error.error
+    except CloudError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of what is no answer, the library fails in more ways than it promises
+        failure = error
+    # Raised out here, since the original may carry the headers that were sent, signature and token among them.
+    raise _translated(failure, secrets)
+
+
+def _translated(error: Exception, secrets: Sequence[str]) -> CloudError:
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return _no_way(error.status, tidy(error.message, secrets))
+        case aiohttp.ClientResponseError():
+            return UnexpectedReply(f"the answer is not proper HTTP: {tidy(error.message, secrets)}")
+        case aiohttp.ClientError() | OSError():
+            return _broken(error)
+        case _:
+            return UnexpectedReply(f"the answer is not proper HTTP: {type(error).__name__}")
+
+
+def _no_way(status: int, reason: str) -> CloudError:
+    message = f"the proxy does not connect: HTTP {status} {reason}"
+    if status in {401, 407}:
+        return LoginRefused(f"{message} (HTTPS_PROXY names the proxy and its login, as http://user:password@host:port)")
+    if 400 <= status < 500:
+        return TerminalCloudError(message)
+    return TransientCloudError(message, answered=True)
 
 
 def _broken(error: aiohttp.ClientError | OSError) -> CloudError:

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from worker.cloud.redaction import MAX_READ, tidy
-from worker.cloud.refusals import scope_of
+from worker.cloud.redaction import MAX_READ, holds_any, tidy
+from worker.cloud.refusals import plain_text, scope_of
 from worker.core.job import JobReply, JobState
 from worker.core.state import Batch, ObservedImage
 from worker.errors import UnexpectedReply
@@ -34,6 +34,7 @@ MAX_NAME: Final = 4096
 
 _MAX_MARKER: Final = 512
 _MAX_SHOWN: Final = 80
+_SHORTEST_KEY: Final = 16
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _CODE: Final = re.compile(r"\b[A-Za-z]{2,32}\.\d{4,8}\b")
@@ -82,9 +83,14 @@ class Page:
     marker: str | None
 
 
-def read_page(body: bytes, secrets: Sequence[str] = ()) -> Page:
+def read_page(body: bytes, secrets: Sequence[str] = (), max_images: int = 10_000) -> Page:
     """Return a page of the image list, in the order of the answer; raise UnexpectedReply without `secrets`."""
     page = _decoded(_PAGE, body, "image list", secrets)
+    if len(page.images) > max_images:
+        what = (
+            f"a page of the image list has {len(page.images):,} images, and {max_images:,} are the most that are read"
+        )
+        raise UnexpectedReply(what, lasting=True)
     return Page(tuple([_image(image, secrets) for image in page.images]), _marker(page, secrets))
 
 
@@ -104,7 +110,9 @@ def read_submitted(body: bytes, secrets: Sequence[str] = ()) -> str:
 
 def checked_job_id(job_id: object, secrets: Sequence[str] = ()) -> str:
     """Return a job id that is safe within a URL; raise UnexpectedReply, without `secrets`, for another one."""
-    if isinstance(job_id, str) and _JOB_ID.fullmatch(job_id):
+    # Short ones, as a rehearsal has them, stand in an id by chance.
+    keys = [secret for secret in secrets if len(secret) >= _SHORTEST_KEY]
+    if isinstance(job_id, str) and _JOB_ID.fullmatch(job_id) and not holds_any(job_id, keys):
         return job_id
     raise UnexpectedReply(f"unusable job id: {_shown(job_id, secrets)}")
 
@@ -116,7 +124,7 @@ def read_job(body: bytes, secrets: Sequence[str] = ()) -> JobReply:
     entities = job.entities if isinstance(job.entities, dict) else {}
     top = {"error_code": job.error_code, "fail_reason": job.fail_reason}
     said = (source.get(name) for source in (top, entities) for name in _REASONS)
-    texts = dict.fromkeys(text.strip() for text in said if isinstance(text, str) and text.strip())
+    texts = _told_once(plain_text(text).strip() for text in said if isinstance(text, str))
     named = _CODE.search(" ".join(texts))
     code = named[0] if named else ""
     return JobReply(
@@ -130,6 +138,8 @@ def read_job(body: bytes, secrets: Sequence[str] = ()) -> JobReply:
 
 def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes, what: str, secrets: Sequence[str]) -> _T:
     """Decode fast, and again with patience where bad encoding or an absurd number in a field is all that is wrong."""
+    if not body.strip():
+        raise UnexpectedReply(f"the answer that should be the {what} is empty")
     try:
         return decoder.decode(body)
     except (ValueError, RecursionError):
@@ -183,13 +193,22 @@ def _marker(page: _Page, secrets: Sequence[str]) -> str | None:
     raise UnexpectedReply(f"the image list goes on at an unusable marker: {_shown(marker, secrets)}")
 
 
+def _told_once(texts: Iterable[str]) -> list[str]:
+    """Return the texts that say something which no other one says."""
+    told: list[str] = []
+    for text in texts:
+        if text and not any(text.lower() in other.lower() for other in told):
+            told = [other for other in told if other.lower() not in text.lower()] + [text]
+    return told
+
+
 def _results(results: object) -> dict[str, bool]:
     verdicts: dict[str, bool] = {}
     for result in results if isinstance(results, list) else ():
         if isinstance(result, dict):
             image_id = _text(result.get("image_id")).lower()
             verdict = _VERDICTS.get(_text(result.get("status")).strip().lower())
-            if image_id and verdict is not None:
+            if _UUID.fullmatch(image_id) and verdict is not None:
                 verdicts[image_id] = verdict and verdicts.get(image_id, True)
     return verdicts
 
@@ -202,4 +221,6 @@ def _text(value: object) -> str:
 def _shown(value: object, secrets: Sequence[str]) -> str:
     if isinstance(value, str):
         return ascii(tidy(value, secrets)[:_MAX_SHOWN])
-    return f"of type {type(value).__name__}" if isinstance(value, dict | list) else str(value)
+    if isinstance(value, dict | list):
+        return f"of type {type(value).__name__}"
+    return tidy(str(value), secrets, _MAX_SHOWN)

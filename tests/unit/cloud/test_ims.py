@@ -50,6 +50,9 @@ class StubTransport:
         self.answer = answer
         self.calls: list[Call] = []
 
+    def allow_proxies(self) -> None:
+        """Have no proxy."""
+
     async def exchange(self, call: Call, _keys: SigningKeys) -> Reply:
         """Answer one call, as the real transport does."""
         self.calls.append(call)

@@ -135,7 +135,8 @@ class TestPage:
     @pytest.mark.parametrize(
         ("body", "found"),
         [
-            (b"", "not JSON"),
+            (b"", "is empty"),
+            (b" \n", "is empty"),
             (b"<html>Sign in", "not JSON: '<html>Sign in'"),
             (b'{"images": [', "not JSON"),
             (b"[]", "got `array`"),
