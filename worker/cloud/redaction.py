@@ -34,8 +34,11 @@ _ESCAPE: Final = re.compile(
     r"\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|[bfnrtv])|%([0-9a-f]{2})|&([a-z]{2,8}|\#x?[0-9a-f]{1,10});", re.IGNORECASE
 )
 """A character as it may be written for JSON, an address or HTML."""
-_NESTED: Final = re.compile(r"%(?:25)+([0-9a-f]{2})|&(?:amp;)+([a-z]{2,8}|\#x?[0-9a-f]{1,10});", re.IGNORECASE)
-"""A character as it may be written for an address or HTML again and again."""
+_LONGEST: Final = 16
+"""Characters of the longest escape, rounded up."""
+
+_NESTED: Final = 8
+"""How often the beginning of an escape may be escaped in its turn, as in `%252541`."""
 
 _SECRETS: Final = (
     re.compile(r"(SDK-HMAC-SHA256)\s+Access=[^\s,]*(?:\s*,\s*\w+=[^\s,]*)*"),
@@ -159,10 +162,13 @@ def _ways(text: str, at: int) -> Iterator[tuple[int, str]]:
         # In the query of an address, a space.
         if char == "+":
             yield at + 1, ""
-    if char in "\\%&":
-        for pattern in (_ESCAPE, _NESTED):
-            if (match := pattern.match(text, at)) and (meant := _meant(match)):
-                yield match.end(), "" if _stands_for_nothing(meant) else _folded(meant)
+    begin, end = char, at + 1
+    for _ in range(_NESTED):
+        match = _ESCAPE.match(begin + text[end : end + _LONGEST]) if begin in "\\%&" else None
+        if match is None or not (meant := _meant(match)):
+            return
+        begin, end = meant, end + match.end() - 1
+        yield end, "" if _stands_for_nothing(meant) else _folded(meant)
 
 
 def _matches(ways: Sequence[Sequence[tuple[int, str]]], secret: _Wanted) -> Iterator[tuple[int, int]]:
