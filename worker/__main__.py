@@ -6,12 +6,14 @@ import os
 import sys
 
 from worker.cli import run_command
+from worker.streams import set_up_output
 from worker.telemetry.standard_error import standard_error
 
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
     with standard_error(sys.argv[1:], os.environ):
+        set_up_output()
         status = run_command(sys.argv[1:])
     sys.exit(status)
 

@@ -10,16 +10,20 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
+
+from worker.core.text import visible_lines
+from worker.errors import OutputError
+from worker.streams import say, say_unwritten, write_no_more
 
 DISTRIBUTION = "ims-share-worker"
 _EXITS = """\
 exit status:
   0   converged, or nothing to do
-  1   some shares failed, are absent, unknown, quarantined or not settled
+  1   some shares failed, are absent, unknown, quarantined or not settled; or the result could not be written
   2   usage, settings or manifest error
   3   a guard refused the plan
   4   the cloud could not be reached or refused the credentials
@@ -33,25 +37,23 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; whatever goes wrong is said on standard error."""
     try:
         status = _run(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone, and so has the reason to write.
-        _write_no_more(sys.stdout)
-        return 1
+    except OutputError as error:
+        say_unwritten(error)
+        status = 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         # It may have been a result that nobody reads which was interrupted.
-        _write_no_more(sys.stdout)
-        return 1
+        write_no_more()
+        status = 1
     except Exception:  # noqa: BLE001 - the last resort: whatever it is, it is a bug, and has its own exit status
-        said = "This is a bug in ims-share-worker; please report it with the lines above."
-        print(f"{traceback.format_exc()}{said}", file=sys.stderr)
-        return 70
-    finally:
-        try:
-            sys.stderr.flush()
-        except OSError:
-            _write_no_more(sys.stderr)
+        say(f"{traceback.format_exc()}This is a bug in {DISTRIBUTION}; please report it with the lines above.")
+        status = 70
+    try:
+        sys.stdout.flush()
+    except OutputError as error:
+        say_unwritten(error)
+        status = status or 1
+    sys.stderr.flush()
     return status
 
 
@@ -78,8 +80,8 @@ def build_parser() -> argparse.ArgumentParser:
     release = verbs.add_parser(
         "release", parents=[every], help="free a share from quarantine, or from a job that never ends"
     )
-    release.add_argument("image", metavar="IMAGE", help="name or id")
-    release.add_argument("project", metavar="PROJECT", help="name or id")
+    release.add_argument("image", type=_name, metavar="IMAGE", help="name or id")
+    release.add_argument("project", type=_name, metavar="PROJECT", help="name or id")
     approve = verbs.add_parser(
         "approve", parents=[every], help="let exactly the refused plan with this digest pass once"
     )
@@ -92,11 +94,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     simulate.add_argument("--faults", type=Path, metavar="FILE", help="what goes wrong, and when")
     return parser
-
-
-def _write_no_more(stream: TextIO) -> None:
-    """Keep Python from failing once more at its end, when it writes out what is left."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
@@ -116,7 +113,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose usage errors end with exit status 2, as the contract's other input errors do."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\nTry: {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {visible_lines(message)}\nTry: {self.prog} --help\n")
 
 
 def _common_options(absent: object = None) -> _Parser:
@@ -134,10 +131,20 @@ def _common_options(absent: object = None) -> _Parser:
     return options
 
 
+def _name(text: str) -> str:
+    """Read an argument as the manifest is read, in UTF-8, also where the locale says otherwise."""
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeDecodeError:
+        return text
+
+
 def _targeting_options() -> _Parser:
     options = _Parser(add_help=False)
-    options.add_argument("--project", action="append", default=[], metavar="NAME_OR_ID", help="only this; repeatable")
-    options.add_argument("--image", action="append", default=[], metavar="NAME_OR_ID", help="only this; repeatable")
+    for option in ("--project", "--image"):
+        options.add_argument(
+            option, action="append", default=[], type=_name, metavar="NAME_OR_ID", help="only this; repeatable"
+        )
     options.add_argument("--shard", metavar="I/N", help="only the I-th (from 0) of N parts of the fleet")
     return options
 
@@ -147,13 +154,12 @@ def _version() -> str:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - as Python itself would have opened it
     try:
         options = build_parser().parse_args(arguments)
     except SystemExit as stop:  # argparse has said why; 0 after --help and --version
         if stop.code and "--json" in arguments:
-            print(json.dumps({"schema": "ims-share-worker/error/1", "exit": stop.code, "problems": []}))
+            with suppress(OutputError):
+                print(json.dumps({"schema": "ims-share-worker/error/1", "exit": stop.code, "problems": []}))
         return int(stop.code or 0)
     if_stopped = 0 if options.verb == "serve" else 1
     with _stopped_at_once(if_stopped):

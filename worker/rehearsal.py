@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from worker.core.calls import CallGroup
 from worker.core.documents import Document
@@ -20,7 +19,7 @@ from worker.core.report import RunReport
 from worker.errors import Problem, SettingsError
 from worker.journal.database import MEMORY
 from worker.reconcile.halt import Halt
-from worker.render.names import Names
+from worker.render.names import Names, plain
 from worker.render.plan import plan_json, print_plan, view_of
 from worker.render.report import print_report, report_json
 from worker.settings import Address, Settings
@@ -144,4 +143,5 @@ def _images(report: RunReport, kind: OutcomeKind) -> set[str]:
 
 
 def _heading(out: Console, text: str) -> None:
-    out.print(Text(f"\n$ {text}", style="bold cyan"))
+    out.print()
+    out.print(plain(f"$ {text}", "bold cyan"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import os
 import re
 import socket
@@ -18,11 +17,11 @@ from typing import Any
 from rich.console import Console
 
 from worker.cloud.ims import Ims
-from worker.core.documents import visible
 from worker.core.events import Event, Listener
 from worker.core.manifest import Manifest
 from worker.core.report import Exit, exit_of_plan, exit_of_report
 from worker.core.target import Shard, parse_shard
+from worker.core.text import json_text, visible
 from worker.core.timing import parse_duration
 from worker.errors import JournalError, JournalLocked, ManifestError, OutputError, Problem, SettingsError
 from worker.journal.rows import WAY_OUT
@@ -33,6 +32,7 @@ from worker.render.problems import problems_json, problems_text
 from worker.render.report import print_report, report_json
 from worker.render.status import StatusView, print_status, status_json
 from worker.settings import Loaded, load_settings
+from worker.streams import say, say_unwritten
 from worker.telemetry.logs import log_call, log_event, set_up
 from worker.telemetry.progress import LiveProgress
 from worker.wiring import work
@@ -46,6 +46,7 @@ from worker.wiring.stop import printing, stopped_by_signals
 NO_SOURCES: Mapping[str, bytes] = {}
 _WITH_PROGRESS = frozenset({"plan", "run"})
 _PASSES_SHOWN = 10
+_LONGEST_NAME = 200
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -82,28 +83,28 @@ class Command:
     def warn(self, warnings: tuple[str, ...]) -> None:
         """Say what is odd, and no error."""
         for warning in warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            say(f"warning: {warning}")
 
     def own_up(self, bugs: tuple[str, ...]) -> None:
         """Say which bugs there were; the log has their tracebacks."""
         for bug in bugs:
-            print(f"bug: {visible(bug)}", file=sys.stderr)
+            say(f"bug: {bug}")
         if bugs:
-            print("This is a bug in ims-share-worker; please report it with its traceback above.", file=sys.stderr)
+            say("This is a bug in ims-share-worker; please report it with its traceback above.")
 
-    def show(self, document: dict[str, Any], as_text: Callable[[], None]) -> None:
-        """Print a result: as JSON where it was asked for, else for people. Raises OutputError."""
+    def show(self, document: dict[str, Any], as_text: Callable[[], None]) -> Exit:
+        """Print a result: as JSON where it was asked for, else for people. Return what this adds to the exit status."""
         try:
             with printing():
                 if self.options.json:
-                    print(json.dumps(document, indent=2 if sys.stdout.isatty() else None))
+                    print(json_text(document, indent=2 if sys.stdout.isatty() else None))
                 else:
                     as_text()
                 sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError(f"the result could not be written: {error.strerror}") from error
+        except OutputError as error:
+            say_unwritten(error)
+            return Exit.INCOMPLETE
+        return Exit.CONVERGED
 
 
 async def perform(options: argparse.Namespace, environ: Mapping[str, str]) -> Exit:
@@ -114,20 +115,16 @@ async def perform(options: argparse.Namespace, environ: Mapping[str, str]) -> Ex
     try:
         return await _VERBS[options.verb](command)
     except SettingsError as error:
-        _explain(command, Exit.USAGE, error.problems)
-        return Exit.USAGE
+        return _explain(command, Exit.USAGE, error.problems)
     except ManifestError as error:
-        _explain(command, Exit.USAGE, error.problems, error.sources)
-        return Exit.USAGE
+        return _explain(command, Exit.USAGE, error.problems, error.sources)
     except OutputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_unwritten(error)
         return Exit.INCOMPLETE
     except JournalLocked as error:
-        _explain(command, Exit.LOCKED, (Problem("journal", 0, 0, "", str(error)),))
-        return Exit.LOCKED
+        return _explain(command, Exit.LOCKED, (Problem("journal", 0, 0, "", str(error)),))
     except JournalError as error:
-        _explain(command, Exit.USAGE, (Problem("journal", 0, 0, "", str(error)),))
-        return Exit.USAGE
+        return _explain(command, Exit.USAGE, (Problem("journal", 0, 0, "", str(error)),))
 
 
 async def check(command: Command) -> Exit:
@@ -136,8 +133,8 @@ async def check(command: Command) -> Exit:
     sources = {document.name: document.source for document in found.documents}
     view = CheckView(found.problems, found.warnings, sources, found.manifest)
     command.warn(found.warnings)
-    command.show(check_json(view), lambda: print(check_text(view, color=_in_color(command.out))))
-    return Exit.USAGE if view.problems else Exit.CONVERGED
+    shown = command.show(check_json(view), lambda: print(check_text(view, color=_in_color(command.out))))
+    return Exit.USAGE if view.problems else shown
 
 
 async def plan(command: Command) -> Exit:
@@ -148,14 +145,17 @@ async def plan(command: Command) -> Exit:
         with _watched(command, ims) as events:
             prepared, forecast = await work.plan(site, order, ims, journal, events)
     view = view_of(prepared, forecast, _names(site.manifest))
-    command.show(plan_json(view), lambda: print_plan(view, command.out))
+    shown = command.show(plan_json(view), lambda: print_plan(view, command.out))
     command.own_up(prepared.bugs)
-    return exit_of_plan(
-        prepared.plan,
-        refused=bool(prepared.refusals),
-        unreachable=prepared.unreachable,
-        fail_on_drift=command.options.fail_on_drift,
-        broken=bool(prepared.bugs),
+    return (
+        exit_of_plan(
+            prepared.plan,
+            refused=bool(prepared.refusals),
+            unreachable=prepared.unreachable,
+            fail_on_drift=command.options.fail_on_drift,
+            broken=bool(prepared.bugs),
+        )
+        or shown
     )
 
 
@@ -173,9 +173,9 @@ async def run(command: Command) -> Exit:
             with _watched(command, ims) as events:
                 the_pass = work.make_pass(site.settings, ims, journal, events, halt)
                 report = await work.run(site, order, the_pass, journal)
-        command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
+        shown = command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
     command.own_up(report.bugs)
-    return exit_of_report(report)
+    return exit_of_report(report) or shown
 
 
 async def serve(command: Command) -> Exit:
@@ -207,9 +207,9 @@ async def status(command: Command) -> Exit:
         loaded.settings.polling.deadline,
         memory.odd,
     )
-    command.show(status_json(view), lambda: print_status(view, command.out))
+    shown = command.show(status_json(view), lambda: print_status(view, command.out))
     if not view.unreadable:
-        return Exit.CONVERGED
+        return shown
     odd = tuple(Problem("journal", 0, 0, "", f"has what cannot be read: {row}", "", WAY_OUT) for row in view.unreadable)
     print(problems_text(odd, NO_SOURCES, color=command.errors_in_color), file=sys.stderr)
     return Exit.USAGE
@@ -222,9 +222,8 @@ async def release(command: Command) -> Exit:
     async with work.journal_to_write(journal_url(loaded.settings)) as journal:
         freed = await journal.release(share, _who(), time.time())
     document = {"schema": "ims-share-worker/release/1", **share._asdict(), "freed_from": list(freed)}
-    said = f"Freed from {visible(', '.join(freed))}." if freed else "The share was neither quarantined nor in flight."
-    command.show(document, lambda: print(said))
-    return Exit.CONVERGED
+    said = f"Freed from {', '.join(freed)}." if freed else "The share was neither quarantined nor in flight."
+    return command.show(document, lambda: print(said))
 
 
 async def approve(command: Command) -> Exit:
@@ -237,8 +236,7 @@ async def approve(command: Command) -> Exit:
     async with work.journal_to_write(journal_url(loaded.settings)) as journal:
         await journal.approve(digest, who, time.time())
     document = {"schema": "ims-share-worker/approve/1", "digest": digest, "approved_by": who}
-    command.show(document, lambda: print(f"Approved by {who}: the next pass with this very plan may go, once."))
-    return Exit.CONVERGED
+    return command.show(document, lambda: print(f"Approved by {who}: the next pass with this very plan may go, once."))
 
 
 async def demo(command: Command) -> Exit:
@@ -246,9 +244,9 @@ async def demo(command: Command) -> Exit:
     from worker import rehearsal  # noqa: PLC0415 - a simulated cloud is not for the other verbs to load
 
     set_up(command.options.log_format, "debug" if command.options.verbose else "error")
-    shown = await rehearsal.demo(command.out, quiet=command.options.json)
-    command.show(shown.document, lambda: print(shown.verdict))
-    return Exit.CONVERGED if shown.as_expected else Exit.INCOMPLETE
+    demo = await rehearsal.demo(command.out, quiet=command.options.json)
+    shown = command.show(demo.document, lambda: print(demo.verdict))
+    return shown if demo.as_expected else Exit.INCOMPLETE
 
 
 async def simulate(command: Command) -> Exit:
@@ -290,13 +288,11 @@ def _watched(command: Command, ims: Ims) -> Iterator[Listener]:
 
 def _explain(
     command: Command, status: Exit, problems: tuple[Problem, ...], sources: Mapping[str, bytes] = NO_SOURCES
-) -> None:
+) -> Exit:
     print(problems_text(problems, sources, color=command.errors_in_color), file=sys.stderr)
-    if command.options.json:
-        json.dump(
-            {"schema": "ims-share-worker/error/1", "exit": status, "problems": problems_json(problems)}, sys.stdout
-        )
-        print()
+    document = {"schema": "ims-share-worker/error/1", "exit": status, "problems": problems_json(problems)}
+    command.show(document, lambda: None)
+    return status
 
 
 def _aim(options: argparse.Namespace) -> Aim:
@@ -327,4 +323,4 @@ def _who() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
+    return visible(f"{user}@{socket.gethostname()}")[:_LONGEST_NAME]

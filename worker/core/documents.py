@@ -16,6 +16,7 @@ from typing import Any
 import tomli
 
 from worker.core.places import Path, locate
+from worker.core.text import visible
 from worker.errors import Problem
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -126,15 +127,6 @@ def path_text(path: Path) -> str:
             key = step if _BARE_KEY.fullmatch(step) else shown(step)
             text += f".{key}" if text else key
     return text
-
-
-def visible(text: str) -> str:
-    """Escape what a terminal would obey, hide or turn around instead of showing it."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
-    )
 
 
 def shown(value: object) -> str:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from worker.core.documents import visible
 from worker.core.target import Shard
+from worker.core.text import visible
 
 _AT_MOST = 256
 """Characters of each text that somebody else has written down."""

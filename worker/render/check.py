@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.core.documents import visible
 from worker.core.manifest import Manifest
+from worker.core.text import visible
 from worker.errors import Problem
 from worker.render.names import many
 from worker.render.problems import problems_json, problems_text

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import msgspec
-
 from worker.cloud.throttle import Standing
 from worker.core.calls import CallGroup
 from worker.core.state import InFlight, Share
+from worker.core.text import json_bytes, visible_lines
 from worker.core.timing import timestamp
 from worker.render.names import Names
 from worker.render.report import calls_json
@@ -51,7 +50,7 @@ class DaemonView:
 
 def daemon_bytes(view: DaemonView) -> bytes:
     """Return the daemon's JSON, encoded."""
-    return msgspec.json.encode(daemon_json(view))
+    return json_bytes(daemon_json(view))
 
 
 def daemon_json(view: DaemonView) -> dict[str, Any]:
@@ -66,7 +65,7 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         "now": timestamp(view.now),
         "phase": board.phase.value,
         "phase_since": timestamp(board.phase_since),
-        "waits_for": board.waits_for,
+        "waits_for": visible_lines(board.waits_for),
         "pass": _pass_under_way(board),
         "next_pass_at": timestamp(board.next_pass_at) if board.next_pass_at else None,
         "schedule": view.schedule,
@@ -142,7 +141,7 @@ def _pass_under_way(board: Board) -> dict[str, Any] | None:
 
 
 def _mishap_json(mishap: Mishap) -> dict[str, Any]:
-    return {"at": timestamp(mishap.at), "what": mishap.what, "reason": mishap.reason}
+    return {"at": timestamp(mishap.at), "what": visible_lines(mishap.what), "reason": visible_lines(mishap.reason)}
 
 
 def _share_json(share: Share, note: Note, names: Names) -> dict[str, Any]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rich.text import Text
+
 from worker.core.state import Project, Share
+from worker.core.text import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,11 @@ class Names:
             "image_id": share.image_id,
             "image": self.image(share.image_id),
         }
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Return a line for the console, of text that may hold anything."""
+    return Text(visible(text), style)
 
 
 def many(count: int, noun: str) -> str:

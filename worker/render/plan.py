@@ -11,14 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.core.documents import visible
 from worker.core.drift import LeftOut
 from worker.core.forecast import Forecast
 from worker.core.plan import Plan
 from worker.core.state import Change, MemberStatus
 from worker.core.timing import format_duration
 from worker.reconcile.run import Prepared
-from worker.render.names import Names
+from worker.render.names import Names, plain
 
 SCHEMA = "ims-share-worker/plan/1"
 _SHOWN_PER_PROJECT = 10
@@ -73,6 +72,7 @@ def print_plan(view: PlanView, console: Console) -> None:
     _print_changes(view, console)
     for bucket, title, style in _BUCKETS:
         _print_left_out(title, getattr(plan, bucket), style, view.names, console)
+    console.print()
     console.print(_summary(view))
     print_refusals(view.refusals, plan.digest, console)
 
@@ -81,11 +81,11 @@ def print_refusals(refusals: Sequence[str], digest: str, console: Console) -> No
     """Print why the guards refuse a plan, and the way to let exactly this plan pass."""
     if not refusals:
         return
-    console.print(Text("The guards refuse this plan:", style="bold red"))
+    console.print(plain("The guards refuse this plan:", style="bold red"))
     for reason in refusals:
-        console.print(Text(f"  {visible(reason)}"))
-    console.print(Text("Raise the guard in the config, aim at fewer shares with --project or --image, or let exactly"))
-    console.print(Text(f"this plan pass once:  ims-share-worker approve {digest}"))
+        console.print(plain(f"  {reason}"))
+    console.print(plain("Raise the guard in the config, aim at fewer shares with --project or --image, or let exactly"))
+    console.print(plain(f"this plan pass once:  ims-share-worker approve {digest}"))
 
 
 def _table(view: PlanView) -> Table:
@@ -107,7 +107,7 @@ def _table(view: PlanView) -> Table:
         total = view.desired[project_id]
         converged = total - accepts[project_id] - rejects[project_id] - sum(aside)
         table.add_row(
-            Text(visible(view.names.project(project_id))),
+            plain(view.names.project(project_id)),
             str(total),
             str(converged),
             _number(accepts[project_id], "green"),
@@ -124,11 +124,12 @@ def _print_changes(view: PlanView, console: Console) -> None:
         by_project.setdefault(change.share.project_id, []).append(change)
     for project_id in sorted(by_project, key=lambda each: (view.names.project(each), each)):
         changes = by_project[project_id]
-        console.print(Text(f"\n{visible(view.names.project(project_id))}", style="bold"))
+        console.print()
+        console.print(plain(view.names.project(project_id), style="bold"))
         for change in changes[:_SHOWN_PER_PROJECT]:
             console.print(_change_line(change, view.names))
         if len(changes) > _SHOWN_PER_PROJECT:
-            console.print(Text(f"  and {len(changes) - _SHOWN_PER_PROJECT} more (--json shows all)", style="dim"))
+            console.print(plain(f"  and {len(changes) - _SHOWN_PER_PROJECT} more (--json shows all)", style="dim"))
 
 
 def _reading_order(change: Change, names: Names) -> tuple[bool, str]:
@@ -137,9 +138,10 @@ def _reading_order(change: Change, names: Names) -> tuple[bool, str]:
 
 def _change_line(change: Change, names: Names) -> Text:
     verb, style = ("accept", "green") if change.after is MemberStatus.ACCEPTED else ("reject", "magenta")
-    line = Text(f"  {verb}  ", style=style)
-    line.append(visible(names.image(change.share.image_id)), style="default")
-    line.append(f"  (is {change.before}" + (f", into vault {change.vault_id}" if change.vault_id else "") + ")", "dim")
+    line = plain(f"  {verb}  ", style=style)
+    line.append_text(plain(names.image(change.share.image_id), "default"))
+    into = f", into vault {change.vault_id}" if change.vault_id else ""
+    line.append_text(plain(f"  (is {change.before}{into})", "dim"))
     return line
 
 
@@ -149,11 +151,12 @@ def _print_left_out(title: str, left_out: Iterable[LeftOut], style: str, names: 
         waits = " (its wish allows that)" if left.waits else ""
         grouped.setdefault((left.share.project_id, left.reason + waits), []).append(left)
     if grouped:
-        console.print(Text(f"\n{title}", style=f"bold {style}"))
+        console.print()
+        console.print(plain(title, style=f"bold {style}"))
     for (project_id, reason), items in sorted(grouped.items()):
-        images = ", ".join(visible(names.image(left.share.image_id)) for left in items[:3])
+        images = ", ".join(names.image(left.share.image_id) for left in items[:3])
         more = f" and {len(items) - 3} more" if len(items) > 3 else ""
-        console.print(Text(f"  {visible(names.project(project_id))}: {images}{more}: {visible(reason)}"))
+        console.print(plain(f"  {names.project(project_id)}: {images}{more}: {reason}"))
 
 
 def _summary(view: PlanView) -> Text:
@@ -166,12 +169,12 @@ def _summary(view: PlanView) -> Text:
     else:
         what = f"To accept: {accept}, to reject: {reject}, in {view.batches} PUT"
     about = f"about {view.forecast.calls} calls, {format_duration(view.forecast.seconds)}"
-    line = f"\n{what}. {plan.converged} of {plan.desired} shares are as desired, {plan.unmanaged} unmanaged; {about}."
-    return Text(line, style="bold")
+    line = f"{what}. {plan.converged} of {plan.desired} shares are as desired, {plan.unmanaged} unmanaged; {about}."
+    return plain(line, style="bold")
 
 
 def _number(count: int, style: str) -> Text:
-    return Text(str(count), style=style) if count else Text("-", style="dim")
+    return plain(str(count), style=style) if count else plain("-", style="dim")
 
 
 def _change_json(change: Change, names: Names) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
-from worker.core.documents import visible
+from worker.core.text import visible
 from worker.errors import Problem
 
 _TOKEN = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|[^\s=,\[\]{}#]+|.""")

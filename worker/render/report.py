@@ -6,15 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from worker.core.calls import CallCounts, CallGroup
-from worker.core.documents import visible
 from worker.core.job import Settlement
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.report import Result, RunReport
 from worker.core.timing import format_duration, timestamp
-from worker.render.names import Names, many
+from worker.render.names import Names, many, plain
 from worker.render.plan import print_refusals
 
 SCHEMA = "ims-share-worker/report/1"
@@ -62,19 +60,17 @@ def print_report(report: RunReport, names: Names, console: Console) -> None:
             _print_troubles(kind, (each for each in report.outcomes if each.kind is kind), names, console)
     print_refusals(report.refusals, report.digest, console)
     if report.journal_error:
-        console.print(
-            Text(f"The journal does not know of this pass: {visible(report.journal_error)}", style="bold red")
-        )
+        console.print(plain(f"The journal does not know of this pass: {report.journal_error}", style="bold red"))
     others = [f"{count} {kind.value.replace('_', ' ')}" for kind, count in counts.items() if count]
     took = format_duration(report.finished_at - report.started_at)
-    line = Text(f"{report.result.value.capitalize()}: ", style=_STYLES[report.result])
+    line = plain(f"{report.result.value.capitalize()}: ", style=_STYLES[report.result])
     line.append(f"{report.desired} desired, {report.converged} already right", style="default")
     line.append(f", {', '.join(others)}" if others else "", style="default")
     console.print(line)
     calls = report.calls
     made = ", ".join(f"{count} {group.value}" for group, count in sorted(calls.made.items()) if count)
     console.print(
-        Text(
+        plain(
             f"{many(len(report.jobs), 'job')}, calls: {made or 'none'}; {calls.throttled} throttled, "
             f"{calls.retried} retried; {took}, run {report.run_id}",
             style="dim",
@@ -83,14 +79,14 @@ def print_report(report: RunReport, names: Names, console: Console) -> None:
 
 
 def _print_troubles(kind: OutcomeKind, outcomes: Iterable[Outcome], names: Names, console: Console) -> None:
-    console.print(Text(kind.value.replace("_", " ").capitalize(), style="bold red"))
+    console.print(plain(kind.value.replace("_", " ").capitalize(), style="bold red"))
     shown = list(outcomes)
     for outcome in shown[:_SHOWN]:
         project, image = names.project(outcome.share.project_id), names.image(outcome.share.image_id)
         waits = " (its wish allows that)" if outcome.waits else ""
-        console.print(Text(f"  {visible(project)}: {visible(image)}: {visible(outcome.reason)}{waits}"))
+        console.print(plain(f"  {project}: {image}: {outcome.reason}{waits}"))
     if len(shown) > _SHOWN:
-        console.print(Text(f"  and {len(shown) - _SHOWN} more (--json shows all)", style="dim"))
+        console.print(plain(f"  and {len(shown) - _SHOWN} more (--json shows all)", style="dim"))
 
 
 def _job_json(settlement: Settlement) -> dict[str, Any]:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
-from worker.core.documents import visible
 from worker.core.fleet import Fleet, fleet_of
 from worker.core.report import PassRecord, Result
 from worker.core.state import InFlight, Quarantined
 from worker.core.timing import PollPolicy, format_duration, next_poll, timestamp
-from worker.render.names import Names, many
+from worker.render.names import Names, many, plain
 
 SCHEMA = "ims-share-worker/status/1"
 _MISSING_SHOWN = 20
@@ -63,30 +61,33 @@ def status_json(view: StatusView) -> dict[str, Any]:
 
 def print_status(view: StatusView, console: Console) -> None:
     """Print the last passes, what is in flight, and what is in quarantine."""
-    console.print(Text(f"Journal: {visible(view.journal)}"))
-    console.print(Text(f"\nIn flight: {len(view.in_flight)}", style="bold"))
+    console.print(plain(f"Journal: {view.journal}"))
+    console.print()
+    console.print(plain(f"In flight: {len(view.in_flight)}", style="bold"))
     for flight in view.in_flight:
-        what = f"job {visible(flight.job_id)}" if flight.job_id else "a PUT whose answer is not known"
+        what = f"job {flight.job_id}" if flight.job_id else "a PUT whose answer is not known"
         poll = view.next_poll(flight)
         asked = "asked about in the next pass" if poll is None else f"next poll {_ahead(poll - view.now)}"
         console.print(
-            Text(
-                f"  {visible(view.names.project(flight.batch.project_id))}: {what}, {len(flight.batch.images)} "
+            plain(
+                f"  {view.names.project(flight.batch.project_id)}: {what}, {len(flight.batch.images)} "
                 f"images to {flight.batch.status}, sent {_ago(view.now - flight.intent_at)}, {asked}"
             )
         )
-    console.print(Text(f"\nQuarantined: {len(view.quarantined)}", style="bold"))
+    console.print()
+    console.print(plain(f"Quarantined: {len(view.quarantined)}", style="bold"))
     for ward in view.quarantined:
         project, image = view.names.project(ward.share.project_id), view.names.image(ward.share.image_id)
         console.print(
-            Text(
-                f"  {visible(project)}: {visible(image)}: failed {many(ward.attempts, 'time')}, next try "
-                f"{_ahead(ward.next_try - view.now)}: {visible(ward.last_reason)}"
+            plain(
+                f"  {project}: {image}: failed {many(ward.attempts, 'time')}, next try "
+                f"{_ahead(ward.next_try - view.now)}: {ward.last_reason}"
             )
         )
-    console.print(Text("\nLast passes" if view.passes else "\nNo pass yet", style="bold"))
+    console.print()
+    console.print(plain("Last passes" if view.passes else "No pass yet", style="bold"))
     for each in view.passes:
-        console.print(Text(f"  {_line(each)}"))
+        console.print(plain(f"  {_line(each)}"))
     fleet = fleet_of(view.fleet)
     if fleet is not None and fleet.shards > 1:
         _print_fleet(fleet, view.fleet, console)
@@ -95,25 +96,25 @@ def print_status(view: StatusView, console: Console) -> None:
 def _print_fleet(fleet: Fleet, passes: tuple[PassRecord, ...], console: Console) -> None:
     """Print how a fleet of several shards is; of one worker, its last pass says that."""
     state = "as desired" if fleet.as_desired else "not as desired"
-    console.print(Text(f"\nFleet of {fleet.shards} shards: {state}", style="bold"))
-    console.print(Text(f"  {timestamp(fleet.finished_at)} or later: {_counts(fleet.counts)}"))
+    console.print()
+    console.print(plain(f"Fleet of {fleet.shards} shards: {state}", style="bold"))
+    console.print(plain(f"  {timestamp(fleet.finished_at)} or later: {_counts(fleet.counts)}"))
     for each in passes:
         if each.result != Result.CONVERGED:
-            console.print(Text(f"  {_line(each)}"))
+            console.print(plain(f"  {_line(each)}"))
     if fleet.missing:
         named = ", ".join(map(str, fleet.missing[:_MISSING_SHOWN]))
         more = f" and {len(fleet.missing) - _MISSING_SHOWN} more" if len(fleet.missing) > _MISSING_SHOWN else ""
-        console.print(Text(f"  no pass yet of {many(len(fleet.missing), 'shard')}: {named}{more}"))
+        console.print(plain(f"  no pass yet of {many(len(fleet.missing), 'shard')}: {named}{more}"))
 
 
 def _line(each: PassRecord) -> str:
     shard = f"shard {each.shard}, " if each.shard.count > 1 else ""
-    result, run_id = visible(each.result), visible(each.run_id)
-    return f"{timestamp(each.finished_at)}  {result:<9}  {_counts(each.counts)}  ({shard}{run_id})"
+    return f"{timestamp(each.finished_at)}  {each.result:<9}  {_counts(each.counts)}  ({shard}{each.run_id})"
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {visible(name.replace('_', ' '))}" for name, count in counts.items() if count)
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
 
 
 def _ago(seconds: float) -> str:

@@ -74,7 +74,7 @@ class _Check:
         value: Any = self.tree
         for step in path:
             try:
-                value = value[step]
+                value = value if isinstance(value, str) else value[step]
             except (LookupError, TypeError):
                 return ""
         return "" if isinstance(value, str) and "@" in value else shown(value)

@@ -9,10 +9,12 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
+from worker.core.text import visible
 from worker.settings.model import SECTIONS, Settings, known_keys
 
 PREFIX = "IMS_WORKER_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+_LONGEST = 200
 
 
 def read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -29,7 +31,7 @@ def read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[
         elif name.startswith(PREFIX) and name != CONFIG_VARIABLE:
             close = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.85)
             hint = f"; did you mean {close[0]}?" if close else ""
-            warnings.append(f"{ascii(name)[1:-1]} is not a setting, and is ignored{hint}")
+            warnings.append(f"{visible(name[:_LONGEST])} is not a setting, and is ignored{hint}")
     return _Variables({name: text for name, text in texts.items() if text})(), tuple(warnings)
 
 

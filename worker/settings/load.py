@@ -19,7 +19,7 @@ from worker.files import read_file
 from worker.settings.check import check
 from worker.settings.environment import CONFIG_VARIABLE, read_environment, variable_of
 from worker.settings.model import Settings
-from worker.settings.values import Words, cannot_be_read
+from worker.settings.values import Paths, cannot_be_read
 
 DEFAULT_CONFIG = "config.toml"
 
@@ -66,7 +66,7 @@ def manifest_names(path: Path | None, environ: Mapping[str, str]) -> tuple[tuple
     try:
         table = _read_config(file)[1] if file else {}
         named = _over(table, read_environment(environ)[0]).get("manifest", Settings.model_fields["manifest"].default)
-        return TypeAdapter(Words).validate_python(named), file.parent if file else Path()
+        return TypeAdapter(Paths).validate_python(named), file.parent if file else Path()
     except (SettingsError, ValidationError):
         return (), Path()
 

@@ -27,11 +27,11 @@ from worker.settings.values import (
     Lateness,
     Limit,
     Listen,
+    Paths,
     Readable,
     Region,
     Secret,
     Whole,
-    Words,
     Zone,
     public_url,
 )
@@ -248,7 +248,7 @@ Credential = Annotated[Environment | Static, Field(discriminator="kind")]
 class Settings(_Section):
     """All settings, checked. `credentials` always has one that is called `default`."""
 
-    manifest: Words = ("manifest.toml",)
+    manifest: Paths = ("manifest.toml",)
     """Paths or globs of the manifest's documents, relative to the config."""
     cloud: Cloud
     credentials: dict[Label, Credential] = Field(default={}, validate_default=True)

@@ -113,6 +113,13 @@ def _whole(value: Any) -> Any:
             return value
 
 
+def _path(value: Any) -> str:
+    """Take a path as it is: also one with bytes that are no text, as a variable may hold it."""
+    if not _text(value):
+        raise ValueError("must not be empty")
+    return str(value)
+
+
 def _commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
@@ -147,7 +154,7 @@ def _readable(value: Any, info: ValidationInfo) -> Path | None:
 def _journal_url(value: Any, info: ValidationInfo) -> SecretStr:
     url = _text(value)
     path = url.removeprefix(_SQLITE)
-    if url == "memory:" or _POSTGRESQL.fullmatch(url):
+    if url == "memory:" or (_POSTGRESQL.fullmatch(url) and url.isprintable()):
         return SecretStr(url)
     if path not in {url, ":memory:"} and path.isprintable() and re.fullmatch("[^?#]*[^?#/]", path):
         return SecretStr(f"{_SQLITE}{_based(path, info).absolute()}")
@@ -230,8 +237,8 @@ Zone = Annotated[
 ]
 """The name of a time zone."""
 
-Words = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_commas), Field(min_length=1)]
-"""A list of strings; in one string they are set apart by commas."""
+Paths = Annotated[tuple[Annotated[str, PlainValidator(_path)], ...], BeforeValidator(_commas), Field(min_length=1)]
+"""A list of paths or patterns; in one string they are set apart by commas."""
 
 Readable = Annotated[Path | None, BeforeValidator(_readable)]
 """A file that can be read, or None where none is given."""

@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
+from worker.core.text import json_bytes
 from worker.telemetry.safety import HEADERS, is_loopback, policy_of, why_misdirected
 
 MAX_CONNECTIONS = 256
@@ -219,7 +219,7 @@ async def _packed(request: web.BaseRequest, body: bytes, content_type: str, more
 
 
 def _health(health: Health) -> web.Response:
-    body = msgspec.json.encode(health.document) + b"\n"
+    body = json_bytes(health.document) + b"\n"
     return web.Response(
         status=200 if health.ok else 503, body=body, headers=HEADERS | {"Content-Type": "application/json"}
     )

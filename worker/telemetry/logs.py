@@ -30,7 +30,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from contextlib import suppress
 from traceback import format_exception
 from typing import Any, TextIO
 
@@ -38,9 +37,9 @@ import structlog
 
 from worker.core import events
 from worker.core.calls import CallRecord
-from worker.core.documents import visible
 from worker.core.job import JobState
 from worker.core.outcome import OutcomeKind
+from worker.core.text import json_text, visible, visible_lines
 from worker.core.timing import timestamp
 from worker.telemetry.standard_error import StandardError, with_priority
 
@@ -53,6 +52,8 @@ _SECRET_TEXT = re.compile(
     r"(\"[^\"]*\"|'[^']*'|(?:bearer|basic|sdk-hmac-sha256)\s[^\n]*|[^\s,;&]+)"
 )
 MASK = "***"
+_CONTINUED = "\n    "
+"""Where a text has several lines, as a traceback has, those after the first are none of the log."""
 
 
 def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
@@ -61,9 +62,9 @@ def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
     pretty = log_format == "console" or (log_format == "auto" and out.isatty())
     colors = out.isatty() and not os.environ.get("NO_COLOR")
     in_journal = isinstance(out, StandardError) and out.in_journal
-    lines = out.lines if isinstance(out, StandardError) else _Best(out)
+    lines = out.lines if isinstance(out, StandardError) else out
     renderers: tuple[structlog.typing.Processor, ...] = (
-        (escape, structlog.dev.ConsoleRenderer(colors=colors)) if pretty else (structlog.processors.JSONRenderer(),)
+        (escape, structlog.dev.ConsoleRenderer(colors=colors)) if pretty else (_as_json,)
     )
     structlog.configure(
         processors=[
@@ -99,21 +100,8 @@ class _Libraries(logging.Handler):
 _LIBRARIES = _Libraries(logging.WARNING)
 
 
-class _Best:
-    """A stream that is written as well as it can be: a log that nobody can take is no reason to stop the work."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        """Write, or let it be."""
-        with suppress(OSError, ValueError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        """Flush, or let it be."""
-        with suppress(OSError, ValueError):
-            self._stream.flush()
+def _as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    return json_text(event)
 
 
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -147,7 +135,7 @@ def log_call(record: CallRecord) -> None:
 def _escaped(value: Any) -> Any:
     match value:
         case str():
-            return "\n".join(map(visible, value.split("\n")))
+            return visible_lines(value).replace("\n", _CONTINUED)
         case Mapping():
             return {visible(str(key)): _escaped(each) for key, each in value.items()}
         case list():

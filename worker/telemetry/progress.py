@@ -29,7 +29,7 @@ class LiveProgress:
         self._asked_at = -math.inf
         self._in_flight = 0
         self._progress = Progress(
-            SpinnerColumn(),
+            SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),

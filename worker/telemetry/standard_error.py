@@ -231,7 +231,8 @@ def _see_that_they_are_open() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            # A result that nobody can get must not pass for written.
+            os.open(os.devnull, os.O_RDONLY if descriptor == 1 else os.O_RDWR)
 
 
 def _is_journal(descriptor: int, environ: Mapping[str, str]) -> bool:

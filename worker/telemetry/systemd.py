@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping
+
+from worker.core.text import visible
 
 READY = "READY=1"
 """The daemon is up, or has done what a reload asks for."""
@@ -32,7 +35,7 @@ def reloading() -> str:
 
 def status(text: str) -> str:
     """Return the state that is `text`, one line for people, in `systemctl status`."""
-    return f"STATUS={' '.join(text.split())[:_LINE]}"
+    return f"STATUS={visible(' '.join(text.split()))[:_LINE]}"
 
 
 class Notifier:
@@ -83,4 +86,4 @@ def watchdog_interval(environ: Mapping[str, str]) -> float | None:
     usec = environ.get("WATCHDOG_USEC", "")
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
-    return int(usec) / 1e6 if usec.isdecimal() and int(usec) > 0 else None
+    return int(usec) / 1e6 if re.fullmatch("[0-9]{1,18}", usec) and int(usec) > 0 else None

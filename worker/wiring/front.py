@@ -14,6 +14,7 @@ from worker.cloud.ims import Ims
 from worker.core import events
 from worker.core.calls import CallRecord
 from worker.core.schedule import between_starts, describe
+from worker.core.text import visible_lines
 from worker.errors import JournalError, Problem, SettingsError
 from worker.journal.store import Journal
 from worker.render.daemon import DaemonView, daemon_bytes
@@ -154,11 +155,11 @@ class Front:
             "ready": ready,
             "phase": self._board.phase.value,
             "stand_by": self._board.phase is Phase.STANDING_BY,
-            "waits_for": self._board.waits_for,
-            "journal_error": why,
-            "reload_error": mishap.reason if mishap else "",
+            "waits_for": visible_lines(self._board.waits_for),
+            "journal_error": visible_lines(why),
+            "reload_error": visible_lines(mishap.reason) if mishap else "",
             "bugs": self._board.bugs,
-            "last_bug": self._board.last_bug,
+            "last_bug": visible_lines(self._board.last_bug),
         }
         return Health(ready, document)
 

@@ -18,7 +18,6 @@ from worker.core.documents import (
     problems_of,
     read_table,
     shown,
-    visible,
 )
 from worker.errors import Problem
 
@@ -47,13 +46,6 @@ def test_what_is_not_toml_is_one_problem(source: bytes, line: int, column: int, 
 def test_any_bytes_are_a_table_or_a_problem(source: bytes) -> None:
     """No bytes make the reader fail in another way."""
     assert isinstance(read_table(Document("m.toml", source)), dict | Problem)
-
-
-@given(st.text())
-def test_visible_text_has_no_character_that_a_terminal_obeys(text: str) -> None:
-    """Whatever stands in a document, showing it is safe, and printable text stays as it is."""
-    assert visible(text).isprintable()
-    assert not text.isprintable() or visible(text) == text
 
 
 @pytest.mark.parametrize(

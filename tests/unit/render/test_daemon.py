@@ -77,6 +77,18 @@ def test_what_is_encoded_is_the_document() -> None:
     assert daemon_json(view)["schema"] == SCHEMA
 
 
+def test_words_for_people_are_escaped_and_always_encoded() -> None:
+    """A file may have a name with odd bytes, and another worker's host one that turns text around."""
+    board = all_is_well()
+    board(events.ReloadFailed("a\udcff.toml: one\nb\u202e.toml: two"))
+    board(events.Trouble("what\x1b[2J", "why\ud800"))
+    board(events.StandingBy("`serve` on host\u2066\udc80"))
+    found = json.loads(daemon_bytes(DaemonView(board, NOW, "1", "every 15m")))
+    assert found["reload_error"]["reason"] == "a\\xff.toml: one\nb\\u202e.toml: two"
+    assert (found["troubles"][0]["what"], found["troubles"][0]["reason"]) == ("what\\x1b[2J", "why\\ud800")
+    assert found["waits_for"] == "`serve` on host\\u2066\\x80"
+
+
 def test_each_share_is_in_one_bucket(large: dict[str, Any]) -> None:
     """The counts have every bucket and add up to the desired shares, and the matrix shows the same."""
     assert list(large["counts"]) == list(Bucket)

@@ -176,12 +176,16 @@ def test_an_empty_journal_says_that_there_was_no_pass() -> None:
 
 
 def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
-    """A name of the manifest, a reason of the cloud, a path of the journal."""
+    """A name of the manifest, a reason of the cloud, a path of the journal, whatever stands in its rows."""
     names = Names({"p": Project("p", HOSTILE)}, {"i-0": HOSTILE})
     wards = tuple(replace(ward, last_reason=HOSTILE) for ward in VIEW.quarantined)
-    text = shown(replace(VIEW, journal=HOSTILE, names=names, quarantined=wards))
+    flights = tuple(replace(flight, job_id=HOSTILE) for flight in VIEW.in_flight)
+    passes = (replace(PASS, run_id=HOSTILE, result=HOSTILE, counts={HOSTILE: 1}),)
+    text = shown(
+        replace(VIEW, journal=HOSTILE, names=names, quarantined=wards, in_flight=flights, passes=passes, fleet=())
+    )
     assert_harmless(text)
-    assert text.count("\\x1b[31mred") == 7
+    assert text.count("\\x1b[31mred") == 7 + len(flights) + 3
 
 
 def test_a_pipe_gets_no_control_sequences_and_no_terminal_a_colour() -> None:

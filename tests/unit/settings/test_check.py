@@ -224,7 +224,7 @@ def test_every_and_cron_exclude_each_other() -> None:
 def test_the_items_of_the_manifest_are_checked() -> None:
     """An empty list and an empty name are told."""
     assert list(findings({"manifest": []})) == ["manifest"]
-    assert findings({"manifest": ["a", ""]})["manifest[1]"].message.startswith("manifest must have at least 1")
+    assert findings({"manifest": ["a", ""]})["manifest[1]"].message.startswith("manifest must not be empty")
 
 
 @pytest.mark.parametrize("kind", ["profile", "password", "agency", "metadata", "pod-identity", "oidc"])

@@ -313,6 +313,19 @@ def test_a_terminal_gets_text_in_colour_and_everything_else_json(
     assert "\x1b[" not in plain.getvalue()
 
 
+@given(st.text(st.characters(categories=None)))
+def test_a_line_stays_one_that_can_be_shown(text: str) -> None:
+    """Whatever a text holds: no character that a terminal obeys, nothing without an encoding, and no line that passes for another one."""
+    for log_format in ("json", "console"):
+        out = io.StringIO()
+        logs.set_up(log_format, "debug", out)
+        structlog.get_logger().info("event", reason=text, inner={"names": [text]})
+        first, *rest = out.getvalue().removesuffix("\n").split("\n")
+        assert all(line.isprintable() for line in (first, *rest))
+        assert all(line.startswith("    ") for line in rest)
+        out.getvalue().encode()
+
+
 secrets = st.text("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789+/=-", min_size=12, max_size=40).map("S3CR3T{}".format)
 SECRET_KEYS = (
     "secret_key",

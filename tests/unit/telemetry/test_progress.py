@@ -45,6 +45,20 @@ class Watch:
         return found[-1]
 
 
+@pytest.mark.parametrize(("encoding", "is_plain"), [("utf-8", False), ("ascii", True), ("iso-8859-1", True)])
+def test_a_terminal_without_unicode_is_drawn_on_with_what_it_has(encoding: str, *, is_plain: bool) -> None:
+    """The spinner and the bar are made of characters that it has."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding, errors="backslashreplace")
+    with LiveProgress(Console(file=out, width=160, force_terminal=True, color_system=None), dict) as progress:
+        progress(events.PassStarted("run", 3))
+        progress._progress.refresh()
+    out.flush()
+    drawn = out.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert "Reading projects" in drawn
+    assert "\\u" not in drawn
+    assert drawn.isascii() is is_plain
+
+
 @pytest.mark.looptime
 async def test_the_counts_of_a_pass_settle() -> None:
     """All projects are read and all images settled in the end, with no job in flight, whatever was split on the way."""

@@ -15,6 +15,11 @@ def test_a_status_is_one_line() -> None:
     assert status(" at work\nSTOPPING=1\r\n") == "STATUS=at work STOPPING=1"
 
 
+def test_a_status_is_text_that_can_be_shown() -> None:
+    """What a terminal would obey is escaped, and so is what is no text."""
+    assert status("held by a\x1b[2J\u202e\udcff") == "STATUS=held by a\\x1b[2J\\u202e\\xff"
+
+
 def test_a_reload_says_when_it_began() -> None:
     """The time is of the clock that systemd compares it with, and READY without one would end no reload."""
     before = time.clock_gettime(time.CLOCK_MONOTONIC)
@@ -32,6 +37,8 @@ def test_a_reload_says_when_it_began() -> None:
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "-1"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "٣"}, None),
+        ({"WATCHDOG_USEC": "9" * 5000}, None),
         ({}, None),
     ],
 )
