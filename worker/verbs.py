@@ -222,7 +222,7 @@ async def release(command: Command) -> Exit:
     async with work.journal_to_write(journal_url(loaded.settings)) as journal:
         freed = await journal.release(share, _who(), time.time())
     document = {"schema": "ims-share-worker/release/1", **share._asdict(), "freed_from": list(freed)}
-    said = f"Freed from {', '.join(freed)}." if freed else "The share was neither quarantined nor in flight."
+    said = f"Freed from {visible(', '.join(freed))}." if freed else "The share was neither quarantined nor in flight."
     return command.show(document, lambda: print(said))
 
 

@@ -315,7 +315,7 @@ def test_a_terminal_gets_text_in_colour_and_everything_else_json(
 
 @given(st.text(st.characters(categories=None)))
 def test_a_line_stays_one_that_can_be_shown(text: str) -> None:
-    """Whatever a text holds: no character that a terminal obeys, nothing without an encoding, and no line that passes for another one."""
+    """No character that a terminal obeys or an encoding lacks, and no line that passes for another of the log."""
     for log_format in ("json", "console"):
         out = io.StringIO()
         logs.set_up(log_format, "debug", out)
