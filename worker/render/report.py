@@ -23,6 +23,7 @@ _STYLES = {
     Result.REFUSED: "bold red",
 }
 _SHOWN = 20
+_PROJECTS_SHOWN = 3
 
 
 def report_json(report: RunReport) -> dict[str, Any]:
@@ -80,13 +81,25 @@ def print_report(report: RunReport, names: Names, console: Console) -> None:
 
 def _print_troubles(kind: OutcomeKind, outcomes: Iterable[Outcome], names: Names, console: Console) -> None:
     console.print(plain(kind.value.replace("_", " ").capitalize(), style="bold red"))
-    shown = list(outcomes)
-    for outcome in shown[:_SHOWN]:
-        project, image = names.project(outcome.share.project_id), names.image(outcome.share.image_id)
-        waits = " (its wish allows that)" if outcome.waits else ""
-        console.print(plain(f"  {project}: {image}: {outcome.reason}{waits}"))
-    if len(shown) > _SHOWN:
-        console.print(plain(f"  and {len(shown) - _SHOWN} more (--json shows all)", style="dim"))
+    groups: dict[object, list[Outcome]] = {}
+    for outcome in outcomes:
+        # What could not be read is whole projects, and many of them where a credential was refused: that is one line.
+        groups.setdefault(outcome.reason if kind is OutcomeKind.UNKNOWN else outcome.share, []).append(outcome)
+    lines = list(groups.values())
+    for group in lines[:_SHOWN]:
+        waits = " (its wish allows that)" if group[0].waits else ""
+        console.print(plain(f"  {_told(group, names)}: {group[0].reason}{waits}"))
+    if rest := sum(map(len, lines[_SHOWN:])):
+        console.print(plain(f"  and {rest} more (--json shows all)", style="dim"))
+
+
+def _told(group: list[Outcome], names: Names) -> str:
+    """Name a share, or the projects of several: the first few."""
+    projects = sorted({names.project(outcome.share.project_id) for outcome in group})
+    if len(group) == 1:
+        return f"{projects[0]}: {names.image(group[0].share.image_id)}"
+    more = f" and {len(projects) - _PROJECTS_SHOWN} more" if len(projects) > _PROJECTS_SHOWN else ""
+    return f"{', '.join(projects[:_PROJECTS_SHOWN])}{more}: {many(len(group), 'share')}"
 
 
 def _job_json(settlement: Settlement) -> dict[str, Any]:

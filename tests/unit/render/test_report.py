@@ -168,6 +168,18 @@ def test_of_many_troubles_the_first_are_shown() -> None:
     assert "  and 3 more (--json shows all)" in lines
 
 
+def test_projects_that_could_not_be_read_for_one_reason_are_one_line() -> None:
+    """A refused credential is told once, with the first of its projects; another reason has a line of its own."""
+    refused = [
+        outcome(OutcomeKind.UNKNOWN, f"i-{image}", "is refused", share=Share(f"p-{project}", f"i-{image}"))
+        for project in range(7)
+        for image in range(2)
+    ]
+    text = shown(replace(REPORT, outcomes=(*refused, outcome(OutcomeKind.UNKNOWN, "i-1", "is silent"))))
+    told = [line for line in text.splitlines() if line.startswith("  ")]
+    assert told == ["  p-0, p-1, p-2 and 4 more: 14 shares: is refused", "  payments: windows: is silent"]
+
+
 def test_a_refused_pass_says_why_and_how_to_let_it_pass() -> None:
     """As the plan does, with the digest of exactly this plan."""
     text = shown(replace(REPORT, result=Result.REFUSED, refusals=("max_reject: too many",)))
