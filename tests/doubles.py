@@ -46,15 +46,19 @@ class Fate:
 
 @dataclass
 class _Job:
+    """A job, and which of its images a list has shown as it is to make them: for these it is in flight no more."""
+
     batch: Batch
     fate: Fate
     started: float
+    shown: set[str] = field(default_factory=set)
 
 
 class FakeCloud:
     """Projects with offers, and a PUT whose fate a test decides.
 
-    `sent_while_alive` has what was sent while a job that was yet to change it was alive.
+    `sent_while_alive` has what was sent while a job that was yet to change it was alive. A share that a list has shown
+    as the job is to make it, since somebody else was quicker, is by the promise no longer in flight.
     """
 
     def __init__(self, fate: Callable[[Batch], Fate] = lambda batch: Fate()) -> None:
@@ -92,8 +96,11 @@ class FakeCloud:
         for start in range(0, len(images) + 1, PAGE):
             self.made[CallGroup.IMAGES_LIST] += 1
             await asyncio.sleep(0.01)
-            if images[start : start + PAGE]:
-                yield tuple(images[start : start + PAGE])
+            if page := images[start : start + PAGE]:
+                for job in self._running(project.id):
+                    if job.batch.status is status:
+                        job.shown.update({image.id for image in page}.intersection(job.batch.images))
+                yield tuple(page)
 
     async def update_members(self, project: Project, batch: Batch, on_slot: Callable[[], Awaitable[None]]) -> str:
         """Take one PUT to its fate."""
@@ -144,12 +151,12 @@ class FakeCloud:
     def _is_alive(self, project_id: str, image: str) -> bool:
         status = self.offers.get(project_id, {}).get(image)
         return any(
-            job.batch.project_id == project_id
-            and image in job.batch.images
-            and job.batch.status is not status
-            and self._runs(job)
-            for job in self.jobs.values()
+            image in job.batch.images and image not in job.shown and job.batch.status is not status
+            for job in self._running(project_id)
         )
+
+    def _running(self, project_id: str) -> list[_Job]:
+        return [job for job in self.jobs.values() if job.batch.project_id == project_id and self._runs(job)]
 
     def _catch_up(self) -> None:
         now = asyncio.get_running_loop().time()

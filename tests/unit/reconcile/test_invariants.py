@@ -9,7 +9,7 @@ from functools import partial
 
 import looptime
 from doubles import FakeCloud, FakeJournal, Fate
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from passes import TEMPO, a_pass, assert_adds_up, order
 
@@ -261,8 +261,26 @@ def test_the_promises_hold_for_one_wish(story: Story) -> None:
     assert_kept(story)
 
 
+def wishing(status: MemberStatus) -> Mapping[str, Mapping[str, Wish]]:
+    """Wish one share to be like this, and another to be accepted."""
+    return {"p": {"image-3": Wish(status)}, "q": {"image-0": Wish(ACCEPTED)}}
+
+
+# A job is to reject a share, and outlives its pass. Somebody rejects the share by hand, so by the promise nothing is in
+# flight for it any more; then people change their minds twice, while the job is still at work.
+QUICKER_BY_HAND = Story(
+    steady=False,
+    offered={project: dict.fromkeys((*IMAGES, *UNMANAGED), PENDING) for project in PROJECTS},
+    wishes=(wishing(REJECTED), wishing(ACCEPTED), wishing(REJECTED), wishing(ACCEPTED)),
+    fates=(Fate(seconds=40.0), Fate(TransientCloudError("reset"), seconds=0.1)),
+    rounds=(Round(by_hand={Share("p", "image-3"): REJECTED}), IN_PEACE, IN_PEACE),
+    max_images=1,
+)
+
+
 @settings(unhurried, max_examples=250)
 @given(stories(st.just(0.0), steady=False))
+@example(QUICKER_BY_HAND)
 def test_the_promises_hold_while_people_change_their_minds(story: Story) -> None:
     """The same with other wishes in every pass and changes by hand, against earlier jobs that are still alive."""
     assert_kept(story)
