@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import threading
 from collections.abc import Callable
@@ -14,6 +15,8 @@ T = TypeVar("T")
 _Work = Callable[[], None]
 MOST = 16
 """Threads for what may wait: names that are looked up, files that are read, texts that are packed."""
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_MINUTE = 60.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -23,12 +26,22 @@ class Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._threads = Threads(MOST)
+        self._quiet_until = 0.0
 
     def run_in_executor(  # type: ignore[override]  # the base's is typed for any arguments
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
         """Run a function in a thread, by default in one of ours."""
         return super().run_in_executor(executor or self._threads, func, *args)
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Log what nobody else could take; of what the system refuses again and again, a line a minute."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in _SCARCE):
+            super().default_exception_handler(context)
+        elif self.time() >= self._quiet_until:
+            self._quiet_until = self.time() + _MINUTE
+            _LOG.warning("%s: %s", context.get("message"), error)
 
 
 class Threads(Executor):

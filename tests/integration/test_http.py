@@ -6,13 +6,13 @@ import asyncio
 import gzip
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
 
-from worker.telemetry import http
+from worker.telemetry import connections, http
 from worker.telemetry.http import Health, Views, listening
 from worker.telemetry.safety import policy_of
 
@@ -32,6 +32,8 @@ SAFETY = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 
 
@@ -86,10 +88,11 @@ class Wire:
 
     @classmethod
     @asynccontextmanager
-    async def to(cls, address: str) -> AsyncIterator[Wire]:
-        """Connect."""
+    async def to(cls, address: str, source: str = "") -> AsyncIterator[Wire]:
+        """Connect, from an address of ours or from any."""
         host, _, port = address.rpartition(":")
-        wire = cls(*await asyncio.open_connection(host.strip("[]"), int(port)))
+        local = (source, 0) if source else None
+        wire = cls(*await asyncio.open_connection(host.strip("[]"), int(port), local_addr=local))
         try:
             yield wire
         finally:
@@ -155,9 +158,9 @@ async def test_each_route_shows_its_view(path: str) -> None:
         body = await answer.read()
         unpacked = gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
         assert (answer.status, answer.headers["Content-Type"], unpacked) == (200, *ROUTES[path])
-        assert {name: answer.headers[name] for name in SAFETY} == SAFETY
-        policy = policy_of(PAGE) if path == "/" else "default-src 'none'"
-        assert answer.headers["Content-Security-Policy"] == policy
+        policy = {"Content-Security-Policy": policy_of(PAGE)} if path == "/" else {}
+        assert {name: answer.headers[name] for name in SAFETY} == {**SAFETY, **policy}
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("path", ROUTES)
@@ -342,7 +345,7 @@ async def test_a_broken_view_is_a_500_without_details(path: str, caplog: pytest.
             assert {name: answer.headers[name] for name in SAFETY} == SAFETY
         async with client.get("/") as answer:
             assert answer.status == 200
-    assert shown.broken == [(f"GET {path}", error)]
+    assert shown.broken == [(f"the view of GET {path} failed", error)]
     assert caplog.records == []
 
 
@@ -358,7 +361,7 @@ async def test_a_view_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     async with served(shown) as address:
         asked = [status_of(address, get("/metrics")) for _ in range(3)]
         assert await asyncio.gather(*asked) == ["500 Internal Server Error"] * 3
-    assert {(what, type(error)) for what, error in shown.broken} == {("GET /metrics", TimeoutError)}
+    assert {(what, type(error)) for what, error in shown.broken} == {("the view of GET /metrics failed", TimeoutError)}
 
 
 @pytest.mark.parametrize(
@@ -443,17 +446,134 @@ async def test_large_answers_are_made_one_at_a_time_while_probes_are_answered() 
     assert shown.broken == []
 
 
-async def test_too_many_connections_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can take all the files that the process may open, and a place that is left is free again."""
-    monkeypatch.setattr(http, "MAX_CONNECTIONS", 3)
-    async with served(Shown()) as address:
-        async with Wire.to(address) as one, Wire.to(address), Wire.to(address), Wire.to(address) as one_too_many:
-            assert await one_too_many.rest() == b""
-            one.send(get("/livez"))
-            assert " 200 " in await one.head()
-        async with asyncio.timeout(10):
-            while not await answers(address):
+async def test_room_is_made_by_those_that_are_idle_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can take all the files that the process may open, and nobody who asks for something is cut off for it."""
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> Health:
+        asked.set()
+        await go.wait()
+        return Health(True, {})
+
+    async with (
+        served(Shown(readyz=slow)) as address,
+        Wire.to(address) as busy,
+        Wire.to(address) as idle,
+        Wire.to(address) as kept,
+    ):
+        busy.send(get("/readyz"))
+        await asked.wait()
+        kept.send(get("/livez"))
+        assert " 200 " in await kept.head()
+        async with Wire.to(address) as fresh:
+            assert await idle.rest() == b""
+            for wire in (fresh, kept):
+                wire.send(get("/livez"))
+                assert " 200 " in await wire.head()
+            go.set()
+            assert " 200 " in await busy.head()
+
+
+async def test_probes_have_room_when_all_others_are_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask for something large and get no answer yet; what is no probe is told so."""
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 6)
+    monkeypatch.setattr(connections, "MAX_OF_ONE", 4)
+    asked, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow() -> Health:
+        asked.release()
+        await go.wait()
+        return Health(True, {})
+
+    async with served(Shown(readyz=slow)) as address, AsyncExitStack() as wires:
+        busy = [await wires.enter_async_context(Wire.to(address)) for _ in range(4)]
+        for wire in busy:
+            wire.send(get("/readyz"))
+        for _ in busy:
+            await asked.acquire()
+        for _ in range(3):
+            assert await status_of(address, get("/livez")) == "200 OK"
+        async with Wire.to(address) as another:
+            another.send(get("/api/status"))
+            assert " 503 " in await another.head()
+            assert await another.rest() == b""
+        async with Wire.to(address, "127.0.0.2") as elsewhere:
+            elsewhere.send(get("/api/status"))
+            go.set()
+            assert " 200 " in await elsewhere.head()
+        assert [" 200 " in await wire.head() for wire in busy] == [True] * 4
+
+
+@pytest.mark.parametrize("said", ["", "GET /livez HTTP/1.1\r\nHost: local", "POST / HTTP/1.1\r\nContent-Length: 9\r\n"])
+@pytest.mark.parametrize("sources", [["127.0.0.1"], [f"127.0.1.{number}" for number in range(1, 100)]])
+async def test_probes_are_answered_though_hundreds_say_nothing(said: str, sources: list[str]) -> None:
+    """Idle or half said, from one address or many; a scrape and the page have room too."""
+    async with served(Shown()) as address, AsyncExitStack() as wires:
+        for number in range(300):
+            wire = await wires.enter_async_context(Wire.to(address, sources[number % len(sources)]))
+            wire.send(said)
+        for path in ("/livez", "/readyz", "/metrics", "/", "/api/status") * 2:
+            assert await status_of(address, get(path)) == "200 OK"
+
+
+async def test_a_request_that_is_dribbled_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes letter by letter has no more time than what does not come at all."""
+    monkeypatch.setitem(http._CONNECTION, "keepalive_timeout", 0.5)
+    async with served(Shown()) as address, Wire.to(address) as wire:
+        ending = asyncio.create_task(wire.rest())
+        wire.send("GET /livez HTTP/1.1\r\n")
+        while not ending.done():
+            wire.send("X-A: b\r\n")
+            await asyncio.wait({ending}, timeout=0.05)
+        assert await ending == b""
+
+
+async def test_what_can_be_had_of_a_name_is_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may have addresses that this machine has not: the others answer, on one port, and the rest is told."""
+
+    async def found(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in ("192.0.2.1", "127.0.0.1", "127.0.0.2")
+        ]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
+    shown = Shown()
+    async with served(shown, "worker.example") as address:
+        host, _, port = address.rpartition(":")
+        assert host == "127.0.0.1"
+        for each in (address, f"127.0.0.2:{port}"):
+            assert await status_of(each, get("/livez")) == "200 OK"
+    ((what, error),) = shown.broken
+    assert (what, isinstance(error, OSError)) == ("nothing answers HTTP on 192.0.2.1:0", True)
+
+
+async def test_a_name_without_an_address_that_can_be_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several reasons one that may pass is told: whoever listens then tries again."""
+    async with served(Shown()) as taken:
+        port = int(taken.rpartition(":")[2])
+
+        async def found(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("192.0.2.1", "127.0.0.1")]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
+        with pytest.raises(OSError, match="in use"):
+            async with served(Shown(), "worker.example"):
                 pass
+
+
+async def test_all_addresses_of_the_newer_kind_are_those_of_the_older_too() -> None:
+    """`::` answers over IPv4 as well; `::1` does not."""
+    try:
+        async with served(Shown(), "::") as address:
+            port = address.rpartition(":")[2]
+            for host in ("127.0.0.1", "[::1]"):
+                assert await status_of(f"{host}:{port}", get("/livez")) == "200 OK"
+        async with served(Shown(), "::1") as address:
+            with pytest.raises(OSError, match="onnect"):
+                await status_of(f"127.0.0.1:{address.rpartition(':')[2]}", get("/livez"))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
 
 
 @pytest.mark.parametrize("said", ["", "GET /livez HT", get("/livez"), get("/livez") + "GET /li"])

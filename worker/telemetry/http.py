@@ -1,7 +1,7 @@
 """The daemon's HTTP server: health, metrics, the status page and the JSON behind it. Nothing can be changed through it.
 
 It must not hurt the work: so connections and waits are bounded, and what is large is made for one client at a time. The
-probes, which are cheap, are answered meanwhile.
+probes, which are cheap, are answered meanwhile, whoever else is connected.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 from worker.core.text import json_bytes
+from worker.telemetry.addresses import BACKLOG, listeners, written
+from worker.telemetry.connections import Place, Room, room
 from worker.telemetry.safety import HEADERS, is_loopback, policy_of, why_misdirected
 
-MAX_CONNECTIONS = 256
-"""Connections that are open at a time; further ones are cut off."""
 MAX_WAITING = 64
 """Requests that wait for something large; further ones are told 503."""
 PATIENCE = 30.0
@@ -28,6 +28,9 @@ PATIENCE = 30.0
 CLOSING = 0.4
 """Seconds that requests under way are given when the server closes, and again to see that they have been cut off."""
 _METHODS = ("GET", "HEAD")
+_PROBES = ("/livez", "/readyz")
+_AT_A_TIME = 16
+"""Connections accepted before one of them is read: a request that has come is in hand before many more come."""
 _WORTH_COMPRESSING = 1024
 # What a view does wrong is told to `on_error`; a client that hangs up is no news.
 _UNHEARD = logging.getLogger(__name__)
@@ -69,20 +72,29 @@ class Views:
 async def listening(host: str, port: int, views: Views, on_error: OnError) -> AsyncIterator[str]:
     """Serve the views at an address, and yield it as "host:port"; port 0 takes any that is free.
 
-    A view that raises is a 500 without details, and told to `on_error` with the name of what was asked for. Raises
-    OSError if the address cannot be had, ValueError if the page has not one script and one style. At the end every
-    connection is closed within about a second, whatever it is at.
+    A name is listened on at each of its addresses that can be had. What cannot be is told to `on_error`, and so is a
+    view that raises, which is a 500 without details. Raises OSError if no address can be had, ValueError if the page
+    has not one script and one style. At the end every connection is closed within about a second, whatever it is at.
     """
     site = _Site(host, views, on_error)
     server = web.Server(site.handle)
-    loop = asyncio.get_running_loop()
-    listener = await loop.create_server(lambda: _Connection(server, loop), host, port)
-    addresses = [each.getsockname() for each in listener.sockets]
+    loop, space = asyncio.get_running_loop(), room()
+    found = await listeners(host, port)
+    addresses = [each.getsockname() for each in found.sockets]
     site.is_private = all(is_loopback(address[0]) for address in addresses)
+    for address, error in found.missed:
+        on_error(f"nothing answers HTTP on {address}", error)
+    accepting = []
+    for each in found.sockets:
+        made = await loop.create_server(lambda: _Connection(server, loop, space), sock=each, backlog=_AT_A_TIME)
+        accepting.append(made)
+        # The loop takes the one number for both: how many it accepts at a time, and how many the system holds.
+        each.listen(BACKLOG)
     try:
-        yield _written(*addresses[0][:2])
+        yield written(*addresses[0][:2])
     finally:
-        listener.close()
+        for made in accepting:
+            made.close()
         server.pre_shutdown()
         await server.shutdown(CLOSING)
 
@@ -90,17 +102,39 @@ async def listening(host: str, port: int, views: Views, on_error: OnError) -> As
 class _Connection(web.RequestHandler):
     """One client's connection; aiohttp ends it when no whole request comes for as long as it may be idle."""
 
-    __slots__ = ("_server",)
+    __slots__ = ("_place", "_room")
 
-    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, space: Room) -> None:
         super().__init__(server, loop=loop, **_CONNECTION)
-        self._server = server
+        self._room = space
+        self._place = Place("", self.force_close)
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether there is only room for it if it is a probe's."""
+        return self._place.reserved
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Keep the connection, whoever needs room, for as long as a request is in hand."""
+        self._room.work(self._place)
+        try:
+            yield
+        finally:
+            self._room.rest(self._place)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many."""
         super().connection_made(transport)
-        if len(self._server.connections) > MAX_CONNECTIONS:
+        peer = transport.get_extra_info("peername")
+        self._place.address = str(peer[0]) if peer else ""
+        if not self._room.enter(self._place):
             self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        self._room.leave(self._place)
+        super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -138,8 +172,14 @@ class _Site:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, and see the answer off; a client that does not read it is cut off."""
+        connection = request.protocol
+        if not isinstance(connection, _Connection):
+            raise TypeError(f"a request came by {connection!r}")
+        with connection.working():
+            return await self._see_off(request, await self._answer(request, is_reserved=connection.is_reserved))
+
+    async def _see_off(self, request: web.BaseRequest, response: web.Response) -> web.Response:
         transport = request.transport
-        response = await self._answer(request)
         if transport is None:
             return response
         # With no buffer, what is written has left the process, and cannot hold up the end of the connection.
@@ -155,7 +195,11 @@ class _Site:
             raise
         return response
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _answer(self, request: web.BaseRequest, *, is_reserved: bool) -> web.Response:
+        if is_reserved and request.path not in _PROBES:
+            response = _text(503, "too many connections; only probes are answered for now")
+            response.force_close()
+            return response
         hosts = request.headers.getall("Host", [])
         if self.is_private and (why := why_misdirected(hosts, self._host)):
             return _text(421 if len(hosts) == 1 else 400, why)
@@ -168,7 +212,7 @@ class _Site:
             async with asyncio.timeout(PATIENCE):
                 return await route(request)
         except Exception as error:  # noqa: BLE001 - a broken view must not end the server
-            self._on_error(f"{request.method} {request.path}", error)
+            self._on_error(f"the view of {request.method} {request.path} failed", error)
             return _text(500, "this cannot be shown; the log has the reason")
 
     async def _livez(self, _: web.BaseRequest) -> web.Response:
@@ -236,7 +280,3 @@ def _takes_gzip(accepted: str) -> bool:
         if name == "gzip":
             return not weight or weight.strip("0.") != ""
     return False
-
-
-def _written(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

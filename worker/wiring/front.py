@@ -233,8 +233,8 @@ class Front:
         unread = sum(1 for each in board.projects.values() if each.unreadable)
         return f"{line}; {many(unread, 'project')} could not be read" if unread else line
 
-    def _on_error(self, request: str, error: Exception) -> None:
-        self(events.Trouble(f"the view of {request} failed", f"{type(error).__name__}: {error}"))
+    def _on_error(self, what: str, error: Exception) -> None:
+        self(events.Trouble(what, f"{type(error).__name__}: {error}"))
 
 
 def _page() -> bytes:
