@@ -194,18 +194,20 @@ async def status(command: Command) -> Exit:
     """Print what the journal knows; make no call, take no lock."""
     loaded = command.configure()
     async with work.journal_to_read(journal_url(loaded.settings)) as journal:
-        memory = await journal.memory(_PASSES_SHOWN)
+        memory, now = await journal.memory(_PASSES_SHOWN), time.time()
+        ahead = await journal.ahead(now)
     view = StatusView(
         loaded.settings.journal.place,
         memory.in_flight.values,
         memory.quarantined.values,
         memory.passes.values,
         memory.fleet.values,
-        time.time(),
+        now,
         _names(names_of(loaded)),
         tempo(loaded.settings).polling,
         loaded.settings.polling.deadline,
         memory.odd,
+        ahead,
     )
     shown = command.show(status_json(view), lambda: print_status(view, command.out))
     if not view.unreadable:

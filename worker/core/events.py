@@ -63,6 +63,16 @@ class PassScheduled:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockSet:
+    """The wall clock was put forward by `by` seconds, or back where that is less than 0.
+
+    What had been written down by the clock as it was counts from now: at most its own span.
+    """
+
+    by: float
+
+
+@dataclass(frozen=True, slots=True)
 class Remembered:
     """What the journal holds: batches in flight, oldest first; quarantined shares; the last passes, newest first."""
 
@@ -182,6 +192,7 @@ Event = (
     | Reloaded
     | ReloadFailed
     | PassScheduled
+    | ClockSet
     | Remembered
     | TakenUp
     | PassStarted

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from worker.core.clock import is_ahead
 from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.state import DesiredState, Quarantined, Share
 
@@ -55,6 +56,17 @@ def update_quarantine(
     return QuarantineUpdate(tuple(held), tuple(sorted(set(freed) - {ward.share for ward in held})))
 
 
+def put_right(wards: Iterable[Quarantined], policy: QuarantinePolicy, now: float) -> QuarantineUpdate:
+    """Hold no share longer from now than its failures ask for: the clock was put back, or the policy has changed."""
+    limits = ((ward, now + _wait(ward.attempts, policy)) for ward in wards)
+    held = tuple(replace(ward, next_try=limit) for ward, limit in limits if is_ahead(ward.next_try, limit))
+    return QuarantineUpdate(held, ())
+
+
+def _wait(attempts: int, policy: QuarantinePolicy) -> float:
+    return min(policy.max, policy.first * 2.0 ** min(attempts - 1, 32))
+
+
 def _wishes_for(ward: Quarantined, desired: DesiredState) -> bool:
     wish = desired.wishes.get(ward.share.project_id, {}).get(ward.share.image_id)
     return wish is not None and wish.status is ward.status
@@ -63,13 +75,12 @@ def _wishes_for(ward: Quarantined, desired: DesiredState) -> bool:
 def _hold(ward: Quarantined | None, outcome: Outcome, policy: QuarantinePolicy, now: float) -> Quarantined:
     earlier = ward if ward is not None and ward.status is outcome.desired else None
     attempts = earlier.attempts + 1 if earlier else 1
-    wait = min(policy.max, policy.first * 2 ** min(attempts - 1, 32))
     return Quarantined(
         share=outcome.share,
         status=outcome.desired,
         attempts=attempts,
         first_reason=earlier.first_reason if earlier else outcome.reason,
         last_reason=outcome.reason,
-        next_try=now + wait,
+        next_try=now + _wait(attempts, policy),
         together=outcome.together,
     )

@@ -41,7 +41,7 @@ class CallLog:
     def note(self, account: str, group: CallGroup, at: float) -> None:
         """Remember a call that counts against a limit, until `flush` writes it."""
         self._noted[account, group] += 1
-        self._noted_at = max(self._noted_at, at)
+        self._noted_at = at
 
     async def flush(self) -> None:
         """Write the calls that were noted; raise JournalError if they could not be written, and stay noted."""

@@ -11,7 +11,8 @@ from worker.journal.schema import as_known, passes, values_of_shard
 
 _PASS = (passes.c.run_id, passes.c.started_at, passes.c.finished_at, passes.c.result, as_text(passes.c.counts))
 _SHARD = (passes.c.shard_index, passes.c.shard_count)
-_NEWEST_FIRST = (passes.c.finished_at.desc(), passes.c.run_id)
+_NEWEST_FIRST = (passes.c.finished_at.desc(), passes.c.run_id.desc())
+"""Run ids begin with a time: what a clock that was put back left at one moment keeps its order."""
 
 
 def add(connection: Connection, shard: Shard, report: RunReport) -> None:

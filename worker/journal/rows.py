@@ -24,7 +24,7 @@ E = TypeVar("E", bound=StrEnum)
 
 _TEXT_AT_MOST = 4_000_000
 _COUNT_AT_MOST = 2**53
-_YEAR_10000 = 253_402_300_800.0
+YEAR_10000 = 253_402_300_800.0
 _NAMED = 3
 WAY_OUT = (
     "correct the row or delete it; or move the journal away: the next pass makes a new one, and the cloud tells what "
@@ -86,7 +86,7 @@ class Cells:
     def stamp(self, column: str) -> float:
         """Return a time in seconds since the epoch, of a year that can be written."""
         value = self._row[column]
-        if isinstance(value, int | float) and 0 <= value < _YEAR_10000:
+        if isinstance(value, int | float) and 0 <= value < YEAR_10000:
             return float(value)
         raise self._odd(column, "a time in seconds since the epoch")
 

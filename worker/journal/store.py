@@ -15,7 +15,7 @@ from worker.core.report import PassRecord, RunReport
 from worker.core.state import Batch, InFlight, Quarantined, Share
 from worker.core.target import WHOLE, Shard
 from worker.errors import JournalError
-from worker.journal import advisory_lock, history, memory, rejections
+from worker.journal import advisory_lock, history, memory, rejections, stamps
 from worker.journal.call_log import CallLog
 from worker.journal.database import Database, open_database
 from worker.journal.rows import Found
@@ -207,6 +207,21 @@ class Journal:
             connection.execute(delete(calls).where(calls.c.at < before))
 
         await self._writer.write(write)
+
+    async def ahead(self, now: float) -> float:
+        """Return by how many seconds the newest time lies ahead of the wall clock `now`: so far it was put back."""
+        return await self._writer.read(lambda connection: stamps.ahead(connection, now))
+
+    async def clamp_times(self, now: float) -> None:
+        """Have what lies ahead of `now`, of this journal's shard, be of now: it ends its own span from now."""
+        await self._writer.write(lambda connection: stamps.clamp(connection, self.shard, now))
+
+    async def shift_times(self, by: float, until: float) -> None:
+        """Keep what counts of this journal's shard as old as it was, after the clock was put forward by `by` seconds.
+
+        It is what was written up to `until`, by the clock as it was.
+        """
+        await self._writer.write(lambda connection: stamps.shift(connection, self.shard, by, until))
 
     async def last_passes(self, count: int) -> Found[PassRecord]:
         """Return the last passes, newest first, as far as they can be read."""

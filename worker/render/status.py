@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from worker.core.clock import age_of, is_ahead
 from worker.core.fleet import Fleet, fleet_of
 from worker.core.report import PassRecord, Result
 from worker.core.state import InFlight, Quarantined
@@ -24,7 +25,7 @@ class StatusView:
 
     `passes` are the last ones, newest first, and `fleet` the last one of each shard of the fleet. `polling` and
     `deadline` (seconds since its PUT) tell when the worker that follows a job asks about it next. `unreadable` are the
-    rows that could not be read, by table and key.
+    rows that could not be read, by table and key, and `ahead` the seconds by which the newest time lies ahead of `now`.
     """
 
     journal: str
@@ -37,13 +38,14 @@ class StatusView:
     polling: PollPolicy
     deadline: float
     unreadable: tuple[str, ...]
+    ahead: float
 
     def next_poll(self, flight: InFlight) -> float | None:
         """Return when a job is asked about next; None: in the next pass, or by reading the state."""
-        age = self.now - flight.intent_at
+        age = age_of(flight.intent_at, self.now)
         if flight.job_id is None or age >= self.deadline:
             return None
-        return flight.intent_at + min(next_poll(self.polling, age), self.deadline)
+        return self.now - age + min(next_poll(self.polling, age), self.deadline)
 
 
 def status_json(view: StatusView) -> dict[str, Any]:
@@ -56,12 +58,16 @@ def status_json(view: StatusView) -> dict[str, Any]:
         "passes": [_pass_json(each) for each in view.passes],
         "fleet": _fleet_json(view.fleet),
         "unreadable": list(view.unreadable),
+        "clock_put_back_seconds": round(view.ahead, 3),
     }
 
 
 def print_status(view: StatusView, console: Console) -> None:
     """Print the last passes, what is in flight, and what is in quarantine."""
     console.print(plain(f"Journal: {view.journal}"))
+    if view.ahead:
+        back = f"The clock was put back by {format_duration(view.ahead)} or more: what lies ahead of it counts from now"
+        console.print(plain(back, style="bold red"))
     console.print()
     console.print(plain(f"In flight: {len(view.in_flight)}", style="bold"))
     for flight in view.in_flight:
@@ -71,7 +77,7 @@ def print_status(view: StatusView, console: Console) -> None:
         console.print(
             plain(
                 f"  {view.names.project(flight.batch.project_id)}: {what}, {len(flight.batch.images)} "
-                f"images to {flight.batch.status}, sent {_ago(view.now - flight.intent_at)}, {asked}"
+                f"images to {flight.batch.status}, sent {_ago(flight.intent_at, view.now)}, {asked}"
             )
         )
     console.print()
@@ -117,8 +123,9 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
 
 
-def _ago(seconds: float) -> str:
-    return f"{format_duration(max(0.0, seconds))} ago"
+def _ago(stamp: float, now: float) -> str:
+    """Say how long ago something was; by a clock that was put back since, nobody knows that."""
+    return "before the clock was put back" if is_ahead(stamp, now) else f"{format_duration(now - stamp)} ago"
 
 
 def _ahead(seconds: float) -> str:
@@ -134,7 +141,7 @@ def _flight_json(flight: InFlight, view: StatusView) -> dict[str, Any]:
         "images": list(flight.batch.images),
         "job_id": flight.job_id,
         "sent_at": timestamp(flight.intent_at),
-        "age_seconds": round(max(0.0, view.now - flight.intent_at), 3),
+        "age_seconds": round(age_of(flight.intent_at, view.now), 3),
         "next_poll_at": None if poll is None else timestamp(poll),
     }
 

@@ -18,6 +18,7 @@ from worker.core.outcome import End, Outcome, OutcomeKind
 from worker.core.plan import Plan
 from worker.core.report import PassRecord, RunReport
 from worker.core.state import Batch, Change, DesiredState, InFlight, MemberStatus, Quarantined, Share
+from worker.core.timing import format_duration
 
 PASSES_KEPT = 50
 TROUBLES_KEPT = 20
@@ -151,8 +152,8 @@ class Board:
                 self.next_pass_at = at
             case events.Remembered(in_flight, quarantined, passes):
                 self._remember(in_flight, quarantined, passes)
-            case events.Trouble(what, reason):
-                self.troubles.appendleft(Mishap(self._now(), what, reason))
+            case events.Trouble() | events.ClockSet():
+                self.troubles.appendleft(_mishap(event, self._now()))
             case events.BugFound(project_id, what, _):
                 self.bugs += 1
                 self.last_bug = f"project {project_id}: {what}"
@@ -302,6 +303,13 @@ class Board:
         record = PassRecord(report.run_id, report.started_at, report.finished_at, report.result.value, _numbers(report))
         self.passes.appendleft(PassLine(record, len(report.jobs), report.calls))
         self.run_id = ""
+
+
+def _mishap(event: events.Trouble | events.ClockSet, at: float) -> Mishap:
+    if isinstance(event, events.Trouble):
+        return Mishap(at, event.what, event.reason)
+    what = f"the clock was put {'back' if event.by < 0 else 'forward'} by {format_duration(abs(event.by))}"
+    return Mishap(at, what, "what was written down before counts from now")
 
 
 def _due(change: Change, bucket: Bucket) -> Note:

@@ -5,6 +5,7 @@
 | `daemon.standing_by`, `daemon.at_work`, `daemon.stopping` | info | the daemon waits for the journal, holds it, ends |
 | `http.listening` | info | the daemon's HTTP server answers at an address |
 | `files.reloaded`, `files.refused` | info, error | config and manifest were read again, and can be used or not |
+| `clock.put_back`, `clock.put_forward` | warning | the wall clock was set: what was written before counts from now |
 | `pass.scheduled` | debug | when the next pass begins |
 | `pass.started`, `pass.finished` | info | a pass begins and ends: one canonical line with all its counts |
 | `pass.broken` | error | a pass ended without a report |
@@ -252,6 +253,8 @@ def _log_daemon_event(event: events.Event) -> None:
             log.error("files.refused", reason=reason)
         case events.PassScheduled(at):
             log.debug("pass.scheduled", at=timestamp(at, digits="seconds"))
+        case events.ClockSet(by):
+            log.warning("clock.put_back" if by < 0 else "clock.put_forward", seconds=round(abs(by), 3))
         case events.TakenUp(flight):
             structlog.contextvars.bind_contextvars(run_id=flight.run_id)
             batch = flight.batch

@@ -10,6 +10,7 @@ from math import ceil
 
 from worker.cloud.ims import CloudConfig, Ims
 from worker.core.calls import CallGroup, CallRecord
+from worker.core.clock import age_of
 from worker.core.target import shard_of
 from worker.errors import JournalError
 from worker.journal.store import Journal
@@ -63,13 +64,15 @@ async def remember_calls(site: Site, config: CloudConfig, journal: Journal, ims:
 
     for made in await journal.calls.since(since):
         shard = made.shard.index if made.shard.count == journal.shard.count else None
-        add(made.account, made.group, shard, [now - made.at] * made.count)
+        # More than the limit lets through make no difference, however many a row tells of.
+        count = min(made.count, config.limits.get(made.group, config.burst).count)
+        add(made.account, made.group, shard, [age_of(made.at, now)] * count)
     accounts = {keys.account for keys in config.credentials.values()}
     for project_id, at in await journal.calls.puts_since(since):
         shard = shard_of(project_id, journal.shard.count)
         # Nobody knows the account of a project that has left the manifest.
         for account in {site.account_of(project_id)} if project_id in site.manifest.projects else accounts:
-            add(account, CallGroup.MEMBERS_PUT, shard, [now - (now if at is None else at)])
+            add(account, CallGroup.MEMBERS_PUT, shard, [0.0 if at is None else age_of(at, now)])
     for (account, group), of_shards in ages.items():
         rate = config.limits.get(group, config.burst)
         ims.remember(account, group, config.split(account).counting(rate, of_shards))

@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from worker.cloud.ims import Ims
-from worker.core.events import Listener, PassBroken, PassScheduled, Remembered, Trouble
+from worker.core.clock import put_forward
+from worker.core.events import ClockSet, Listener, PassBroken, PassScheduled, Remembered, Trouble
 from worker.core.resolve import resolve
 from worker.core.schedule import Interval, next_wait
 from worker.core.state import ObservedState
@@ -51,6 +52,7 @@ class Shift:
     wall: Callable[[], float]
     run_id: str = ""
     odd: tuple[str, ...] = ()
+    clock_seen: tuple[float, float] | None = None
     halt: Halt = field(default_factory=Halt)
     retry_stopped_at: float = 0.0
 
@@ -76,6 +78,7 @@ class Shift:
         if self.moved.is_set():
             return
         await self.journal.see_that_it_is_held()
+        await self._see_to_the_clock()
         generation = self.generation()
         self._retry_stopped()
         with self.stopper.halting(due) as self.halt:
@@ -127,8 +130,26 @@ class Shift:
             with suppress(JournalError):
                 await self._look(follower)
 
+    async def _see_to_the_clock(self) -> None:
+        """Have what counts in the journal stay as old as it is, where the wall clock was set since the last look."""
+        before, seen = self.clock_seen, (self.wall(), asyncio.get_running_loop().time())
+        self.clock_seen = seen
+        by = put_forward((before[0], seen[0]), (before[1], seen[1])) if before else 0.0
+        if not by:
+            return
+        self.events(ClockSet(by))
+        try:
+            if by > 0:
+                await self.journal.shift_times(by, seen[0] - by)
+            else:
+                await self.journal.clamp_times(seen[0])
+        except JournalError:
+            self.clock_seen = before
+            raise
+
     async def _look(self, follower: Follower) -> None:
         """Look into the journal: tell what it holds, and follow what no pass has in hand."""
+        await self._see_to_the_clock()
         order = self.generation().order
         mine = frozenset(aim(order.target, order.manifest.projects))
         flights = tuple(flight for flight in await self.journal.in_flight() if flight.batch.project_id in mine)

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 
 from worker.cloud.ims import CloudConfig, Ims
 from worker.core.calls import CallGroup, CallRecord
-from worker.core.events import Listener
+from worker.core.events import ClockSet, Listener
 from worker.core.forecast import Forecast, forecast
+from worker.core.quarantine import put_right
 from worker.core.report import RunReport
 from worker.core.target import Shard
 from worker.errors import JournalError
@@ -110,7 +111,10 @@ async def cloud_at_work(
 
 async def plan(site: Site, order: Order, ims: Ims, journal: Journal, events: Listener) -> tuple[Prepared, Forecast]:
     """Observe and plan, writing nothing; foretell what a run would cost."""
-    prepared = await prepare(order, make_pass(site.settings, ims, journal, events, Halt()))
+    the_pass = make_pass(site.settings, ims, journal, events, Halt())
+    if by := await journal.ahead(the_pass.now()):
+        events(ClockSet(-by))
+    prepared = await prepare(order, the_pass)
     lists = ims.counts().made.get(CallGroup.IMAGES_LIST, 0)
     accounts = {project_id: site.account_of(project_id) for project_id in site.manifest.projects}
     bounds = speed(site, order.target.shard)
@@ -118,10 +122,25 @@ async def plan(site: Site, order: Order, ims: Ims, journal: Journal, events: Lis
 
 
 async def run(site: Site, order: Order, the_pass: Pass, journal: Journal) -> RunReport:
-    """Make one pass, and forget what is older than the history is kept."""
+    """Put right what lies ahead of the clock, make one pass, and forget what is older than the history is kept."""
+    await put_times_right(the_pass, journal)
     report = await run_once(order, the_pass)
     await the_pass.keep(journal.prune(the_pass.now() - site.settings.journal.keep))
     return report
+
+
+async def put_times_right(the_pass: Pass, journal: Journal) -> None:
+    """Have nothing in the journal count for longer from now than its own span, although the clock was put back.
+
+    Raises JournalError.
+    """
+    now = the_pass.now()
+    if by := await journal.ahead(now):
+        await journal.clamp_times(now)
+        the_pass.emit(ClockSet(-by))
+    wards = (await journal.quarantined()).values()
+    if (change := put_right(wards, the_pass.tempo.quarantine, now)).held:
+        await journal.change_quarantine(change)
 
 
 def make_pass(settings: Settings, ims: Ims, journal: Journal, events: Listener, halt: Halt) -> Pass:

@@ -33,6 +33,7 @@ VIEW = StatusView(
     polling=PollPolicy(first=1.0, factor=2.0, max=30.0),
     deadline=900.0,
     unreadable=(),
+    ahead=0.0,
 )
 EMPTY = replace(VIEW, in_flight=(), quarantined=(), passes=(), fleet=())
 FLEET = (
@@ -114,6 +115,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
             "passes": document["passes"],
         },
         "unreadable": [],
+        "clock_put_back_seconds": 0.0,
     }
 
 

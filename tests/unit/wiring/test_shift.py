@@ -42,12 +42,17 @@ class Cloud(FakeCloud):
 class Journal(FakeJournal):
     """A journal that a worker holds, as long as `trouble` is empty.
 
-    `shards` are those of its last passes, and `odd` what cannot be read of them.
+    `shards` are those of its last passes, and `odd` what cannot be read of them. `put_right` has by how much
+    times were moved, and up to which; 0 where those from then on were clamped.
     """
 
     trouble = ""
     shards: tuple[Shard, ...] = (WHOLE,)
     odd: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.put_right: list[tuple[float, float]] = []
 
     async def see_that_it_is_held(self) -> None:
         """Say so."""
@@ -69,6 +74,18 @@ class Journal(FakeJournal):
         return Found(
             tuple(PassRecord(f"of-{shard}", 0.0, 1.0, "converged", {}, shard) for shard in self.shards), self.odd
         )
+
+    async def ahead(self, now: float) -> float:
+        """Tell that no time lies ahead."""
+        return 0.0
+
+    async def shift_times(self, by: float, until: float) -> None:
+        """Note it."""
+        self.put_right.append((by, until))
+
+    async def clamp_times(self, now: float) -> None:
+        """Note it."""
+        self.put_right.append((0.0, now))
 
     async def prune(self, before: float) -> None:
         """Forget nothing."""
