@@ -137,7 +137,6 @@ class Shift:
         by = put_forward((before[0], seen[0]), (before[1], seen[1])) if before else 0.0
         if not by:
             return
-        self.events(ClockSet(by))
         try:
             if by > 0:
                 await self.journal.shift_times(by, seen[0] - by)
@@ -146,6 +145,7 @@ class Shift:
         except JournalError:
             self.clock_seen = before
             raise
+        self.events(ClockSet(by))
 
     async def _look(self, follower: Follower) -> None:
         """Look into the journal: tell what it holds, and follow what no pass has in hand."""

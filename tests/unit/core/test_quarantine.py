@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import EPOCH
 
 from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.quarantine import QuarantinePolicy, QuarantineUpdate, update_quarantine
+from worker.core.quarantine import QuarantinePolicy, QuarantineUpdate, put_right, update_quarantine
 from worker.core.state import DesiredState, MemberStatus, Quarantined, Share, Wish
 
 ACCEPTED, REJECTED = MemberStatus.ACCEPTED, MemberStatus.REJECTED
@@ -135,3 +135,18 @@ def test_the_freed_are_sorted() -> None:
     """Everything that is ordered is sorted."""
     wards = [Quarantined(Share(project, "image"), ACCEPTED, 1, "", "", EPOCH) for project in ("q", "p", "r")]
     assert update(wards, [], None).freed == (Share("p", "image"), Share("q", "image"), Share("r", "image"))
+
+
+@given(st.floats(-1e7, 1e7), st.integers(1, 90))
+def test_nobody_is_held_for_longer_from_now_than_the_failures_ask_for(ahead: float, attempts: int) -> None:
+    """Whether the clock was put back or the policy has changed; and who is held rightly stays as it is."""
+    ward = replace(WARD, attempts=attempts, next_try=EPOCH + ahead)
+    earlier = [replace(WARD, attempts=attempts - 1)] if attempts > 1 else []
+    longest = update(earlier, [outcome(OutcomeKind.FAILED)]).held[0].next_try - EPOCH
+    change = put_right([ward], POLICY, EPOCH)
+    assert change.freed == ()
+    if change.held:
+        assert ahead > longest
+        assert change.held == (replace(ward, next_try=EPOCH + longest),)
+    else:
+        assert ahead <= longest + 1

@@ -126,7 +126,7 @@ def test_the_text_has_names_ages_and_reasons() -> None:
         "\n"
         "In flight: 2\n"
         "  payments: job job-1, 2 images to accepted, sent 4m 10s ago, next poll in 21s\n"
-        "  payments: a PUT whose answer is not known, 2 images to accepted, sent 0ms ago, "
+        "  payments: a PUT whose answer is not known, 2 images to accepted, sent before the clock was put back, "
         "asked about in the next pass\n"
         "\n"
         "Quarantined: 2\n"
@@ -199,3 +199,18 @@ def test_a_pipe_gets_no_control_sequences_and_no_terminal_a_colour() -> None:
     assert "\x1b" not in piped(show)
     assert "\x1b[1m" in on_terminal(show)
     assert not COLOR.search(on_terminal(show))
+
+
+def test_a_clock_that_was_put_back_is_told_before_the_times_that_lie_ahead() -> None:
+    """And a poll is as far ahead as its own span, not as far as the clock was put back."""
+    flight = replace(VIEW.in_flight[0], intent_at=EPOCH + 7200.0)
+    view = replace(VIEW, in_flight=(flight,), ahead=7200.0)
+    text = shown(view)
+    assert text.index("The clock was put back by 2h or more") < text.index("sent before the clock was put back")
+    assert "next poll in 1s" in text
+    document = status_json(view)
+    assert document["clock_put_back_seconds"] == 7200.0
+    assert (document["in_flight"][0]["age_seconds"], document["in_flight"][0]["sent_at"][:16]) == (
+        0.0,
+        "2027-01-15T10:00",
+    )

@@ -364,3 +364,14 @@ def test_each_event_is_a_new_revision() -> None:
         board(event)
         revisions.append(board.revision)
     assert revisions == sorted(set(revisions))
+
+
+def test_a_clock_that_was_set_is_among_the_troubles() -> None:
+    """Who wonders why something waits, or why a time lies ahead, finds the reason."""
+    board = a_board()
+    for by in (-7200.0, 60.0):
+        board(events.ClockSet(by))
+    assert [trouble.what for trouble in board.troubles] == [
+        "the clock was put forward by 1m",
+        "the clock was put back by 2h",
+    ]

@@ -66,6 +66,8 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.Reloaded(2, 8),
     events.ReloadFailed("manifest.toml:3: unknown key"),
     events.PassScheduled(EPOCH),
+    events.ClockSet(-7200.0),
+    events.ClockSet(7200.0),
     events.TakenUp(FLIGHT),
     events.PassStarted("run-1", 3),
     events.ProjectObserved("p", 5),
@@ -160,6 +162,8 @@ def test_each_event_is_one_line_at_least() -> None:
         (events.Reloaded(2, 8), {"event": "files.reloaded", "projects": 2, "shares": 8}),
         (events.ReloadFailed("a\nb"), {"event": "files.refused", "reason": "a\nb"}),
         (events.PassScheduled(1_800_000_000.4), {"event": "pass.scheduled", "at": "2027-01-15T08:00:00Z"}),
+        (events.ClockSet(-7200.0004), {"event": "clock.put_back", "seconds": 7200.0}),
+        (events.ClockSet(3.5), {"event": "clock.put_forward", "seconds": 3.5}),
         (events.PassBroken("why"), {"event": "pass.broken", "reason": "why"}),
         (
             events.TakenUp(FLIGHT),

@@ -10,10 +10,19 @@ from typing import Any, cast
 
 import pytest
 from commands import PROJECTS, Folder, fleet, image_names, manifest
-from doubles import FakeCloud, FakeJournal, wall
+from doubles import EPOCH, FakeCloud, FakeJournal, wall
 
 from worker.cloud.ims import Ims
-from worker.core.events import Event, PassBroken, PassFinished, PassScheduled, PassStarted, Remembered, Trouble
+from worker.core.events import (
+    ClockSet,
+    Event,
+    PassBroken,
+    PassFinished,
+    PassScheduled,
+    PassStarted,
+    Remembered,
+    Trouble,
+)
 from worker.core.report import PassRecord
 from worker.core.state import Batch, MemberStatus
 from worker.core.target import WHOLE, Shard, aim
@@ -80,7 +89,9 @@ class Journal(FakeJournal):
         return 0.0
 
     async def shift_times(self, by: float, until: float) -> None:
-        """Note it."""
+        """Note it, if the journal can be written."""
+        if self.trouble == "unwritable":
+            raise JournalError("the journal cannot be written")
         self.put_right.append((by, until))
 
     async def clamp_times(self, now: float) -> None:
@@ -275,3 +286,40 @@ async def test_passes_that_cannot_be_read_are_told_once_and_stop_nothing(bench: 
     bench.on_event = after(3, PassFinished, bench.stopper.stop)
     await bench.work()
     assert [trouble.reason for trouble in bench.heard(Trouble)] == list(bench.journal.odd)
+
+
+@pytest.mark.parametrize("step", [-7200.0, 7200.0])
+async def test_a_clock_that_is_set_makes_nothing_older_or_younger_and_is_told(bench: Bench, step: float) -> None:
+    """Put forward, the journal moves with it up to then; put back, what is ahead is of now: once, and told."""
+    moved_by = 0.0
+    bench.wall = lambda: wall() + moved_by
+
+    def move() -> None:
+        nonlocal moved_by
+        moved_by = step
+
+    asyncio.get_running_loop().call_later(31.0, move)
+    bench.on_event = after(3, PassFinished, bench.stopper.stop)
+    await bench.work()
+    assert [told.by for told in bench.heard(ClockSet)] == [pytest.approx(step)]
+    ((by, at),) = bench.journal.put_right
+    assert by == pytest.approx(max(0.0, step))
+    assert EPOCH + 31 <= at - min(0.0, step) <= EPOCH + 36 + 1e-3
+
+
+async def test_a_clock_that_cannot_be_seen_to_is_seen_to_later(bench: Bench) -> None:
+    """A journal that is away for a moment makes nobody forget by how much the clock was set."""
+    moved_by = 0.0
+    bench.wall = lambda: wall() + moved_by
+
+    def move() -> None:
+        nonlocal moved_by
+        moved_by = 7200.0
+        bench.journal.trouble = "unwritable"
+
+    asyncio.get_running_loop().call_later(31.0, move)
+    asyncio.get_running_loop().call_later(44.0, lambda: setattr(bench.journal, "trouble", ""))
+    bench.on_event = after(2, PassFinished, bench.stopper.stop)
+    await bench.work()
+    assert [by for by, _ in bench.journal.put_right] == [pytest.approx(7200.0)]
+    assert [told.by for told in bench.heard(ClockSet)] == [pytest.approx(7200.0)]
