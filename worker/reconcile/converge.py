@@ -119,6 +119,7 @@ class _Road:
             for image in flight.batch.images
             if work.before.get(image) is not flight.batch.status
         }
+        self._counted: set[str] = set()
         self.settlements: list[Settlement] = []
 
     async def deliver(self, batch: Batch) -> tuple[Outcome, ...]:
@@ -196,13 +197,17 @@ class _Road:
     async def _send(self, batch: Batch, sends: int = 1, *, once_more: bool) -> _Leg:
         with self._reader.expecting():
             sent = await submit(self._pass, self._work.project, batch, self._rejects(batch))
+            if isinstance(sent, Job) or sent.how is End.UNANSWERED:
+                self._counted.update(batch.images)
             ended = await self._follow(sent) if isinstance(sent, Job) else sent
         return await self._conclude(ended, sends, once_more=once_more)
 
     def _rejects(self, batch: Batch) -> int:
         if batch.status is not MemberStatus.REJECTED:
             return 0
-        return sum(self._work.before.get(image) is MemberStatus.ACCEPTED for image in batch.images)
+        # A share that is sent again is rejected once all the same.
+        uncounted = (image for image in batch.images if image not in self._counted)
+        return sum(self._work.before.get(image) is MemberStatus.ACCEPTED for image in uncounted)
 
     async def _follow(self, job: Job, *, resumed: bool = False) -> Ended:
         with self._reader.expecting():

@@ -10,14 +10,14 @@ from math import ceil, log2
 
 import pytest
 from doubles import FakeCloud, FakeJournal, Fate
-from passes import ACCEPT, TEMPO, a_pass, images, order, run
+from passes import ACCEPT, REJECT, TEMPO, a_pass, images, order, run
 
 from worker.cloud.refusals import Reply, refusal, scope_of
 from worker.core.job import JobState
 from worker.core.outcome import OutcomeKind
 from worker.core.report import Result, RunReport
 from worker.core.state import Batch, MemberStatus
-from worker.errors import Forbidden, Scope, TransientCloudError
+from worker.errors import BadRequest, Forbidden, Scope, TransientCloudError
 from worker.reconcile.halt import Halt
 from worker.reconcile.run import run_once
 
@@ -246,3 +246,45 @@ async def test_a_share_that_its_owner_takes_back_meanwhile_is_not_sent_once_more
     assert counts(report) == {OutcomeKind.CHANGED: 59, OutcomeKind.ABSENT: 1}
     assert sizes(cloud) == [60, 59]
     assert all(status is MemberStatus.ACCEPTED for status in cloud.offers["p"].values())
+
+
+class Counting(FakeJournal):
+    """A journal that knows how many rejects were sent, as the guards of later passes count them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: dict[int, int] = {}
+
+    async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
+        """Record an intent."""
+        key = await super().intend(batch, run_id, at, rejects)
+        self.counted[key] = rejects
+        return key
+
+    async def refuse(self, key: int, reason: str, at: float) -> None:
+        """Record a refusal, which rejected nothing."""
+        await super().refuse(key, reason, at)
+        self.counted[key] = 0
+
+
+@pytest.mark.parametrize(
+    "fates",
+    [
+        (failing("", *WHOLE[:20]),),
+        (failing(""), failing(""), Fate(), failing("", *WHOLE[30:40])),
+        (failing("IMG.0144"),),
+        (Fate(BadRequest("no", status=400, code="IMG.0144", scope=Scope.IMAGE), begun=False),),
+        (Fate(TransientCloudError("reset"), begun=False),),
+        (Fate(TransientCloudError("busy", answered=True, status=400, code="IMG.0018"), begun=False),),
+        (Fate(forgotten=True, done=frozenset(WHOLE[:5])),),
+    ],
+    ids=["in passing", "twice", "divided job", "divided refusal", "lost answer", "busy", "lost job"],
+)
+async def test_a_share_that_is_sent_again_counts_once_as_rejected(fates: tuple[Fate, ...]) -> None:
+    """The guards of the next 24 hours count what was rejected, not how often it had to be sent."""
+    cloud, journal = cloud_of(in_turn(*fates)), Counting()
+    cloud.offer("p", WHOLE, MemberStatus.ACCEPTED)
+    report = await run({"p": dict.fromkeys(WHOLE, REJECT)}, cloud, journal)
+    assert report.count(OutcomeKind.CHANGED) >= 50
+    assert len(cloud.puts) > 1
+    assert sum(journal.counted.values()) == 60
