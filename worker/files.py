@@ -8,6 +8,9 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
+MAX_SIZE = 64 * 1024**2
+"""Bytes of a file that are read: what people write for a fleet of any size is far below."""
+
 
 def open_file(path: Path) -> BufferedReader:
     """Open a regular file for reading.
@@ -26,6 +29,9 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def read_file(path: Path) -> bytes:
-    """Return what is in a regular file; raise OSError or ValueError as above."""
+    """Return what is in a regular file; raise OSError or ValueError as above, and OSError for more than `MAX_SIZE`."""
     with open_file(path) as file:
-        return file.read()
+        content = file.read(MAX_SIZE + 1)
+    if len(content) > MAX_SIZE:
+        raise OSError(errno.EFBIG, f"it has more than {MAX_SIZE // 1024**2} MB", str(path))
+    return content

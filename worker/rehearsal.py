@@ -23,6 +23,7 @@ from worker.render.names import Names, plain
 from worker.render.plan import plan_json, print_plan, view_of
 from worker.render.report import print_report, report_json
 from worker.settings import Address, Settings
+from worker.settings.values import unreadable
 from worker.simulator.demo import Demo
 from worker.simulator.demo import demo as demo_fleet
 from worker.simulator.document import DocumentError
@@ -58,6 +59,9 @@ async def demo(out: Console, *, quiet: bool) -> Shown:
 
 async def simulate(listen: str, seeds: tuple[Path, ...], faults: Path | None) -> None:
     """Serve a simulated cloud, print its address as the first line, and go on until SIGINT or SIGTERM."""
+    named = (*seeds, *([faults] if faults else []))
+    if wrong := tuple(Problem(str(file), 0, 0, "", why) for file in named if (why := unreadable(file))):
+        raise SettingsError(wrong)
     try:
         seed = load_seed(*seeds) if seeds else Seed(demo_fleet().world)
         trouble = load_faults(faults) if faults else FaultSet()

@@ -47,6 +47,7 @@ NO_SOURCES: Mapping[str, bytes] = {}
 _WITH_PROGRESS = frozenset({"plan", "run"})
 _PASSES_SHOWN = 10
 _LONGEST_NAME = 200
+_LONGEST_DEADLINE = 30 * 86400.0
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -163,7 +164,7 @@ async def run(command: Command) -> Exit:
     """Make one pass, and print its report."""
     site = load_site(command.configure())
     order = order_of(site, _aim(command.options))
-    deadline = _duration(command.options.deadline) if command.options.deadline else None
+    deadline = _deadline(command.options.deadline) if command.options.deadline else None
     config = cloud_config(site, command.environ)
     # The report too is printed under the signals' eyes: half of it would be worse than none.
     with stopped_by_signals(site.settings.schedule.grace) as stopper, stopper.halting() as halt:
@@ -305,11 +306,14 @@ def _aim(options: argparse.Namespace) -> Aim:
     return Aim(tuple(getattr(options, "project", ())), tuple(getattr(options, "image", ())), shard)
 
 
-def _duration(text: str) -> float:
+def _deadline(text: str) -> float:
     try:
-        return parse_duration(text)
+        seconds = parse_duration(text)
     except ValueError as error:
         raise SettingsError((Problem("--deadline", 0, 0, "", str(error), text),)) from error
+    if not 0 < seconds <= _LONGEST_DEADLINE:
+        raise SettingsError((Problem("--deadline", 0, 0, "", "must be longer than nothing and at most 30d", text),))
+    return seconds
 
 
 def _names(manifest: Manifest) -> Names:

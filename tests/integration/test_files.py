@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from commands import Folder, fleet, manifest, stage
 
-from worker.files import read_file
+from worker.errors import SettingsError
+from worker.files import MAX_SIZE, read_file
 from worker.reload import Sources
+from worker.settings import load_settings, read_manifests
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
@@ -32,6 +34,23 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
             with pytest.raises(OSError, match=r"regular file|directory|No such"):
                 read_file(place)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_file_has_an_end(tmp_path: Path) -> None:
+    """One that would fill the memory is refused with its limit, as config, manifest or secret."""
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(MAX_SIZE)
+        assert len(read_file(tmp_path / "huge")) == MAX_SIZE
+        file.truncate(MAX_SIZE + 1)
+    with pytest.raises(OSError, match="more than 64 MB"):
+        read_file(tmp_path / "huge")
+    for load in (
+        lambda: load_settings(tmp_path / "huge", {}, {}),
+        lambda: read_manifests(["h*"], tmp_path),
+        lambda: load_settings(None, {"IMS_WORKER_JOURNAL__URL_FILE": str(tmp_path / "huge")}, {}),
+    ):
+        with pytest.raises(SettingsError, match="more than 64 mb"):
+            load()
 
 
 def test_a_pipe_beside_the_manifest_holds_up_no_reload(tmp_path: Path) -> None:

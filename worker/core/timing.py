@@ -91,26 +91,41 @@ def poll_delay(policy: PollPolicy, polls: int, u: float) -> float:
 
 def next_poll(policy: PollPolicy, age: float) -> float:
     """Return the age in seconds at which a job that is `age` seconds old is polled next, without the jitter."""
-    at, polls = policy.first, 1
-    while at <= age:
-        delay = poll_delay(policy, polls, 0.5)
-        if delay >= policy.max or policy.factor == 1:
-            return at + delay * (math.floor((age - at) / delay) + 1)
-        at += delay
-        polls += 1
-    return at
+    growing = _growing_waits(policy)
+    at = _poll_at(policy, growing)
+    if age >= at:
+        wait = poll_delay(policy, growing, 0.5)
+        return at + wait * (math.floor((age - at) / wait) + 1)
+    return _poll_at(policy, _polls_before(policy, age) + 1)
 
 
 def polls_by(policy: PollPolicy, age: float) -> int:
     """Return after how many polls the pace of a job is that of one `age` seconds old."""
-    at, polls = policy.first, 0
-    while at <= age:
-        polls += 1
-        delay = poll_delay(policy, polls, 0.5)
-        if delay >= policy.max or policy.factor == 1:
-            break
-        at += delay
-    return polls
+    growing = _growing_waits(policy)
+    return growing if age >= _poll_at(policy, growing) else _polls_before(policy, age)
+
+
+def _growing_waits(policy: PollPolicy) -> int:
+    """Return how many waits are over, at least one, when those that follow are all alike."""
+    if policy.factor == 1:
+        return 1
+    return max(1, math.ceil(math.log(policy.max / policy.first) / math.log(policy.factor)))
+
+
+def _poll_at(policy: PollPolicy, polls: int) -> float:
+    """Return the age at a poll, counted from 1, while the waits grow: the sum of a geometric series."""
+    if policy.factor == 1:
+        return policy.first * polls
+    return policy.first * math.expm1(polls * math.log(policy.factor)) / (policy.factor - 1)
+
+
+def _polls_before(policy: PollPolicy, age: float) -> int:
+    """Return how many polls there were by this age, while the waits grow: the series solved, and rounding mended."""
+    age = max(0.0, age)
+    if policy.factor == 1:
+        return math.floor(age / policy.first)
+    about = math.floor(math.log1p(age * (policy.factor - 1) / policy.first) / math.log(policy.factor))
+    return max(polls for polls in range(max(0, about - 1), about + 2) if _poll_at(policy, polls) <= age)
 
 
 def retry_delay(policy: RetryPolicy, failures: int, u: float, retry_after: float | None = None) -> float:

@@ -27,6 +27,7 @@ from worker.settings.values import (
     Lateness,
     Limit,
     Listen,
+    Number,
     Paths,
     Readable,
     Region,
@@ -34,6 +35,7 @@ from worker.settings.values import (
     Whole,
     Zone,
     public_url,
+    within,
 )
 
 
@@ -63,9 +65,9 @@ class Cloud(_Section):
     """Which job query to use: `auto` takes the one with per-image results where it exists."""
     vault_policy: VaultPolicy = VaultPolicy.WHEN_NEEDED
     """Which accepts carry a vault: those of full-ECS images, or all of them."""
-    connect_timeout: Duration = parse_duration("10s")
+    connect_timeout: Annotated[Duration, within("10ms", "10m")] = parse_duration("10s")
     """How long connecting may take."""
-    read_timeout: Duration = parse_duration("60s")
+    read_timeout: Annotated[Duration, within("10ms", "1h")] = parse_duration("60s")
     """How long an answer may take."""
 
     @model_validator(mode="after")
@@ -126,19 +128,19 @@ class Batch(_Section):
 class Polling(_Section):
     """Waiting for work to be done."""
 
-    first: Duration = parse_duration("700ms")
+    first: Annotated[Duration, within("1ms", "1h")] = parse_duration("700ms")
     """The wait before a job's first poll."""
-    factor: Annotated[float, Field(ge=1, le=100)] = 1.6
+    factor: Annotated[Number, Field(ge=1, le=100)] = 1.6
     """How much longer each next wait is."""
-    max: Duration = parse_duration("30s")
+    max: Annotated[Duration, within("1ms", "1d")] = parse_duration("30s")
     """The longest wait between two polls."""
-    deadline: Duration = parse_duration("15m")
+    deadline: Annotated[Duration, within("1ms", "30d")] = parse_duration("15m")
     """How long a pass waits for a job, from its submission."""
-    abandon: Duration = parse_duration("24h")
+    abandon: Annotated[Duration, within("1ms", "365d")] = parse_duration("24h")
     """After this a job that never ends no longer blocks its shares."""
-    unknown: Duration = parse_duration("2m")
+    unknown: Annotated[Duration, within("1ms", "30d")] = parse_duration("2m")
     """How long a PUT whose answer was lost keeps its shares in flight."""
-    verify: Duration = parse_duration("10s")
+    verify: Annotated[Duration, within("1ms", "1h")] = parse_duration("10s")
     """How long to go on re-reading before a SUCCESS is called untrue."""
 
     @model_validator(mode="after")
@@ -153,9 +155,9 @@ class Retry(_Section):
 
     attempts: Annotated[Whole, Field(le=100)] = 6
     """How often a call is made at most."""
-    base: Duration = parse_duration("500ms")
+    base: Annotated[Duration, within("1ms", "1h")] = parse_duration("500ms")
     """The longest wait after the first failure; it doubles with each further one."""
-    max: Duration = parse_duration("15s")
+    max: Annotated[Duration, within("1ms", "1h")] = parse_duration("15s")
     """The longest wait after any failure."""
 
     @model_validator(mode="after")
@@ -177,9 +179,9 @@ class Guards(_Section):
 class Quarantine(_Section):
     """A share that kept failing is left alone for a while."""
 
-    first: Duration = parse_duration("15m")
+    first: Annotated[Duration, within("1ms", "365d")] = parse_duration("15m")
     """The first while; it doubles with each further failure."""
-    max: Duration = parse_duration("24h")
+    max: Annotated[Duration, within("1ms", "365d")] = parse_duration("24h")
     """The longest while."""
 
     @model_validator(mode="after")
@@ -194,7 +196,7 @@ class Journal(_Section):
 
     url: JournalUrl = Field(default="sqlite:///ims-share-worker.db", validate_default=True)
     """Where it is kept; may be given as `url_file` instead."""
-    keep: Duration = parse_duration("30d")
+    keep: Annotated[Duration, within("1h", "3650d")] = parse_duration("30d")
     """How long finished batches and passes are remembered."""
 
     @property
@@ -206,7 +208,7 @@ class Journal(_Section):
 class Schedule(_Section):
     """When the daemon's passes begin."""
 
-    every: Duration | None = parse_duration("15m")
+    every: Annotated[Duration, within("10ms", "365d")] | None = parse_duration("15m")
     """From the beginning of one pass to the next; None where `cron` says it."""
     cron: Cron | None = None
     """Five fields: minute, hour, day of the month, month, day of the week."""
@@ -215,7 +217,7 @@ class Schedule(_Section):
     jitter: Lateness = Jitter.parse("10%")
     """How late a pass may begin, so that many workers do not call at once: a part of the interval, of which a
     percentage takes at most a minute, or a duration; always before the start that follows."""
-    grace: Duration = parse_duration("25s")
+    grace: Annotated[Duration, within("1ms", "1d")] = parse_duration("25s")
     """How long SIGTERM may take: jobs are tracked until it ends."""
 
     @model_validator(mode="before")

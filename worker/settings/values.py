@@ -23,6 +23,9 @@ from worker.core.timing import parse_duration
 from worker.files import open_file
 
 _LONGEST = 3650 * 86400.0
+_DIGITS = 20
+_MOST_CALLS = 1_000_000
+_SHORTEST_WINDOW, _LONGEST_WINDOW = 0.001, 86400.0
 _SQLITE = "sqlite:///"
 _POSTGRESQL = re.compile(
     r"(postgresql://)([^@/?#\s]*@)?((?:\[[0-9A-Fa-f:.]+\]|[^@/?#\s:]*)(?::[0-9]{1,5})?(?:/[^@?#\s]*)?)(\?[^@#\s]*)?"
@@ -73,11 +76,26 @@ def _duration(value: Any) -> float:
     return seconds
 
 
+def within(least: str, most: str) -> AfterValidator:
+    """Keep a duration between two others."""
+    low, high = parse_duration(least), parse_duration(most)
+
+    def check(seconds: float) -> float:
+        if low <= seconds <= high:
+            return seconds
+        raise ValueError(f"must be from {least} to {most}")
+
+    return AfterValidator(check)
+
+
 def _rate(value: Any) -> Rate:
     try:
-        return Rate.parse(_text(value))
+        rate = Rate.parse(_text(value))
     except ValueError:
         raise ValueError("must be COUNT/WINDOW, such as 200/5m or 100/s") from None
+    if rate.count > _MOST_CALLS or not _SHORTEST_WINDOW <= rate.window <= _LONGEST_WINDOW:
+        raise ValueError("must be at most 1000000 calls in a window from 1ms to 1d, such as 200/5m or 100/s")
+    return rate
 
 
 def _allowance(value: Any) -> Allowance:
@@ -109,8 +127,16 @@ def _whole(value: Any) -> Any:
     match value:
         case bool() | float():
             raise ValueError("must be a whole number")
+        case str() if len(value) > _DIGITS:
+            raise ValueError("must be a whole number of a few digits")
         case _:
             return value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - a value, not a bug
+    return value
 
 
 def _path(value: Any) -> str:
@@ -210,6 +236,9 @@ Limit = Annotated[Allowance, PlainValidator(_allowance), PlainSerializer(str)]
 
 Lateness = Annotated[Jitter, PlainValidator(_jitter), PlainSerializer(str)]
 """A percentage of an interval, or a duration."""
+
+Number = Annotated[float, BeforeValidator(_number)]
+"""A number, which may have a fraction."""
 
 Whole = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
 """A whole number above zero."""

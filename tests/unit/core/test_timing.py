@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from worker.core.timing import (
@@ -121,6 +121,36 @@ def test_a_job_that_is_taken_up_late_is_polled_at_the_pace_of_its_age(first: flo
     assume(before + 1e-6 < age < upcoming - 1e-6)
     assert poll_delay(policy, polls_by(policy, age), 0.5) == pytest.approx(upcoming - before)
     assert polls_by(policy, age) <= polls
+
+
+accepted = st.tuples(st.floats(0.001, 3600), st.just(1.0) | st.floats(1, 100), st.floats(0.001, 86400)).map(
+    lambda drawn: PollPolicy(drawn[0], drawn[1], max(drawn[0], drawn[2]))
+)
+"""What the settings accept."""
+
+
+@example(PollPolicy(0.001, 1 + 1e-7, 86400.0), 365 * 86400.0)
+@example(PollPolicy(0.001, 1 + 2**-52, 86400.0), 365 * 86400.0)
+@example(PollPolicy(3600.0, 100.0, 86400.0), 0.0)
+@given(accepted, st.floats(0, 3650 * 86400))
+def test_the_next_poll_is_found_at_once_whatever_is_accepted(policy: PollPolicy, age: float) -> None:
+    """However slowly the wait grows and however old the job: it lies ahead, and no further than one wait."""
+    polls, ahead = polls_by(policy, age), next_poll(policy, age) - age
+    assert 0 <= polls <= age / policy.first + 1
+    assert -1e-6 <= ahead <= poll_delay(policy, polls, 0.5) * (1 + 1e-6) + 1e-6
+
+
+@given(accepted, st.floats(0, 3600))
+def test_the_next_poll_is_the_one_that_adding_up_finds(policy: PollPolicy, age: float) -> None:
+    """The schedule, solved, is the schedule that waiting again and again gives."""
+    assume(age < 500 * policy.first)
+    at, polls = policy.first, 1
+    while at <= age:
+        at += poll_delay(policy, polls, 0.5)
+        polls += 1
+    before = at - poll_delay(policy, polls - 1, 0.5)
+    assume(before + 1e-6 * (1 + age) < age < at - 1e-6 * (1 + age))
+    assert next_poll(policy, age) == pytest.approx(at, rel=1e-9)
 
 
 @pytest.mark.parametrize(("age", "polls"), [(0.0, 0), (0.69, 0), (0.7, 1), (1.81, 1), (1.83, 2), (1e9, 8)])

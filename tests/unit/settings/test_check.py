@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +129,13 @@ def test_other_credentials_do_not_replace_the_default_one() -> None:
         ("cloud", "vault_policy", "never", "must be 'when-needed' or 'always'"),
         ("cloud", "connect_timeout", "0s", "must be longer than nothing"),
         ("cloud", "connect_timeout", "4000d", "at most ten years"),
+        ("cloud", "connect_timeout", "11m", "must be from 10ms to 10m"),
         ("cloud", "read_timeout", 10, "must be a number with ms, s, m, h or d"),
         ("limits", "members_put", "200", "must be COUNT/WINDOW"),
         ("limits", "burst", "0/s", "must be COUNT/WINDOW"),
+        ("limits", "burst", "1000001/s", "must be at most 1000000 calls in a window from 1ms to 1d"),
+        ("limits", "members_put", "1/2d", "window from 1ms to 1d"),
+        ("limits", "job_get", "1/0.0001ms", "window from 1ms to 1d"),
         ("limits", "max_connections", 0, "must be greater than or equal to 1"),
         ("limits", "max_connections", True, "must be a whole number"),
         ("batch", "max_images", 1.5, "must be a whole number"),
@@ -138,6 +143,15 @@ def test_other_credentials_do_not_replace_the_default_one() -> None:
         ("batch", "page_size", 1001, "must be less than or equal to 1000"),
         ("polling", "factor", 0.5, "must be greater than or equal to 1"),
         ("polling", "factor", float("inf"), "must be"),
+        ("polling", "factor", float("nan"), "must be"),
+        ("polling", "factor", 10**400, "must be"),
+        ("polling", "factor", True, "must be a number"),
+        ("polling", "factor", date(2026, 1, 1), "must be a valid number"),
+        ("polling", "first", "0.01ms", "must be from 1ms to 1h"),
+        ("polling", "first", "9" * 500 + "s", "must be"),
+        ("polling", "deadline", date(2026, 1, 1), "must be a number with ms"),
+        ("retry", "attempts", 101, "must be less than or equal to 100"),
+        ("retry", "attempts", "9" * 5000, "must be"),
         ("polling", "max", "1ms", "must not be shorter than polling.first"),
         ("retry", "max", "1ms", "must not be shorter than retry.base"),
         ("quarantine", "max", "1s", "must not be shorter than quarantine.first"),
@@ -171,6 +185,23 @@ def test_each_wrong_value_is_told_at_its_path(section: str, key: str, value: obj
     (finding,) = found.values()
     assert finding.message.startswith(f"{key} ")
     assert words in finding.message
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        (section, key)
+        for section, (model, *_) in SECTIONS.items()
+        for key, field in model.model_fields.items()
+        if isinstance(field.default, float) and key != "factor"
+    ],
+)
+def test_each_duration_has_an_end_and_is_longer_than_a_moment(section: str, key: str) -> None:
+    """What would keep a loop busy, or outlast every calendar, is refused with what may stand there."""
+    for wrong in ("0.0001ms", "3651d", "99999999999999999999d"):
+        (finding,) = findings({section: {key: wrong, "region": "x"} if section == "cloud" else {key: wrong}}).values()
+        assert finding.message.startswith(f"{key} must be ")
+        assert finding.value in {f'"{wrong}"', ""}
 
 
 @pytest.mark.parametrize(("section", "key"), [("batch", "page_size"), ("guards", "max_change"), ("polling", "factor")])
