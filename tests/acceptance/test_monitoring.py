@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from worker.cli import build_parser
 from worker.core.calls import CallGroup
@@ -31,6 +32,7 @@ DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 OF_THE_TARGET = frozenset({"job", "instance", "namespace"})
 """Labels that Prometheus itself puts on whatever it scrapes."""
+TARGET = {"job": "ims-share-worker", "instance": "a"}
 HEALTHY = {
     "start_time_seconds": ("", "0x3000"),
     "schedule_interval_seconds": ("", "900x3000"),
@@ -55,7 +57,7 @@ Exposed = Mapping[str, Mapping[str, set[str]]]  # metric, label, values
 
 
 @pytest.fixture(scope="module")
-def exposed() -> Exposed:
+def samples() -> list[Sample]:
     """Return what a daemon exposes whose projects, accounts and credentials are those of the cases."""
     board = Board(lambda: 0.0)
     board.projects = {name: ProjectLine(name) for name in ("payments", "ledger", "audit")}
@@ -67,12 +69,17 @@ def exposed() -> Exposed:
     refused = {"default": False, "payments": False}
     readings = Readings(lambda: limits, lambda: refused, lambda: 900.0, lambda: 0.0)
     text, _ = asyncio.run(Metrics(board, readings, "1", 0.0, lambda: 0.0).exposition(""))
+    return [sample for family in text_string_to_metric_families(text.decode()) for sample in family.samples]
+
+
+@pytest.fixture(scope="module")
+def exposed(samples: list[Sample]) -> Exposed:
+    """Return the metrics of the samples, with their labels and the values of these."""
     seen: dict[str, dict[str, set[str]]] = {"up": {}}
-    for family in text_string_to_metric_families(text.decode()):
-        for sample in family.samples:
-            labels = seen.setdefault(sample.name, {})
-            for label, value in sample.labels.items():
-                labels.setdefault(label, set()).add(value)
+    for sample in samples:
+        labels = seen.setdefault(sample.name, {})
+        for label, value in sample.labels.items():
+            labels.setdefault(label, set()).add(value)
     return seen
 
 
@@ -112,6 +119,28 @@ def test_promtool_accepts_the_queries_of_the_dashboard(tmp_path: Path) -> None:
     rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     said = promtool("check", "rules", tmp_path / "rules.yaml")
+    assert said.startswith("0\n"), said
+
+
+@pytest.mark.parametrize("figure", [0, 7])
+def test_no_panel_shows_what_is_no_number_while_nothing_happens(
+    tmp_path: Path, samples: list[Sample], figure: int
+) -> None:
+    """Neither of a worker that has done nothing yet, nor of one that did it all long ago: no NaN, and no infinity."""
+    input_series = []
+    for sample in samples:
+        labels = ", ".join(f'{name}="{value}"' for name, value in (sample.labels | TARGET).items())
+        values = "1x120" if sample.name == "ims_share_worker_at_work" else f"{figure}+0x120"
+        input_series.append({"series": f"{sample.name}{{{labels}}}", "values": values})
+    queries = [re.sub(r"\[\$\w+\]", "[5m]", re.sub(r'"\$\w+"', '".*"', query)) for _, query in dashboard_queries()]
+    wrong = [f"({query}) != ({query}) or abs({query}) == Inf" for query in queries]
+    case = {
+        "interval": "1m",
+        "input_series": input_series,
+        "promql_expr_test": [{"expr": expression, "eval_time": "90m", "exp_samples": []} for expression in wrong],
+    }
+    (tmp_path / "idle.yaml").write_text(yaml.safe_dump({"tests": [case]}))
+    said = promtool("test", "rules", tmp_path / "idle.yaml")
     assert said.startswith("0\n"), said
 
 
