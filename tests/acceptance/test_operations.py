@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -24,6 +25,7 @@ from worker.core.report import Exit
 from worker.journal.database import open_database
 from worker.journal.schema import VERSION, about
 
+RUNBOOK = (Path(__file__).parents[2] / "deploy" / "monitoring" / "README.md").read_text()
 SERVER = "postgresql://USER@HOST/DATABASE"
 TOOLS = ("sqlite3", "python3", "pg_dump")
 
@@ -124,6 +126,29 @@ async def test_the_way_back_from_a_newer_version(tmp_path: Path, tool: str, requ
         shell(back, tmp_path)
         assert await passes(here) == before
         assert (await here.run("run")).status == 0
+
+
+async def test_the_connection_of_a_worker_that_hangs_is_ended(tmp_path: Path, postgresql: str) -> None:
+    """The queries of the runbook find the holder alone and end it; the stand-by works, and the other one stands by."""
+    (queries,) = re.findall(r"```sql\n(.*?)```", RUNBOOK, re.DOTALL)
+    find, end, _ = queries.split(";")
+    engine = open_database(postgresql).engine
+    async with stage(tmp_path) as here:
+        here.environ["IMS_WORKER_JOURNAL__URL"] = postgresql
+        async with serving(here) as holder, serving(here) as other:
+            await holder.heard("pass.finished", changed=8)
+            waits_for = (await other.heard("daemon.standing_by"))["reason"]
+            assert f"process {holder.running.process.pid} " in waits_for
+            holder.running.send(signal.SIGSTOP)
+            with engine.connect() as connection:
+                (found,) = connection.exec_driver_sql(find)
+                assert connection.exec_driver_sql(end.replace("PID", str(found.pid))).scalar_one() is True
+            engine.dispose()
+            await other.heard("pass.finished", converged=8)
+            holder.running.send(signal.SIGCONT)
+            holder.running.send(signal.SIGHUP)
+            await holder.heard("daemon.standing_by")
+            assert here.puts() == 2
 
 
 _KUBECTL = """\
