@@ -10,6 +10,7 @@ WorkerError
 │   └── JournalUnreachable    it does not answer now: its server is away, its file locked
 └── CloudError                a call failed
     ├── TransientCloudError   connect, time-out, throttle, 5xx: it may be asked again
+    │   └── ListBrokenOff     a list cannot go on where it was: it may be read from its beginning
     └── TerminalCloudError    asking again changes nothing
         ├── AuthFailed        401: the credential is wrong, expired or blocked
         ├── Forbidden         403: it may not do this
@@ -146,6 +147,10 @@ class TransientCloudError(CloudError):
         super().__init__(message, status=status, code=code, scope=scope, request_id=request_id)
         self.answered = answered
         self.retry_after = retry_after
+
+
+class ListBrokenOff(TransientCloudError):  # noqa: N818 - named as the design does
+    """The image after which a list was to go on is gone: what has been read of the list is no part of a whole."""
 
 
 class TerminalCloudError(CloudError):

@@ -81,6 +81,15 @@ CASES = {
     "421 to a list": Case(Fault(effects.Refuse(421, "html"), LIST, times=1), CHANGED),
     "425 to a list": Case(Fault(effects.Refuse(425, "html"), LIST, times=1), CHANGED),
     "list broken off": Case(Fault(effects.Truncated(announced=True), LIST, times=1), CHANGED),
+    **{
+        f"{status} at a marker": Case(
+            Fault(effects.Refuse(status, "html"), LIST, skip=1, times=1), CHANGED, options=Options(page_cap=2)
+        )
+        for status in (400, 403, 404)
+    },
+    "403 at every marker": Case(
+        Fault(effects.Refuse(403, "html"), LIST, skip=1), UNKNOWN, puts=0, says="403", options=Options(page_cap=2)
+    ),
     "gigantic list": Case(Fault(effects.Gigantic(65), LIST, times=1), UNKNOWN, puts=0, says="larger than 16 MB"),
     "mistyped list": Case(Fault(effects.Mistyped(), LIST), UNKNOWN, puts=0, says="not what the API promises"),
     # A PUT whose answer is lost is not sent again before it can no longer be alive.

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from worker.cloud.signing import SigningKeys
 from worker.cloud.throttle import Throttle
 from worker.cloud.transport import Call, Transport
 from worker.core.calls import CallCounts, CallGroup, CallRecord
-from worker.core.limits import learned_rate
+from worker.core.limits import LEARNED_FOR, Rate, believed, learned_rate
 from worker.core.target import Split
 from worker.errors import CloudError, Scope, TransientCloudError
 
@@ -47,22 +48,31 @@ class Tally:
         return CallCounts(dict(self._made), self._throttled, self._retried)
 
 
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """The limits of a whole account, for each call group and for all together, and how processes share them."""
+
+    rates: Mapping[CallGroup, Rate]
+    burst: Rate
+    split: Split
+
+
 class Account:
     """Credentials of one account share this: its throttle, and how the cloud has lately answered each call group."""
 
     def __init__(
         self,
         name: str,
-        throttle: Throttle,
+        limits: AccountLimits,
         transport: Transport,
         observer: Callable[[CallRecord], None],
-        split: Split,
     ) -> None:
+        part = limits.split.part
         self.name = name
-        self.throttle = throttle
+        self.throttle = Throttle({group: part(rate) for group, rate in limits.rates.items()}, part(limits.burst))
+        self._limits = limits
         self._transport = transport
         self._observer = observer
-        self._split = split
         self._lessons = {group: _Lesson() for group in CallGroup}
 
     async def send(self, call: Call, attempt: int, ready: Callable[[], Awaitable[SigningKeys]]) -> bytes:
@@ -97,13 +107,15 @@ class Account:
             )
 
     def _learn(self, group: CallGroup, error: CloudError, started: float) -> None:
-        rate = learned_rate(error.message)
-        if rate is not None:
-            self.throttle.learn(group, self._split.part(rate))
+        configured = self._limits.rates.get(group, self._limits.burst)
+        stated = learned_rate(error.message)
+        rate = configured if stated is None else believed(stated, configured)
+        if stated is not None:
+            self.throttle.learn(group, self._limits.split.part(rate), LEARNED_FOR)
         lesson = self._lessons[group]
         lesson.repeat(started, _now())
         asked = error.retry_after if isinstance(error, TransientCloudError) else None
-        window = (rate or self.throttle.standing(group).rate).window
+        window = min(rate.window, configured.window)
         spread = random.random()  # noqa: S311 - it spreads waits and guards nothing
         self.throttle.pause(group, min(asked or growing_pause(window, lesson.strikes, spread), MAX_PAUSE))
 

@@ -12,22 +12,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Final, Self
 
-from worker.cloud.account import Account, Tally
+from worker.cloud.account import Account, AccountLimits, Tally
 from worker.cloud.credentials import Credential
 from worker.cloud.regions import endpoint_origin, region_origin
 from worker.cloud.signing import SigningKeys, quoted
-from worker.cloud.throttle import Standing, Throttle
+from worker.cloud.throttle import Standing
 from worker.cloud.transport import Call, Connections, Transport
-from worker.cloud.wire import checked_job_id, members_body, read_job, read_page, read_submitted
+from worker.cloud.wire import Page, checked_job_id, members_body, read_job, read_page, read_submitted
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.job import JobApi, JobReply
 from worker.core.limits import Rate
 from worker.core.state import Batch, MemberStatus, ObservedImage, Project
 from worker.core.target import Split
 from worker.core.timing import RetryPolicy
-from worker.errors import BadRequest, CloudError, Forbidden, NotFound, TerminalCloudError, UnexpectedReply
+from worker.errors import (
+    BadRequest,
+    CloudError,
+    Forbidden,
+    ListBrokenOff,
+    NotFound,
+    TerminalCloudError,
+    UnexpectedReply,
+)
 
 MAX_PAGES: Final = 10_000
 """Pages after which a list that never ends is given up."""
@@ -38,6 +47,9 @@ _LEAST_PAGE: Final = 2048
 _IMAGE_BYTES: Final = 8 * 1024
 _IMAGE_VALUES: Final = 128
 """What the images of a page may have on average; a usual one has 2 KB and sixty attributes."""
+_MAX_SPELLED: Final = 100_000
+"""Ids of a project whose spelling is kept."""
+
 _MEMBERS: Final = "/v1/cloudimages/members"
 _IMAGES: Final = "/v2/cloudimages"
 _JOB_UNKNOWN: Final = "IMG.0023"
@@ -93,6 +105,7 @@ class Ims:
             for name, entry in config.credentials.items()
         }
         self._progress_only: set[tuple[str, str]] = set()
+        self._spelled: dict[str, dict[str, str]] = {}
         self._in_vain_since: dict[str, float] = {}
 
     @classmethod
@@ -108,8 +121,9 @@ class Ims:
         """Yield, page after page, the images that others share with `project` and that it has given `status`.
 
         With `whole`, only full-ECS images, or only others, are asked for; a region may ignore that. No image comes
-        twice. Failed calls are repeated. Raises CloudError, and UnexpectedReply where the list does not go on as
-        promised: what was yielded before is then only a part. Stopping or cancelling leaves nothing behind.
+        twice. Failed calls are repeated. Raises CloudError: UnexpectedReply where the list does not go on as promised,
+        ListBrokenOff where the image that its next page begins after was deleted or withdrawn meanwhile. What was
+        yielded before is then only a part. Stopping or cancelling leaves nothing behind.
         """
         credential, origin = self._route(project)
         query: tuple[tuple[str, str | int], ...] = (
@@ -127,8 +141,19 @@ class Ims:
         for _ in range(MAX_PAGES):
             try:
                 page = await credential.fetch(call, read)
+            except (BadRequest, Forbidden, NotFound) as error:
+                if call.query == query:
+                    raise
+                raise ListBrokenOff(
+                    f"the image list cannot go on at its marker: {error.message}",
+                    status=error.status,
+                    code=error.code,
+                    scope=error.scope,
+                    request_id=error.request_id,
+                ) from error
             finally:
                 self._in_vain_since.pop(project.id, None)
+            self._remember_spelling(project.id, page)
             fresh = {image.id: image for image in page.images if image.id not in seen}
             seen.update(fresh)
             # The list also has what the project itself shares with others.
@@ -152,7 +177,7 @@ class Ims:
         unknown as well.
         """
         credential, origin = self._route(project)
-        body = members_body(batch)
+        body = members_body(batch, self._spelled.get(project.id, {}))
         call = Call(CallGroup.MEMBERS_PUT, "PUT", origin, _MEMBERS, project.id, body=body)
         return read_submitted(await credential.send(call, on_slot=on_slot), credential.secrets)
 
@@ -212,9 +237,8 @@ class Ims:
             credential.retry_if_stopped()
 
     def _account(self, name: str, transport: Transport) -> Account:
-        config, split = self._config, self._config.split(name)
-        rates = {group: split.part(rate) for group, rate in config.limits.items()}
-        return Account(name, Throttle(rates, split.part(config.burst)), transport, self._observe, split)
+        limits = AccountLimits(self._config.limits, self._config.burst, self._config.split(name))
+        return Account(name, limits, transport, self._observe)
 
     def _route(self, project: Project) -> tuple[Credential, str]:
         credential = self._credentials.get(project.credential)
@@ -226,6 +250,18 @@ class Ims:
             return credential, region_origin("ims", project.region or self._config.region)
         except ValueError as error:
             raise TerminalCloudError(str(error)) from error
+
+    def _remember_spelling(self, project_id: str, page: Page) -> None:
+        """Keep how a project's lists spell ids that are not in small letters: so, and not otherwise, they are found."""
+        known = self._spelled.get(project_id)
+        if known:
+            for image in page.images:
+                known.pop(image.id, None)
+        if page.spelled:
+            known = self._spelled.setdefault(project_id, {})
+            known.update(page.spelled)
+            for forgotten in list(islice(known, max(0, len(known) - _MAX_SPELLED))):
+                del known[forgotten]
 
     async def _ask_job(self, job_api: JobApi, project: Project, job_id: str) -> JobReply:
         credential, origin = self._route(project)

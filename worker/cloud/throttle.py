@@ -21,13 +21,14 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from asyncio_throttle import Throttler  # type: ignore[attr-defined]  # the package declares no exports
 
 from worker.core.calls import CallGroup
 from worker.core.limits import Rate, Window
 
+_MAX_LEARNED: Final = 4
 _Turn: TypeAlias = "asyncio.Future[tuple[_Gate, ...]]"
 
 
@@ -81,17 +82,22 @@ class Throttle:
                 line.queue.leave(key, turn)
             self._dispatch()
 
-    def learn(self, group: CallGroup, rate: Rate) -> None:
-        """Keep `rate` too from now on, as the cloud named it, unless what is kept already implies it.
+    def learn(self, group: CallGroup, rate: Rate, seconds: float) -> None:
+        """Keep `rate` too for some seconds, as the cloud named it, unless what is kept already implies it.
 
         Calls that the group's windows have forgotten do not count against the new rate; the pause that
-        comes with a refusal covers them.
+        comes with a refusal covers them. Of many different rates the last few are kept.
         """
-        line = self._lines[group]
-        if any(gate.window.rate.implies(rate) for gate in line.gates):
-            return
+        line, now = self._lines[group], _now()
+        line.forget(now)
+        for gate in line.gates:
+            if gate.window.rate.implies(rate):
+                gate.until = max(gate.until, now + seconds)
+                return
         longest = max((gate.window for gate in line.gates), key=lambda window: window.rate.window)
-        line.gates = (*line.gates, _Gate(longest.under(rate)))
+        configured, *learned = line.gates
+        kept = [gate for gate in learned if not rate.implies(gate.window.rate)][1 - _MAX_LEARNED :]
+        line.gates = (configured, *kept, _Gate(longest.under(rate), now + seconds))
 
     def pause(self, group: CallGroup, seconds: float) -> None:
         """Let nothing of `group` leave for some seconds; a longer pause in force is not shortened."""
@@ -107,6 +113,7 @@ class Throttle:
     def standing(self, group: CallGroup) -> Standing:
         """Tell how `group` stands now. A group without a rate of its own shows the burst's."""
         line, now = self._lines[group], _now()
+        line.forget(now)
         windows = [gate.window for gate in line.gates]
         return Standing(
             rate=min((window.rate for window in windows), key=lambda rate: rate.count / rate.window),
@@ -148,10 +155,14 @@ class Throttle:
 
 
 class _Gate:
-    """One rate that a call must pass: the window that decides, and the asyncio-throttle behind it."""
+    """One rate that a call must pass: the window that decides, and the asyncio-throttle behind it.
 
-    def __init__(self, window: Window) -> None:
+    One that was learned holds `until` some time.
+    """
+
+    def __init__(self, window: Window, until: float = math.inf) -> None:
         self.window = window
+        self.until = until
         self.throttler = Throttler(rate_limit=window.rate.count, period=window.rate.window)
 
 
@@ -167,7 +178,13 @@ class _Line:
         """Return when its head may go as far as the group is concerned; infinity where nobody waits."""
         if not self.queue:
             return math.inf
-        return max(self.paused_until, *(gate.window.free_at(now) for gate in self.gates))
+        self.forget(now)
+        return max(self.paused_until, *(min(gate.window.free_at(now), gate.until) for gate in self.gates))
+
+    def forget(self, now: float) -> None:
+        """Let go of what was learned long ago."""
+        if any(gate.until <= now for gate in self.gates):
+            self.gates = tuple(gate for gate in self.gates if gate.until > now)
 
 
 class _FairQueue:

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -77,10 +77,14 @@ _JOB: Final = msgspec.json.Decoder(_Job)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the image list. `marker` is where the next page starts, or None where this one is the last."""
+    """One page of the image list. `marker` is where the next page starts, or None where this one is the last.
+
+    Ids are in small letters, to be compared; `spelled` has those that the list spells in another way.
+    """
 
     images: tuple[ObservedImage, ...]
     marker: str | None
+    spelled: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_page(body: bytes, secrets: Sequence[str] = (), max_images: int = 10_000) -> Page:
@@ -91,15 +95,18 @@ def read_page(body: bytes, secrets: Sequence[str] = (), max_images: int = 10_000
             f"a page of the image list has {len(page.images):,} images, and {max_images:,} are the most that are read"
         )
         raise UnexpectedReply(what, lasting=True)
-    return Page(tuple([_image(image, secrets) for image in page.images]), _marker(page, secrets))
+    images = tuple([_image(image, secrets) for image in page.images])
+    spelled = {image.id: seen.id for image, seen in zip(images, page.images, strict=True) if image.id != seen.id}
+    return Page(images, _marker(page, secrets), spelled)
 
 
-def members_body(batch: Batch) -> bytes:
-    """Return the body that updates the members of a batch's images.
+def members_body(batch: Batch, spelled: Mapping[str, str]) -> bytes:
+    """Return the body that updates the members of a batch's images, spelled as their list does.
 
     A vault that is not wanted is left out, since the API knows neither null nor an empty one.
     """
-    body = {"images": batch.images, "project_id": batch.project_id, "status": batch.status.value}
+    images = [spelled.get(image, image) for image in batch.images]
+    body = {"images": images, "project_id": batch.project_id, "status": batch.status.value}
     return msgspec.json.encode(body | ({"vault_id": batch.vault_id} if batch.vault_id else {}))
 
 

@@ -16,6 +16,10 @@ MARGIN = 0.02
 longest published window, clocks 50 parts in a million apart drift by 15 ms, and timers are a little coarse.
 """
 
+LEARNED_FOR = 3600.0
+"""Seconds after which a rate that a message taught is forgotten, unless it is taught again."""
+
+_FLOOR = 1 / 20
 _RATE = re.compile(r"([0-9]{1,9})\s*/\s*([0-9].*|[a-z]+)")
 _LESSON = re.compile(
     r"\blimit\s*[:=]\s*([0-9]{1,9})\s*,\s*time\s*[:=]\s*([0-9]{0,9})\s*(second|minute|hour|day)",
@@ -82,6 +86,17 @@ def learned_rate(message: str) -> Rate | None:
         return None
     count, window = int(match[1]), int(match[2] or 1) * _SECONDS[match[3].lower()]
     return Rate(count, window) if count and 0 < window <= _SECONDS["day"] else None
+
+
+def believed(stated: Rate, configured: Rate) -> Rate:
+    """Return what to make of a rate that a message states: no text slows the worker down to a stop.
+
+    A rate below a twentieth of the configured one is raised to that: where the cloud means what it says, throttle
+    answers and their pauses keep it. A window has no more meaning than what is learned has: LEARNED_FOR.
+    """
+    window = min(stated.window, LEARNED_FOR)
+    count = int(stated.count * (window / stated.window))
+    return Rate(max(count, math.ceil(_FLOOR * configured.count / configured.window * window)), window)
 
 
 class Window:

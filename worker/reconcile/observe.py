@@ -7,12 +7,13 @@ that is partial, makes the whole project unreadable, and nothing is planned for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 
 from worker.core.events import ProjectObserved
-from worker.core.state import MemberStatus, ObservedState, Offer, Project
-from worker.errors import BadRequest, CloudError, UnexpectedReply
+from worker.core.state import MemberStatus, ObservedImage, ObservedState, Offer, Project
+from worker.errors import BadRequest, CloudError, ListBrokenOff, UnexpectedReply
 from worker.reconcile.contain import contained
 from worker.reconcile.halt import HaltedError
 from worker.reconcile.ports import Cloud, Pass
@@ -113,15 +114,48 @@ async def _read_once(cloud: Cloud, project: Project, expected: Mapping[str, Memb
     for turn, status in enumerate((*order, *order[: len(wanted)])):
         if turn == len(order) and expected.keys() <= offers.keys():
             break
-        async for page in cloud.list_shared(project, status):
-            for image in page:
-                known = offers.setdefault(image.id, Offer(image, status))
-                if known.status is not status:
-                    return None
-                missing.discard((image.id, status))
-            if expected and not missing:
-                return offers
+        here = {image_id for image_id, wanted_status in missing if wanted_status is status}
+        enough = here if len(here) == len(missing) else frozenset[str]()
+        for image in chain.from_iterable(await _read_list(cloud, project, status, enough)):
+            known = offers.setdefault(image.id, Offer(image, status))
+            if known.status is not status:
+                return None
+            missing.discard((image.id, status))
+        if expected and not missing:
+            return offers
     return offers
+
+
+async def _read_list(
+    cloud: Cloud,
+    project: Project,
+    status: MemberStatus,
+    enough: Collection[str] = (),
+    *,
+    whole: bool | None = None,
+) -> list[tuple[ObservedImage, ...]]:
+    """Return the pages of a list, to its end, or until the images of `enough` have been seen if there are any.
+
+    A list that breaks off is read once more from its beginning. Nothing is kept of before: what stood there may be what
+    is gone, or have moved.
+    """
+    try:
+        return await _pages(cloud.list_shared(project, status, whole=whole), enough)
+    except ListBrokenOff:
+        return await _pages(cloud.list_shared(project, status, whole=whole), enough)
+
+
+async def _pages(
+    listing: AsyncIterator[tuple[ObservedImage, ...]], enough: Collection[str]
+) -> list[tuple[ObservedImage, ...]]:
+    pages = []
+    missing = set(enough)
+    async for page in listing:
+        pages.append(page)
+        missing.difference_update(image.id for image in page)
+        if enough and not missing:
+            break
+    return pages
 
 
 async def _read_project(cloud: Cloud, project: Project, may_accept: Collection[str]) -> Mapping[str, Offer]:
@@ -147,15 +181,12 @@ async def _whole_images(cloud: Cloud, project: Project, status: MemberStatus, of
     Not every region knows the filter. One that refuses it, or answers with the unfiltered list, has not answered.
     """
     everything = {image_id for image_id, offer in offers.items() if offer.status is status}
-    whole: set[str] = set()
-    pages = 0
     try:
-        async for page in cloud.list_shared(project, status, whole=True):
-            pages += 1
-            whole.update(image.id for image in page)
+        pages = await _read_list(cloud, project, status, whole=True)
+        whole = {image.id for image in chain.from_iterable(pages)}
         if whole >= everything:
             # One page may well hold full-ECS images alone; more of them than that rather means an ignored filter.
-            return everything if pages == 1 and await _has_no_others(cloud, project, status, whole) else set()
+            return everything if len(pages) == 1 and await _has_no_others(cloud, project, status, whole) else set()
     except BadRequest:
         return set()
     return whole & everything
@@ -163,6 +194,5 @@ async def _whole_images(cloud: Cloud, project: Project, status: MemberStatus, of
 
 async def _has_no_others(cloud: Cloud, project: Project, status: MemberStatus, whole: Collection[str]) -> bool:
     """Ask for all but full-ECS images: a region that ignores the filter shows the same ones again."""
-    async for page in cloud.list_shared(project, status, whole=False):
-        return not any(image.id in whole for image in page)
-    return True
+    pages = await _read_list(cloud, project, status, whole, whole=False)
+    return not any(image.id in whole for image in chain.from_iterable(pages))

@@ -8,13 +8,12 @@ from typing import cast
 
 import pytest
 
-from worker.cloud.account import MAX_PAUSE, Account, Tally, growing_pause
+from worker.cloud.account import MAX_PAUSE, Account, AccountLimits, Tally, growing_pause
 from worker.cloud.refusals import Reply
 from worker.cloud.signing import SigningKeys
-from worker.cloud.throttle import Throttle
 from worker.cloud.transport import Call, Transport
 from worker.core.calls import CallCounts, CallGroup, CallRecord
-from worker.core.limits import Rate
+from worker.core.limits import LEARNED_FOR, Rate
 from worker.core.target import Split
 from worker.errors import CloudError, NotFound, Scope, TransientCloudError
 
@@ -55,8 +54,8 @@ def account(
     transport: StubTransport, observer: Callable[[CallRecord], None] = lambda _record: None, *, split: Split = ALONE
 ) -> Account:
     """Return an account with room for 100 calls in 80 seconds in each group."""
-    throttle = Throttle(dict.fromkeys(CallGroup, Rate(100, 80)), Rate(1000, 1))
-    return Account("main", throttle, cast("Transport", transport), observer, split)
+    limits = AccountLimits(dict.fromkeys(CallGroup, Rate(100, 80)), Rate(1000, 1), split)
+    return Account("main", limits, cast("Transport", transport), observer)
 
 
 async def ready() -> SigningKeys:
@@ -187,6 +186,17 @@ async def test_the_limit_in_a_message_is_learned() -> None:
     assert standing.rate == Rate(7, 60)
     assert standing.paused_for <= 7.5
     assert one.throttle.standing(CallGroup.MEMBERS_PUT).rate == Rate(100, 80)
+
+
+async def test_no_text_stops_a_group_for_long() -> None:
+    """One call a day is not believed: a twentieth of the configured rate stays, and after an hour all of it."""
+    one = account(StubTransport(throttled("limit:1,time:1 day")))
+    await fails(one)
+    standing = one.throttle.standing(CallGroup.IMAGES_LIST)
+    assert standing.rate == Rate(225, 3600)
+    assert standing.paused_for <= 10
+    await asyncio.sleep(LEARNED_FOR + 1)
+    assert one.throttle.standing(CallGroup.IMAGES_LIST).rate == Rate(100, 80)
 
 
 @pytest.mark.parametrize(

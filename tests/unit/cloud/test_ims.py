@@ -23,6 +23,7 @@ from worker.errors import (
     BadRequest,
     CloudError,
     Forbidden,
+    ListBrokenOff,
     NotFound,
     TerminalCloudError,
     TransientCloudError,
@@ -185,16 +186,38 @@ class TestListing:
 
     async def test_a_failed_list_raises(self) -> None:
         """What was yielded before the failure is not followed by an end that looks regular."""
-        script: list[Answer] = [(200, images(0)), (400, None)]
+        script: list[Answer] = [(200, images(0)), (409, None)]
         ims, _ = opened(lambda _call: script.pop(0))
         listing = ims.list_shared(PROJECT, MemberStatus.ACCEPTED)
         assert len(await anext(listing)) == 1
-        with pytest.raises(BadRequest):
+        with pytest.raises(CloudError):
             await anext(listing)
+
+    @pytest.mark.parametrize(("status", "kind"), [(400, BadRequest), (403, Forbidden), (404, NotFound)])
+    async def test_a_list_whose_marker_is_gone_breaks_off(self, status: int, kind: type[CloudError]) -> None:
+        """A refusal of a page after the first is about its marker; one of the first page is about the list."""
+        script: list[Answer] = [(200, images(0)), (status, None), (status, None)]
+        ims, transport = opened(lambda _call: script.pop(0))
+        with pytest.raises(ListBrokenOff, match="cannot go on at its marker") as caught:
+            await listed(ims)
+        assert (caught.value.status, len(transport.calls)) == (status, 2)
+        with pytest.raises(kind):
+            await listed(ims)
 
 
 class TestUpdating:
     """The members update."""
+
+    async def test_ids_are_sent_as_the_lists_spell_them(self) -> None:
+        """The last list counts, for each project; what was never listed goes as it is."""
+        upper = [{"id": IMAGES[number].upper(), "owner": "a" * 32} for number in (0, 1)]
+        first = {"images": upper, "page_info": {}}
+        script: list[Answer] = [(200, first), (200, images(1, page_info={})), (200, {"job_id": JOB})]
+        ims, transport = opened(lambda _call: script.pop(0))
+        assert await listed(ims) == [[0, 1]]
+        assert await listed(ims) == [[1]]
+        await ims.update_members(PROJECT, BATCH, slot)
+        assert json.loads(transport.calls[-1].body)["images"] == [IMAGES[0].upper(), IMAGES[1]]
 
     async def test_one_put_returns_the_job(self) -> None:
         """`on_slot` is awaited, then the batch is sent, and the answer's job id comes back."""

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.looptime
 
 PUT, JOB, TOKEN = CallGroup.MEMBERS_PUT, CallGroup.JOB_GET, CallGroup.TOKEN
 WIDE = Rate(10_000, 1.0)
+FOREVER = 1e9
 
 
 async def no_sleep(seconds: float) -> None:
@@ -168,7 +169,7 @@ async def test_a_stricter_rate_is_learned_with_the_calls_that_count() -> None:
         tasks.create_task(log.call(PUT, "a"))
         tasks.create_task(log.call(PUT, "a", seconds=4.0))
         await asyncio.sleep(1.0)
-        log.throttle.learn(PUT, Rate(2, 100.0))
+        log.throttle.learn(PUT, Rate(2, 100.0), FOREVER)
         assert log.throttle.standing(PUT).left == 0
         for _ in range(2):
             tasks.create_task(log.call(PUT, "b"))
@@ -179,27 +180,57 @@ async def test_a_stricter_rate_is_learned_with_the_calls_that_count() -> None:
 async def test_a_looser_rate_teaches_nothing(looser: Rate) -> None:
     """What the configured rate implies already does not replace it."""
     throttle = Throttle({PUT: Rate(200, 300.0)}, WIDE)
-    throttle.learn(PUT, looser)
+    throttle.learn(PUT, looser, FOREVER)
     assert throttle.standing(PUT).rate == Rate(200, 300.0)
 
 
 async def test_rates_over_different_windows_hold_together() -> None:
     """A learned rate that is stricter over another window stands beside the configured one."""
     log = Log(Throttle({PUT: Rate(2, 1.0)}, WIDE))
-    log.throttle.learn(PUT, Rate(3, 60.0))
+    log.throttle.learn(PUT, Rate(3, 60.0), FOREVER)
     assert log.throttle.standing(PUT).rate == Rate(3, 60.0)
     await asyncio.gather(*(log.call(PUT, "a") for _ in range(4)))
     assert log.times == pytest.approx([0, 0, 1.0 + MARGIN, 60.0 + MARGIN])
 
 
+async def test_what_was_learned_is_forgotten_with_time() -> None:
+    """Who waits for it is let go then, and a rate that is taught again holds on from there."""
+    log = Log(Throttle({PUT: Rate(9, 1.0)}, WIDE))
+    log.throttle.learn(PUT, Rate(1, 10_000.0), 100.0)
+    await asyncio.gather(*(log.call(PUT, "a") for _ in range(3)))
+    assert log.times == pytest.approx([0, 100, 100])
+    assert log.throttle.standing(PUT).rate == Rate(9, 1.0)
+    log.throttle.learn(PUT, Rate(1, 10_000.0), 100.0)
+    await asyncio.sleep(60)
+    log.throttle.learn(PUT, Rate(1, 9_000.0), 100.0)
+    await asyncio.sleep(60)
+    assert log.throttle.standing(PUT).rate == Rate(1, 10_000.0)
+    await asyncio.sleep(60)
+    assert log.throttle.standing(PUT).rate == Rate(9, 1.0)
+
+
+async def test_of_many_rates_the_last_few_are_kept() -> None:
+    """A cloud that names another limit each time does not fill the memory; of two alike the stricter one is enough."""
+    throttle = Throttle({PUT: Rate(100, 1.0)}, WIDE)
+    throttle.learn(PUT, Rate(5, 10.0), 1000.0)
+    throttle.learn(PUT, Rate(4, 20.0), 10.0)
+    assert throttle.standing(PUT).rate == Rate(4, 20.0)
+    await asyncio.sleep(20)
+    assert throttle.standing(PUT).rate == Rate(100, 1.0)
+    for count in range(1, 9):
+        throttle.learn(PUT, Rate(count, float(count**3)), 1000.0)
+    left = throttle.standing(PUT).left
+    assert (throttle.standing(PUT).rate, left) == (Rate(8, 512.0), 5)
+
+
 async def test_a_lesson_counts_the_calls_that_any_window_remembers() -> None:
     """What the shorter window has forgotten, the longer one tells."""
     log = Log(Throttle({PUT: Rate(2, 1.0)}, WIDE))
-    log.throttle.learn(PUT, Rate(9, 60.0))
+    log.throttle.learn(PUT, Rate(9, 60.0), FOREVER)
     await log.call(PUT, "a")
     await asyncio.sleep(30.0)
     assert log.throttle.standing(PUT).left == 2
-    log.throttle.learn(PUT, Rate(1, 100.0))
+    log.throttle.learn(PUT, Rate(1, 100.0), FOREVER)
     await log.call(PUT, "a")
     assert log.times == pytest.approx([0, 100.0 + MARGIN])
 
@@ -320,7 +351,7 @@ class Cloud:
     def happen(self, event: Event) -> None:
         """Teach or pause the throttle."""
         if event.rate is not None:
-            self.throttle.learn(event.group, event.rate)
+            self.throttle.learn(event.group, event.rate, FOREVER)
         else:
             self.throttle.pause(event.group, event.seconds)
             self.pauses.append((event.group, now(), now() + event.seconds))

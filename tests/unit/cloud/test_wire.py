@@ -167,6 +167,12 @@ class TestPage:
         """Bad encoding, half characters, a byte order mark and absurd numbers leave the ids as good as before."""
         assert read_page(body.replace(b"%s", ONE.encode())).images[0] == ObservedImage(ONE, name, "")
 
+    def test_more_images_than_anybody_asked_for_are_not_read(self) -> None:
+        """A page has an end, and asking again would bring the same."""
+        with pytest.raises(UnexpectedReply, match="has 3 images, and 2 are the most that are read") as caught:
+            read_page(page_of(*[{"id": ONE}] * 3), max_images=2)
+        assert caught.value.lasting
+
     def test_a_name_is_kept_as_it_is_and_capped(self) -> None:
         """Control characters are for whoever shows the name to escape; its length is bounded here."""
         name = "\x1b[31m\r\n" + "x" * MAX_NAME
@@ -178,7 +184,7 @@ class TestMembers:
 
     def test_the_body_has_what_the_api_asks_for(self) -> None:
         """Images, project, status and vault stand in it, and its bytes are compact."""
-        body = members_body(Batch(PROJECT, MemberStatus.ACCEPTED, "v-1", (ONE, TWO)))
+        body = members_body(Batch(PROJECT, MemberStatus.ACCEPTED, "v-1", (ONE, TWO)), {})
         assert (
             body
             == (
@@ -188,8 +194,15 @@ class TestMembers:
 
     def test_no_vault_leaves_its_key_out(self) -> None:
         """Neither null nor an empty string is sent for a vault that is not wanted."""
-        body = json.loads(members_body(Batch(PROJECT, MemberStatus.REJECTED, None, (ONE,))))
+        body = json.loads(members_body(Batch(PROJECT, MemberStatus.REJECTED, None, (ONE,)), {}))
         assert body == {"images": [ONE], "project_id": PROJECT, "status": "rejected"}
+
+    def test_an_id_is_sent_as_the_list_spells_it(self) -> None:
+        """What is compared in small letters is found by the cloud in its own."""
+        page = read_page(page_of({"id": ONE.upper()}, {"id": TWO}))
+        assert page.spelled == {ONE: ONE.upper()}
+        body = json.loads(members_body(Batch(PROJECT, MemberStatus.ACCEPTED, None, (ONE, TWO)), page.spelled))
+        assert body["images"] == [ONE.upper(), TWO]
 
     def test_the_job_id_is_returned(self) -> None:
         """What follows the job is exactly what the answer named."""
@@ -206,6 +219,21 @@ class TestMembers:
             read_submitted(json.dumps({"job_id": job_id}).encode())
         with pytest.raises(UnexpectedReply, match="unusable job id"):
             checked_job_id(job_id)
+
+    def test_a_key_is_no_job_id(self) -> None:
+        """A server that gives an access key back as the id of a job does not get it into reports and addresses."""
+        key = "AKEXAMPLE0000000000A"
+        with pytest.raises(UnexpectedReply) as caught:
+            read_submitted(json.dumps({"job_id": f"job-{key}"}).encode(), (key,))
+        assert key not in str(caught.value)
+        assert read_submitted(b'{"job_id": "9a175"}', ("A",)) == "9a175"
+
+    @pytest.mark.parametrize("number", ["1" + "0" * 4200, "-" + "9" * 4200, "1" + "0" * 9000, "1e300", "1e9999"])
+    def test_a_huge_number_is_not_repeated(self, number: str) -> None:
+        """What an error shows of an answer is short."""
+        with pytest.raises(UnexpectedReply) as caught:
+            read_submitted(f'{{"job_id": {number}}}'.encode())
+        assert len(str(caught.value)) < 200
 
     def test_an_answer_without_a_job_id_is_named(self) -> None:
         """A 200 that names no job is not taken for a success."""
@@ -275,6 +303,12 @@ class TestJob:
     def test_a_code_within_a_reason(self) -> None:
         """A code of the backup service in the text tells what the failure is about."""
         assert job("FAIL", fail_reason="BackupService.6713, vault type").scope is Scope.VAULT
+
+    def test_a_reason_is_told_once_and_without_markup(self) -> None:
+        """A code that its text repeats, and tags in the text, are left out."""
+        entities = {"error_code": "IMG.0046", "error": "IMG.0046: not<br/>now", "addition_error_msg": "Not now"}
+        reply = job("FAIL", error_code="IMG.0046", fail_reason="", entities=entities)
+        assert (reply.reason, reply.code) == ("IMG.0046: not now", "IMG.0046")
 
     def test_no_reason(self) -> None:
         """A success without a word has no reason, no code, and is about nothing."""

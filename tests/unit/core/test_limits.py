@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from windows import RATES, SECONDS, arrivals, crowded
 
-from worker.core.limits import MARGIN, Rate, Window, learned_rate
+from worker.core.limits import LEARNED_FOR, MARGIN, Rate, Window, believed, learned_rate
 
 
 @pytest.mark.parametrize("text", ["200/5m", "1400/1m", "100/s", "7/50ms", "3/1d", "2/90s", "1/1500ms"])
@@ -217,3 +217,29 @@ def test_a_window_with_too_many_outstanding_waits_for_answers() -> None:
     window.done(1.0)
     stricter = window.under(Rate(2, 10.0))
     assert stricter.free_at(1.0) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("stated", "kept"),
+    [
+        (Rate(200, 300), Rate(200, 300)),
+        (Rate(10, 300), Rate(10, 300)),
+        (Rate(9, 300), Rate(10, 300)),
+        (Rate(1, 1), Rate(1, 1)),
+        (Rate(1, 3600), Rate(120, 3600)),
+        (Rate(1, 86400), Rate(120, 3600)),
+        (Rate(24_000, 86400), Rate(1000, 3600)),
+    ],
+)
+def test_what_a_message_states_is_believed_down_to_a_floor(stated: Rate, kept: Rate) -> None:
+    """A twentieth of the configured 200 calls in five minutes, in a window no longer than what is learned is kept."""
+    assert believed(stated, Rate(200, 300)) == kept
+
+
+@given(RATES, RATES)
+def test_whatever_is_stated_a_twentieth_of_what_is_configured_stays(stated: Rate, configured: Rate) -> None:
+    """And what is kept is never far above what was stated, nor is its window longer than it is kept."""
+    kept = believed(stated, configured)
+    assert kept.window == min(stated.window, LEARNED_FOR)
+    assert kept.count / kept.window >= configured.count / configured.window / 20 * 0.999
+    assert kept.count <= max(stated.count, configured.count / configured.window / 20 * kept.window + 1)

@@ -11,7 +11,7 @@ from passes import TEMPO, a_pass
 
 from worker.core.events import Event, ProjectObserved
 from worker.core.state import MemberStatus, ObservedImage, ObservedState, Project
-from worker.errors import BadRequest, CloudError, Forbidden, TransientCloudError, UnexpectedReply
+from worker.errors import BadRequest, CloudError, Forbidden, ListBrokenOff, TransientCloudError, UnexpectedReply
 from worker.reconcile.observe import observe, read_offers
 
 pytestmark = pytest.mark.looptime
@@ -282,3 +282,46 @@ async def test_where_nothing_has_been_read_silence_is_waited_for() -> None:
         async with asyncio.timeout(5 * TEMPO.stall):
             await observe(a_pass(cloud, FakeJournal(), emit=events.append), [PROJECT], {})
     assert events == []
+
+
+class Breaking(FakeCloud):
+    """A cloud whose list of pending images breaks off after its first page as often as `breaks` says."""
+
+    def __init__(self, breaks: int) -> None:
+        super().__init__()
+        self.breaks = breaks
+        self.lists = 0
+
+    async def list_shared(
+        self, project: Project, status: MemberStatus, *, whole: bool | None = None
+    ) -> AsyncIterator[tuple[ObservedImage, ...]]:
+        """Yield one page, and take its images back while the list breaks off."""
+        if status is MemberStatus.PENDING:
+            self.lists += 1
+            if self.breaks:
+                self.breaks -= 1
+                yield tuple(map(image, ["gone", "moved"]))
+                raise ListBrokenOff("the image list cannot go on at its marker: no", status=400)
+            yield tuple(map(image, ["stays"]))
+        if status is MemberStatus.ACCEPTED:
+            yield tuple(map(image, ["moved"]))
+
+
+@pytest.mark.parametrize("may_accept", [(), ("stays",)])
+async def test_a_list_that_breaks_off_is_read_again_from_its_beginning(may_accept: Collection[str]) -> None:
+    """What stood there before is forgotten: one image is gone, another has been accepted meanwhile."""
+    cloud = Breaking(1)
+    state, _ = await observed(cloud, may_accept=may_accept)
+    assert {ident: offer.status for ident, offer in state.offers["p"].items()} == {
+        "stays": MemberStatus.PENDING,
+        "moved": MemberStatus.ACCEPTED,
+    }
+    assert cloud.lists >= 2
+
+
+async def test_a_list_that_breaks_off_again_and_again_is_not_read() -> None:
+    """Once more is enough: the project is unreadable, and its reason says why."""
+    cloud = Breaking(9)
+    state, _ = await observed(cloud)
+    assert state.unreadable == {"p": "HTTP 400: the image list cannot go on at its marker: no"}
+    assert cloud.lists == 2
