@@ -6,14 +6,22 @@ import asyncio
 import itertools
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import postgres
 import psycopg
 import pytest
+import virtual
 
 _numbers = itertools.count(1)
+
+# How long an example takes, or its making, is the machine's affair.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_configure() -> None:
@@ -49,12 +57,19 @@ def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+async def virtual_time() -> AsyncIterator[None]:
+    """Put the test's loop on virtual time; nothing of the test may be in another process."""
+    with virtual.virtual_time(asyncio.get_running_loop()):
+        yield
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Return a folder on a disk of half a megabyte, where that can be had."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, timeout=10, check=False).returncode:
+    if os.geteuid() or subprocess.run(mount, capture_output=True, timeout=60, check=False).returncode:
         pytest.skip("only root may mount the small disk that this needs")
     yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True, timeout=10)  # noqa: S607 - as found on this system
+    subprocess.run(["umount", "-l", str(folder)], check=True, timeout=60)  # noqa: S607 - as found on this system

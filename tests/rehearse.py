@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from passes import assert_adds_up
+from virtual import wall
 
 from worker.cloud.ims import Ims
 from worker.core.calls import CallGroup, CallRecord
@@ -53,7 +54,7 @@ def fleet(
 
     The projects are offered the same images, of which the first `whole` are full-ECS images. Signatures are checked.
     """
-    world = World(rules=jobs)
+    world = World(wall, jobs)
     world.add_account(Account(KEYS["access_key"], KEYS["secret_key"]))
     for number in range(max(sizes.values())):
         name = f"image-{number:04}"

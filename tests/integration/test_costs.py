@@ -19,6 +19,8 @@ from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
 from worker.simulator.world import Account, JobRules, Status, World
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 MOST_CALLS = 40
 PAGE_INFO = pytest.mark.parametrize("page_info", ["object", "absent"])
 OTHER_KEY = {"kind": "static", "access_key": "AKOTHER", "secret_key": "secret-of-the-other"}

@@ -28,6 +28,8 @@ from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
 from worker.simulator.world import Account, Status, World
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 LIST, PUT, QUERY = (Group.IMAGES_LIST,), (Group.MEMBERS_PUT,), (Group.JOB_GET,)
 KEY = {"kind": "static", "access_key": "AKSTRUCK", "secret_key": "secret-of-the-struck"}
 CHANGED, FAILED, UNKNOWN = {OutcomeKind.CHANGED: 6}, {OutcomeKind.FAILED: 6}, {OutcomeKind.UNKNOWN: 6}

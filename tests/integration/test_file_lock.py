@@ -56,7 +56,7 @@ def test_the_journal_is_free_once_its_holder_is_killed(tmp_path: Path) -> None:
     journal = tmp_path / "journal.db"
     with holder(journal) as process:
         process.kill()
-        process.wait(10)
+        process.wait(300)
         with hold(journal, "run", WHOLE):
             pass
 

@@ -16,6 +16,8 @@ from worker.telemetry import connections, http
 from worker.telemetry.http import Health, Views, listening
 from worker.telemetry.safety import policy_of
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 PAGE = b"<!doctype html><style>b {}</style><b>hello</b><script>1</script>" + b"<!-- padding -->" * 100
 TEXT = b"metric 1\n" * 1000
 ROUTES = {
@@ -128,7 +130,7 @@ async def status_of(address: str, request: str) -> str:
 
 def read_to_the_end(client: socket.socket) -> bytes:
     """Return all that a connection still has to give."""
-    client.settimeout(5)
+    client.settimeout(300)
     received = bytearray()
     try:
         while chunk := client.recv(1 << 20):

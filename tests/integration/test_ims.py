@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from virtual import wall
 
 from worker.cloud.ims import CloudConfig, Ims, Keys
 from worker.cloud.signing import SigningKeys
@@ -27,6 +27,8 @@ from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
 from worker.simulator.world import Account, Image, JobRules, Status, Vault, World
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 OWNER = "0" * 32
 PROJECT = Project("edc89b490d7d4392898e19b2deb34797", "payments")
 IMAGES = tuple(f"{n:08x}-1bc3-4c3f-893e-3e471fd16e64" for n in range(7))
@@ -36,7 +38,7 @@ KEYS = SigningKeys("AKEXAMPLE0000000000A", "SKexample/00000000000000000000000000
 
 def world() -> World:
     """Return a cloud that offers seven images to the project, the last a full-ECS one, and checks signatures."""
-    made = World(rules=JobRules(seconds=(0.0, 0.0)))
+    made = World(wall, JobRules(seconds=(0.0, 0.0)))
     made.add_account(Account(KEYS.access_key, KEYS.secret_key))
     made.add_project(OWNER)
     made.add_project(PROJECT.id)
@@ -86,7 +88,7 @@ async def scene(
             page_size=3,
             job_api=JobApi.AUTO,
             connections=Connections(connect_timeout=2, read_timeout=0.5, max_connections=8, ca_file=""),
-            clock=time.time,
+            clock=wall,
             observer=records.append,
         )
         async with Ims.open(replace(config, **changes)) as ims:

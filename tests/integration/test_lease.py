@@ -66,7 +66,7 @@ async def test_after_a_kill_the_lease_is_free_and_the_end_known_as_unclean(journ
     """SIGKILL frees the lease at once; the next holder knows that calls may be unrecorded, the one after does not."""
     with holder(journal_url) as process:
         process.kill()
-        process.wait(10)
+        process.wait(300)
     ends = []
     for _ in range(2):
         async with hold_journal(journal_url, "run", WHOLE) as journal:

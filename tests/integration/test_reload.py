@@ -13,7 +13,7 @@ import pytest
 from worker import reload
 from worker.reload import Sources, changes
 
-TIMEOUT = 30.0
+TIMEOUT = 300.0
 
 
 @dataclass
@@ -91,7 +91,7 @@ def threads() -> list[str]:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the watch look at the files now and then without a reason too, as it does, only more often."""
-    monkeypatch.setattr(reload, "_LOOK_AGAIN_MS", 400)
+    monkeypatch.setattr(reload, "_LOOK_AGAIN_MS", 100)
 
 
 @pytest.fixture

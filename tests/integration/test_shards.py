@@ -36,6 +36,8 @@ from worker.wiring.policies import cloud_config, speed
 from worker.wiring.site import Aim, Site, order_of
 from worker.wiring.work import at_work, cloud_at_work, make_pass, run
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 LIST, PUT, QUERY = CallGroup.IMAGES_LIST, CallGroup.MEMBERS_PUT, CallGroup.JOB_GET
 NOW = 1_800_000_000.0
 LIMITS = {"members_put": "20/5m", "images_list": "50/1m", "burst": "40/s"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,12 +11,15 @@ from typing import Any
 import aiohttp
 import pytest
 from simulator_client import Client, Unanswered
+from virtual import wall
 
 from worker.simulator.effects import Delay, Hang
 from worker.simulator.faults import Fault
 from worker.simulator.options import Group, Limits, Options, Rate
 from worker.simulator.server import Simulator
 from worker.simulator.world import HOSTILE_JOB_IDS, Account, Image, JobRules, Status, World
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
 
 PROJECT, OWNER = "a" * 32, "b" * 32
 AT_ONCE = JobRules(seconds=(0.0, 0.0))
@@ -29,7 +31,7 @@ async def page(client: Client) -> dict[str, Any]:
         return await response.json()  # type: ignore[no-any-return]
 
 
-def new_world(*images: str, rules: JobRules = AT_ONCE, now: Callable[[], float] = time.time) -> World:
+def new_world(*images: str, rules: JobRules = AT_ONCE, now: Callable[[], float] = wall) -> World:
     """Return a world in which PROJECT is offered these images; jobs end at once."""
     world = World(now, rules)
     world.add_project(PROJECT, "payments")
@@ -60,7 +62,7 @@ async def test_answers_carry_the_gateways_headers() -> None:
     assert first.headers["Server"] == "api-gateway"
     assert len(first.headers["X-Request-Id"]) == 32
     assert first.headers["X-Request-Id"] != second.headers["X-Request-Id"]
-    assert abs(parsedate_to_datetime(first.headers["Date"]).timestamp() - time.time()) < 5
+    assert abs(parsedate_to_datetime(first.headers["Date"]).timestamp() - wall()) < 5
 
 
 async def test_an_unknown_path_is_the_gateways_404() -> None:
@@ -116,7 +118,7 @@ async def test_the_page_counts() -> None:
 async def test_limits_refuse_by_group_and_account_and_let_in_again() -> None:
     """Beyond the limit a call is a 429 that names it; other groups and keys go on, and the window slides."""
     limits = Limits(members_put=Rate(2, 10))
-    clock = {"at": time.time()}
+    clock = {"at": wall()}
     world = new_world("x", now=lambda: clock["at"])
     async with Simulator(world, limits=limits) as cloud, Client.of(cloud, PROJECT) as client:
         statuses = [(await client.put("x")).status for _ in range(3)]
@@ -171,8 +173,8 @@ async def test_it_ends_at_once_whatever_hangs() -> None:
             calls = [asyncio.create_task(client.put("x")), asyncio.create_task(client.images())]
             while simulator.ledger.peak < 3:
                 await page(client)
-            begun = time.monotonic()
-        assert time.monotonic() - begun < 2.0
+            begun = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - begun < 2.0
         answers = await asyncio.gather(*calls, return_exceptions=True)
     assert isinstance(answers[0], Unanswered)
 

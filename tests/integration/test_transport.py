@@ -33,6 +33,7 @@ from worker.errors import (
     UnexpectedReply,
 )
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
 NOW = 1_768_465_800.0
 KEYS = SigningKeys("AKEXAMPLE0000000000A", "SKexample/0000000000000000000000000000AB", "STS-TOKEN-EXAMPLE")
 QUICK = Connections(connect_timeout=2, read_timeout=0.3, max_connections=4, ca_file="")
