@@ -27,6 +27,9 @@ _FLAGS = (
     "--disable-dev-shm-usage",
 )
 
+_PATIENCE = 300_000.0
+"""How many milliseconds the browser may take: only what hangs takes as long."""
+
 SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 """How far the page can be scrolled sideways, in pixels."""
 FAINT = """() => {
@@ -81,7 +84,7 @@ class Watched:
 
     async def until(self, condition: str, argument: Any = None) -> None:
         """Wait until a JavaScript condition holds on the page."""
-        await self.page.wait_for_function(condition, arg=argument, timeout=20_000)
+        await self.page.wait_for_function(condition, arg=argument, timeout=_PATIENCE)
 
 
 @asynccontextmanager
@@ -95,8 +98,9 @@ async def browsing(address: str, **context: Any) -> AsyncIterator[Watched]:
         pytest.skip("there is no chromium on this system")
     playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=chromium, args=list(_FLAGS))
+        browser = await driver.chromium.launch(executable_path=chromium, args=list(_FLAGS), timeout=_PATIENCE)
         page = await (await browser.new_context(**context)).new_page()
+        page.set_default_timeout(_PATIENCE)
         watched = Watched(page)
         page.on("console", lambda message: watched.complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: watched.complaints.append(f"uncaught: {error}"))

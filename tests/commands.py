@@ -29,7 +29,8 @@ from worker.simulator.world import Account, Image, JobRules, Status, World
 ACCESS_KEY = "AKOFTHETESTS00000001"
 SECRET_KEY = "never-print-this-secret/000000000000001"
 PROJECTS = ("payments", "ledger")
-TIMEOUT = 30.0
+TIMEOUT = 300.0
+"""How many seconds a test waits for what must come: only what hangs takes as long, on any machine."""
 ENDLESS = (400.0, 400.0)
 """How long jobs take that a test will end; twice that is still within what a signature's date may be off."""
 _NOTHING: Mapping[str, str] = MappingProxyType({})

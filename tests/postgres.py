@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+
+from ports import free_port
 
 UNPRIVILEGED = "nobody"
 """Who runs the server when the tests run as root, which it refuses."""
@@ -28,9 +29,9 @@ def server() -> Iterator[str]:
             for path in (Path(folder), data):
                 shutil.chown(path, user)
         _run(programs / "initdb", "-D", str(data), "-U", "worker", "-A", "trust", "--no-sync", user=user, folder=folder)
-        port = _free_port()
+        port = free_port()
         options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c max_connections=60"
-        arguments = ("-D", str(data), "-w", "-t", "30", "-l", f"{folder}/log")
+        arguments = ("-D", str(data), "-w", "-t", "300", "-l", f"{folder}/log")
         _run(programs / "pg_ctl", *arguments, "-o", options, "start", user=user, folder=folder)
         try:
             yield f"postgresql://worker@127.0.0.1:{port}/postgres"
@@ -66,13 +67,7 @@ def _run(program: Path, *arguments: str, user: str | None, folder: str) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=300,
     )
     if done.returncode:
-        raise LookupError(f"{program.name} failed: {done.stderr.decode(errors='replace')[-500:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        raise RuntimeError(f"{program.name} failed: {done.stderr.decode(errors='replace')[-500:]}")

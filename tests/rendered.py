@@ -23,7 +23,7 @@ def render(folder: Path) -> list[Any]:
     if not (kubectl := shutil.which("kubectl")):
         pytest.skip("needs kubectl")
     command = [kubectl, "kustomize", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return list(yaml.safe_load_all(done.stdout))
 

@@ -295,7 +295,7 @@ async def test_a_refused_plan_is_shown_with_the_way_out(tmp_path: Path) -> None:
 async def test_a_signal_drains_what_is_followed_within_the_grace(tmp_path: Path) -> None:
     """Nothing more is sent, a job that ends in time is settled, and the exit status is 0."""
     async with stage(tmp_path, fleet(2, ["payments"], seconds=ENDLESS)) as here:
-        async with serving(here, settings={**OFTEN, "polling.max": "300ms", "schedule.grace": "20s"}) as daemon:
+        async with serving(here, settings={**OFTEN, "polling.max": "300ms", "schedule.grace": "5m"}) as daemon:
             await daemon.heard("batch.taken_up")
             daemon.running.send(signal.SIGTERM)
             await daemon.heard("daemon.stopping")

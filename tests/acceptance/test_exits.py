@@ -62,8 +62,9 @@ async def test_1_when_an_image_fails_and_while_it_is_in_quarantine(tmp_path: Pat
 
 async def test_1_when_a_job_does_not_end_in_time(tmp_path: Path) -> None:
     """A job that outlives `polling.deadline` leaves its shares unsettled; the other project converges."""
-    async with stage(tmp_path, faults=[Fault(Stuck(), project=("ledger",))]) as here:
-        done = await here.run("run", "--json", settings={"polling.deadline": "500ms"})
+    world = fleet(seconds=(0.0, 0.0))
+    async with stage(tmp_path, world, [Fault(Stuck(), project=("ledger",))]) as here:
+        done = await here.run("run", "--json", settings={"polling.deadline": "5s"})
         assert (done.status, done.document["unsettled"], done.document["changed"]) == (1, 4, 4)
 
 

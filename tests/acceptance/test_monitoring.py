@@ -339,5 +339,5 @@ def _checked(tool: str, *arguments: str | Path) -> str:
     path = shutil.which(tool)
     if path is None:
         pytest.skip(f"{tool} is not installed")
-    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300)
     return f"{done.returncode}\n{done.stdout}{done.stderr}"

@@ -10,28 +10,33 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import SECRET_KEY, TIMEOUT, Stage, fleet, stage
+from commands import ENDLESS, SECRET_KEY, TIMEOUT, Stage, fleet, stage
 
 _COLOR = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|9\d)(?:;\d+)*m")
 _CURSOR = re.compile(r"\x1b\[\d*[AK]|\r")
 
 
-async def on_a_terminal(here: Stage, *arguments: str, **variables: str) -> tuple[int, str]:
-    """Run a command on a terminal of its own; return its exit status and all that it wrote there."""
+async def on_a_terminal(here: Stage, verb: str, end_at: str = "", **variables: str) -> tuple[int, str]:
+    """Run a command on a terminal of its own; return its exit status and all that it wrote there.
+
+    Jobs that would not end are ended when the terminal shows `end_at`.
+    """
     ours, theirs = pty.openpty()
-    seen = bytearray()
+    seen, shown = bytearray(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def read() -> None:
         try:
             seen.extend(os.read(ours, 65536))
+            if end_at and end_at.encode() in seen:
+                shown.set()
         except OSError:  # the other side is closed, and there is no more
             loop.remove_reader(ours)
 
     loop.add_reader(ours, read)
     try:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "worker", *arguments),
+            *(sys.executable, "-m", "worker", verb),
             cwd=here.path,
             env={"PATH": os.defpath, "HOME": str(here.path), "TERM": "xterm-256color", "COLUMNS": "120", **variables},
             stdin=theirs,
@@ -40,6 +45,9 @@ async def on_a_terminal(here: Stage, *arguments: str, **variables: str) -> tuple
         )
         os.close(theirs)
         async with asyncio.timeout(TIMEOUT):
+            if end_at:
+                await shown.wait()
+                here.end_jobs()
             status = await process.wait()
         read()
     finally:
@@ -53,8 +61,8 @@ async def on_a_terminal(here: Stage, *arguments: str, **variables: str) -> tuple
 
 async def test_on_a_terminal_run_shows_progress_in_colour(tmp_path: Path) -> None:
     """A person sees what is going on while it goes on, and a coloured summary; no log lines in between."""
-    async with stage(tmp_path, fleet(3, seconds=(0.5, 0.5))) as here:
-        status, text = await on_a_terminal(here, "run")
+    async with stage(tmp_path, fleet(3, seconds=ENDLESS)) as here:
+        status, text = await on_a_terminal(here, "run", end_at="jobs in flight")
         assert status == 0
         assert "Settling images" in text
         assert "jobs in flight" in text

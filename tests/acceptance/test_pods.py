@@ -6,7 +6,6 @@ Only the cloud's address is the tests' own, and where the daemon listens, which 
 from __future__ import annotations
 
 import asyncio
-import socket
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from commands import (
     share,
     stage,
 )
+from ports import free_port
 from rendered import OVERLAYS, Pod, environment, job, overlay, worker
 
 from worker.simulator.naming import image_id, project_id
@@ -145,10 +145,3 @@ async def test_the_stand_by_is_ready_too(tmp_path: Path, postgresql: str) -> Non
         await first.kill()
         world.share(image_id(image_names(1)[0]), project_id("payments"), Status.PENDING)
         await here.until(lambda: here.all_are("accepted"), second)
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from commands import TIMEOUT, fleet, image_names, manifest, stage
+from ports import free_port
 from served import OFTEN, serving
 
 from worker.simulator.effects import Poison, Stuck
@@ -70,13 +70,6 @@ async def until(look: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(TIMEOUT):
         while not await look():  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.1)
-
-
-def free_port() -> int:
-    """Return a port of loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import time
 from pathlib import Path
 
-from commands import ENDLESS, Running, fleet, image_names, manifest, share, stage
+from commands import ENDLESS, TIMEOUT, Running, fleet, image_names, manifest, share, stage
 
 from worker.simulator.effects import Refuse, Stuck
 from worker.simulator.faults import Fault
@@ -17,13 +16,12 @@ from worker.simulator.options import Group
 from worker.simulator.world import Image, Status
 
 OFTEN = {"schedule.every": "300ms", "schedule.jitter": "0%"}
-TAKE_OVER = 15.0
 
 
 async def heard(running: Running, words: str) -> str:
     """Wait until the command logs a line with these words, and return it."""
     assert running.process.stderr is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT):
         while words not in (line := (await running.process.stderr.readline()).decode()):
             assert line, f"it ended before it said {words}"
     return line
@@ -71,9 +69,7 @@ async def test_a_stand_by_takes_over_from_a_killed_worker_and_sends_nothing_twic
         assert f"process {first.process.pid} on" in await heard(second, "daemon.standing_by")
         await here.until(lambda: all(job.polls for job in world.jobs.values()), first)
         await first.kill()
-        killed = time.monotonic()
         assert '"unclean": true' in await heard(second, "daemon.at_work")
-        assert time.monotonic() - killed < TAKE_OVER
         here.end_jobs()
         await here.until(lambda: here.all_are("accepted"), second)
         assert (here.puts(), here.sent_while_alive()) == (6, [])

@@ -16,7 +16,7 @@ from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
 from worker.simulator.world import JobState, Status
 
-ONE_BY_ONE = {"batch.max_images": "1", "limits.members_put": "2/1m"}
+ONE_BY_ONE = {"batch.max_images": "1", "limits.members_put": "2/1h"}
 """Two of a project's batches at once, and the next one only long after the test."""
 
 
@@ -102,7 +102,7 @@ async def test_a_deadline_leaves_time_to_end(tmp_path: Path) -> None:
     """`--deadline` stops submitting in time: the run ends within it, what was sent is settled, the rest is not sent."""
     world = fleet(5, ["payments"], seconds=(0.3, 0.3))
     async with stage(tmp_path, world) as here:
-        done = await here.run("run", "--json", "--deadline", "4s", settings=ONE_BY_ONE)
+        done = await here.run("run", "--json", "--deadline", "20s", settings=ONE_BY_ONE)
         report = done.document
         assert (done.status, report["changed"], report["not_sent"]) == (1, 2, 3)
         assert here.puts() == 2
@@ -140,10 +140,10 @@ async def test_serve_makes_passes_until_it_is_told_to_stop(tmp_path: Path) -> No
 async def test_a_kill_at_any_moment_is_made_good_by_the_next_run(tmp_path: Path, seed: int) -> None:
     """After SIGKILL amid submitting and polling the next run ends as wished, and sends nothing that lives."""
     chance = random.Random(seed)
-    world = fleet(8, seconds=(0.2, 0.6))
+    world = fleet(8, seconds=(0.1, 0.3))
     slow = Fault(Delay(0.05), on=(Group.MEMBERS_PUT,), every=2)
     async with stage(tmp_path, world, [slow]) as here:
-        settings = {"batch.max_images": "2", "limits.members_put": "3/500ms"}
+        settings = {"batch.max_images": "2", "limits.members_put": "3/500ms", "polling.unknown": "3s"}
         running = await here.start("run", settings=settings)
         await here.until(lambda: here.cloud.ledger.count(Group.IMAGES_LIST) >= 6, running)
         await asyncio.sleep(chance.uniform(0.0, 1.2))

@@ -38,7 +38,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run systemd-analyze, where there is one."""
     if (command := shutil.which("systemd-analyze")) is None:
         pytest.skip("systemd-analyze is not here")
-    return subprocess.run([command, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run([command, *arguments], capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture

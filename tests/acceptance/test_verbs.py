@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from commands import SECRET_KEY, Folder, fleet, manifest, share, stage
+from commands import SECRET_KEY, TIMEOUT, Folder, fleet, manifest, share, stage
 
 from worker.simulator.effects import Poison
 from worker.simulator.faults import Fault
@@ -182,7 +182,7 @@ async def test_simulate_serves_a_manifest_until_it_is_told_to_stop(tmp_path: Pat
         folder.write("manifest.toml", manifest(fleet(3)))
         serving = await folder.start("simulate", "--seed", "manifest.toml")
         assert serving.process.stdout is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             url = (await serving.process.stdout.readline()).decode().strip()
         folder.configure(url)
         done = await folder.run("run", "--json")
@@ -226,7 +226,7 @@ async def test_limits_hold_from_one_run_to_the_next(tmp_path: Path) -> None:
     async with stage(tmp_path, fleet(2, ["payments"])) as here:
         settings = {"limits.members_put": "1/5m"}
         assert (await here.run("run", "--image", "golden-001", settings=settings)).status == 0
-        late = await here.run("run", "--json", "--deadline", "2s", settings=settings)
+        late = await here.run("run", "--json", "--deadline", "10s", settings=settings)
         assert (late.status, late.document["converged"], late.document["not_sent"]) == (1, 1, 1)
         assert here.puts() == 1
 

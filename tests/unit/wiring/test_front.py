@@ -26,7 +26,7 @@ from worker.wiring.front import Front
 from worker.wiring.generation import Generation, Reader
 from worker.wiring.site import Aim
 
-TIMEOUT = 30.0
+TIMEOUT = 300.0
 
 
 @dataclass
