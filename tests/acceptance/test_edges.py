@@ -14,6 +14,7 @@ from commands import fleet, image_names, manifest, share, stage
 from worker.simulator.ledger import most_within
 from worker.simulator.naming import image_id
 from worker.simulator.options import Group
+from worker.simulator.world import Status
 
 OFTEN = {"schedule.every": "300ms", "schedule.jitter": "0%"}
 
@@ -64,7 +65,7 @@ async def test_a_plan_says_what_an_approval_lets_pass(tmp_path: Path) -> None:
 
 async def test_the_calls_of_a_plan_count_for_the_next_process(tmp_path: Path) -> None:
     """With six list calls in four seconds, three plans in a row do not make more."""
-    async with stage(tmp_path, fleet(1, ["payments"])) as here:
+    async with stage(tmp_path, fleet(1, ["payments"], status=Status.ACCEPTED)) as here:
         # A plan makes no journal where there is none.
         assert (await here.run("approve", f"sha256:{'0' * 64}")).status == 0
         for _ in range(3):
@@ -124,7 +125,7 @@ async def test_a_signal_does_not_tear_a_report(tmp_path: Path) -> None:
     async with stage(tmp_path, world) as here:
         running = await here.start("run", "--json", settings={"cloud.ims_endpoint": "http://127.0.0.1:9"})
         assert running.process.stdout is not None
-        begun = (await running.process.stdout.readline()).decode()
+        begun = (await running.process.stdout.read(1)).decode()
         running.send(signal.SIGTERM)
         done = await running.finished()
         assert done.status == 4
