@@ -62,7 +62,7 @@ async def on_a_terminal(here: Stage, verb: str, end_at: str = "", **variables: s
 async def test_on_a_terminal_run_shows_progress_in_colour(tmp_path: Path) -> None:
     """A person sees what is going on while it goes on, and a coloured summary; no log lines in between."""
     async with stage(tmp_path, fleet(3, seconds=ENDLESS)) as here:
-        status, text = await on_a_terminal(here, "run", end_at="jobs in flight")
+        status, text = await on_a_terminal(here, "run", end_at="2 jobs in flight")
         assert status == 0
         assert "Settling images" in text
         assert "jobs in flight" in text
