@@ -17,7 +17,7 @@ from worker.cloud.ims import Ims
 before = Ims.{{call}}
 def broken(self, project, *rest, **more):
     if project.id == "{project_id("ledger")}":
-        raise RuntimeError("the secret_key={SECRET_KEY} is what this bug speaks of")
+        raise RuntimeError("{SECRET_KEY} is what this bug speaks of")
     return before(self, project, *rest, **more)
 Ims.{{call}} = broken
 from worker.__main__ import main

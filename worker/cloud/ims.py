@@ -17,6 +17,7 @@ from typing import Final, Self
 
 from worker.cloud.account import Account, AccountLimits, Tally
 from worker.cloud.credentials import Credential
+from worker.cloud.redaction import MASK
 from worker.cloud.regions import endpoint_origin, region_origin
 from worker.cloud.signing import SigningKeys, quoted
 from worker.cloud.throttle import Standing
@@ -220,6 +221,13 @@ class Ims:
         """
         since = self._in_vain_since.get(project.id)
         return 0.0 if since is None else asyncio.get_running_loop().time() - since
+
+    def without_secrets(self, text: str) -> str:
+        """Return a text of our own, such as a traceback, in which no key stands as it is."""
+        for credential in self._credentials.values():
+            for secret in filter(None, credential.secrets):
+                text = text.replace(secret, MASK)
+        return text
 
     def refused(self) -> Mapping[str, bool]:
         """Return, by name, whether each credential's keys are refused now."""

@@ -23,7 +23,7 @@ MAX_READ: Final = 8192
 _MAX_LINE: Final = 2048
 """Characters of a line that secrets are looked for in: more than is shown, since what is masked becomes short."""
 
-_MASK: Final = "***"
+MASK: Final = "***"
 _PIECE: Final = 12
 """Characters in a row of a longer secret that are masked too, where not all of it stands in a text."""
 
@@ -62,7 +62,7 @@ def tidy(text: str, secrets: Sequence[str] = (), limit: int = MAX_MESSAGE) -> st
     line = " ".join(printable.split())
     line = _masked(line if len(line) <= _MAX_LINE else without_last_word(line[:_MAX_LINE]), secrets)
     for pattern in _SECRETS:
-        line = pattern.sub(rf"\1{_MASK}", line)
+        line = pattern.sub(rf"\1{MASK}", line)
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
@@ -101,7 +101,7 @@ def _masked(line: str, secrets: Sequence[str]) -> str:
         text = "".join(char for char, _, _ in read)
         places = [(places[start][0], places[end - 1][1]) for _, start, end in read]
     return "".join(
-        _MASK if is_hidden else "".join(char for _, char in run)
+        MASK if is_hidden else "".join(char for _, char in run)
         for is_hidden, run in groupby(zip(hidden, line, strict=True), key=itemgetter(0))
     )
 

@@ -12,7 +12,8 @@ from worker.reconcile.ports import Pass
 
 T = TypeVar("T")
 _FRAMES = 40
-_MAX_TRACE = 16_000
+_PIECES = 60
+_MAX_PIECE = 500
 _OURS = "worker."
 
 
@@ -35,8 +36,14 @@ async def contained(the_pass: Pass, project_id: str, work: Awaitable[T], otherwi
 
 def _bug_of(error: Exception, project_id: str) -> BugFound:
     first = _first(error)
-    trace = "".join(traceback.format_exception(error, limit=-_FRAMES))
-    return BugFound(project_id, f"{type(first).__name__}{_place(first) or _place(error)}", trace[-_MAX_TRACE:])
+    pieces = traceback.format_exception(error, limit=-_FRAMES)[-_PIECES:]
+    trace = "".join(map(_shortened, pieces))
+    return BugFound(project_id, f"{type(first).__name__}{_place(first) or _place(error)}", trace)
+
+
+def _shortened(piece: str) -> str:
+    """Cut a long piece of a traceback between two words, so that no half of a key is left at its end."""
+    return piece if len(piece) <= _MAX_PIECE else f"{piece[:_MAX_PIECE].rpartition(' ')[0]} ...\n"
 
 
 def _first(error: BaseException) -> BaseException:

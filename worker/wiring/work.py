@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from worker.cloud.ims import CloudConfig, Ims
 from worker.core.calls import CallGroup, CallRecord
-from worker.core.events import ClockSet, Listener
+from worker.core.events import BugFound, ClockSet, Event, Listener
 from worker.core.forecast import Forecast, forecast
 from worker.core.quarantine import put_right
 from worker.core.report import RunReport
@@ -144,14 +144,18 @@ async def put_times_right(the_pass: Pass, journal: Journal) -> None:
 
 
 def make_pass(settings: Settings, ims: Ims, journal: Journal, events: Listener, halt: Halt) -> Pass:
-    """Return what the verbs of one pass work with."""
+    """Return what the verbs of one pass work with; no traceback that `events` is told of has a key in it."""
+
+    def tell(event: Event) -> None:
+        events(replace(event, trace=ims.without_secrets(event.trace)) if isinstance(event, BugFound) else event)
+
     return Pass(
         run_id=_run_id(),
         cloud=ims,
         journal=journal,
         now=time.time,
         chance=random.random,
-        emit=events,
+        emit=tell,
         halt=halt,
         tempo=tempo(settings),
     )
