@@ -144,6 +144,18 @@ async def test_only_rows_and_columns_with_something_amiss_are_left_when_asked_fo
         assert await seen.page.locator("#grid tbody").inner_text() == "team-0003\n1\n\tF"
 
 
+async def test_a_matrix_that_is_left_out_is_said_to_be() -> None:
+    """The reader learns how large it would be, whatever is chosen, and everything else is there."""
+    told = document(all_is_well(numbered("team", 6), numbered("image", 5)))
+    told |= {"images": [], "projects": [each | {"row": ""} for each in told["projects"]], "matrix_omitted": 80_000_000}
+    async with stand_in(told) as served, browsing(served.url) as seen:
+        await seen.until("() => document.querySelector('#cell').innerText !== ''")
+        assert "6 projects" in await seen.text("#matrix-count")
+        assert "80,000,000 fields, projects times images, is too large to show" in await seen.text("#cell")
+        await seen.page.get_by_label("Only rows and columns not as desired").check()
+        assert "80,000,000 fields, projects times images, is too large to show" in await seen.text("#cell")
+
+
 async def test_the_matrix_is_walked_by_keyboard_and_each_place_is_told_in_words() -> None:
     """Tab leads to one cell, arrow keys move on, also beyond what is in sight and to the names; a pane says it all."""
     told = document(some_of_everything(numbered("team", 60), numbered("image", 40)))

@@ -46,7 +46,7 @@ class Shown:
     livez: Callable[[], Health] = lambda: Health(True, {"alive": True})
     readyz: Callable[[], Awaitable[Health]] | None = None
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]] | None = None
-    status: Callable[[], bytes] = lambda: ROUTES["/api/status"][1]
+    status: Callable[[], Awaitable[bytes]] | None = None
     broken: list[tuple[str, Exception]] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
 
@@ -59,9 +59,15 @@ class Shown:
         self.accepted.append(accept)
         return TEXT, ROUTES["/metrics"][0]
 
+    async def document(self) -> bytes:
+        """Return a document."""
+        return ROUTES["/api/status"][1]
+
     def views(self) -> Views:
         """Return the views for the server."""
-        return Views(self.livez, self.readyz or self.ready, self.metrics or self.text, self.status, PAGE)
+        return Views(
+            self.livez, self.readyz or self.ready, self.metrics or self.text, self.status or self.document, PAGE
+        )
 
 
 @asynccontextmanager
@@ -275,7 +281,7 @@ async def test_an_address_that_is_taken_is_an_error_of_the_system() -> None:
 
 async def test_a_page_that_its_policy_would_break_is_refused() -> None:
     """A page without exactly one script and one style is seen at the start, not in a browser."""
-    views = Views(Shown().livez, Shown().ready, Shown().text, Shown().status, b"<b>hello</b>")
+    views = Views(Shown().livez, Shown().ready, Shown().text, Shown().document, b"<b>hello</b>")
     with pytest.raises(ValueError, match="one script and one style"):
         async with listening("127.0.0.1", 0, views, lambda what, error: None):
             pass
@@ -337,7 +343,7 @@ async def test_a_broken_view_is_a_500_without_details(path: str, caplog: pytest.
         "/livez": Shown(livez=broken),
         "/readyz": Shown(readyz=broken_too),  # type: ignore[arg-type]
         "/metrics": Shown(metrics=broken_too),
-        "/api/status": Shown(status=broken),  # type: ignore[arg-type]
+        "/api/status": Shown(status=broken_too),  # type: ignore[arg-type]
     }
     shown = views[path]
     async with browsing(shown) as client:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import merge
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.cloud.throttle import Standing
 from worker.core.calls import CallGroup
@@ -15,10 +16,16 @@ from worker.core.timing import timestamp
 from worker.render.names import Names
 from worker.render.report import calls_json
 from worker.render.status import ward_json
-from worker.telemetry.board import Board, Bucket, Mishap, Note, PassLine
+from worker.telemetry.board import ON_THE_WAY, Board, Bucket, Mishap, Note, PassLine
 
+T = TypeVar("T")
 SCHEMA = "ims-share-worker/daemon/1"
 SHARES_SHOWN = 5_000
+"""Of the shares in trouble, of those in quarantine, and of the batches in flight: as many as a page can bear."""
+CELLS_SHOWN = 50_000
+"""Projects times images; a larger matrix is left out."""
+_PIECE = 500
+"""Of a list, what is sorted or encoded at once: the compiled code that does it holds up every other thread."""
 LETTERS = {
     Bucket.CONVERGED: "c",
     Bucket.TO_ACCEPT: "a",
@@ -33,7 +40,6 @@ LETTERS = {
     Bucket.NOT_SENT: "n",
 }
 """The letter of each bucket in the rows of the matrix; a dot stands where an image is not desired in a project."""
-_ON_THE_WAY = frozenset({Bucket.CONVERGED, Bucket.IN_FLIGHT, Bucket.TO_ACCEPT, Bucket.TO_REJECT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,9 @@ class DaemonView:
 
 
 def daemon_bytes(view: DaemonView) -> bytes:
-    """Return the daemon's JSON, encoded."""
-    return json_bytes(daemon_json(view))
+    """Return the daemon's JSON, encoded. It takes a while for a large fleet, and may be done in a thread."""
+    parts = (json_bytes(key) + b":" + _encoded(value) for key, value in daemon_json(view).items())
+    return b"{" + b",".join(parts) + b"}"
 
 
 def daemon_json(view: DaemonView) -> dict[str, Any]:
@@ -58,7 +65,8 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
     board = view.board
     names = Names(board.desired.projects, board.desired.image_names)
     counts = board.counts()
-    images = _columns(board, names)
+    shown = sorted(islice(board.in_trouble, SHARES_SHOWN))
+    images, omitted = _columns(board, names)
     return {
         "schema": SCHEMA,
         "version": view.version,
@@ -80,11 +88,14 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         "letters": {letter: bucket.value for bucket, letter in LETTERS.items()},
         "images": [{"id": image, "name": names.image(image)} for image in images],
         "projects": _rows(board, names, images),
-        "shares": [_share_json(share, note, names) for share, note in _shown(board)],
-        "shares_omitted": max(0, sum(counts[bucket] for bucket in Bucket if bucket not in _ON_THE_WAY) - SHARES_SHOWN),
-        "absent_waiting": sum(note.waits and note.bucket is Bucket.ABSENT for note in board.notes.values()),
-        "in_flight": [_flight_json(flight, names) for flight in board.flights.values()],
-        "quarantined": [{**names.of_share(ward.share), **ward_json(ward)} for ward in board.quarantined],
+        "matrix_omitted": omitted,
+        "shares": [_share_json(share, board.notes[share], names) for share in shown],
+        "shares_omitted": sum(counts[bucket] for bucket in Bucket if bucket not in ON_THE_WAY) - len(shown),
+        "absent_waiting": board.absent_waiting,
+        "in_flight": [_flight_json(flight, names) for flight in islice(board.flights.values(), SHARES_SHOWN)],
+        "in_flight_omitted": max(0, len(board.flights) - SHARES_SHOWN),
+        "quarantined": [{**names.of_share(ward.share), **ward_json(ward)} for ward in board.quarantined[:SHARES_SHOWN]],
+        "quarantined_omitted": max(0, len(board.quarantined) - SHARES_SHOWN),
         "limits": [
             _limit_json(account, group, standing)
             for account, groups in view.standing.items()
@@ -96,10 +107,25 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
     }
 
 
-def _columns(board: Board, names: Names) -> list[str]:
-    """Return the images that are desired anywhere, by name."""
+def _encoded(value: Any) -> bytes:
+    if not isinstance(value, list):
+        return json_bytes(value)
+    return b"[" + b",".join(json_bytes(piece)[1:-1] for piece in _pieces(value)) + b"]"
+
+
+def _pieces(items: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(items), _PIECE):
+        yield items[start : start + _PIECE]
+
+
+def _columns(board: Board, names: Names) -> tuple[list[str], int]:
+    """Return the images that are desired anywhere, by name; where they are too many none, and the cells left out."""
     images = {image for wishes in board.desired.wishes.values() for image in wishes}
-    return sorted(images, key=lambda image: (names.image(image), image))
+    cells = len(images) * len(board.projects)
+    if cells > CELLS_SHOWN:
+        return [], cells
+    named = [(names.image(image), image) for image in images]
+    return [image for _, image in merge(*map(sorted, _pieces(named)))], 0
 
 
 def _rows(board: Board, names: Names, images: list[str]) -> list[dict[str, Any]]:
@@ -121,12 +147,6 @@ def _rows(board: Board, names: Names, images: list[str]) -> list[dict[str, Any]]
             }
         )
     return rows
-
-
-def _shown(board: Board) -> list[tuple[Share, Note]]:
-    """Return the shares in trouble, up to as many as a page can bear."""
-    in_trouble = ((share, note) for share, note in board.notes.items() if note.bucket not in _ON_THE_WAY)
-    return sorted(islice(in_trouble, SHARES_SHOWN), key=lambda each: each[0])
 
 
 def _pass_under_way(board: Board) -> dict[str, Any] | None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 
 from worker.core import events
 from worker.core.calls import CallCounts
@@ -41,6 +43,10 @@ class Bucket(StrEnum):
 
 
 _BUCKETS = {kind: Bucket.CONVERGED if kind is OutcomeKind.CHANGED else Bucket(kind.value) for kind in OutcomeKind}
+
+
+ON_THE_WAY = frozenset({Bucket.CONVERGED, Bucket.IN_FLIGHT, Bucket.TO_ACCEPT, Bucket.TO_REJECT})
+"""Where a share is as it should be, or will be; elsewhere it is in trouble."""
 
 
 class Phase(StrEnum):
@@ -84,12 +90,16 @@ class Mishap:
 
 @dataclass(slots=True)
 class ProjectLine:
-    """One project: the buckets of its images, by id, and why it could not be read, if it could not."""
+    """One project: the buckets of its images, by id, and why it could not be read, if it could not.
+
+    `waiting` counts the shares that are not as desired and may be so.
+    """
 
     name: str
     buckets: dict[str, Bucket] = field(default_factory=dict)
     counts: Counter[Bucket] = field(default_factory=Counter)
     unreadable: str = ""
+    waiting: int = 0
 
     def put(self, image_id: str, bucket: Bucket) -> None:
         """Move an image to a bucket."""
@@ -103,6 +113,7 @@ class ProjectLine:
 class Board:
     """A listener that keeps what is known now. `now` is the wall clock in seconds since the epoch.
 
+    `notes` has every share that is not as desired, and `in_trouble` those of them that nothing is done about now.
     `revision` grows with each event, so that a reader can tell whether anything has changed. `broken` is why the last
     pass ended without a report, until the next begins.
     """
@@ -122,6 +133,8 @@ class Board:
         self.desired = DesiredState({}, {}, {})
         self.projects: dict[str, ProjectLine] = {}
         self.notes: dict[Share, Note] = {}
+        self.in_trouble: dict[Share, None] = {}
+        self.absent_waiting = 0
         self._judged: set[Share] = set()
         self.unmanaged = 0
         self.refusals: tuple[str, ...] = ()
@@ -160,6 +173,25 @@ class Board:
                 self.troubles.appendleft(Mishap(self._now(), f"a bug in the work of project {project_id}", what))
             case _:
                 self._follow_pass(event)
+
+    def snapshot(self, shares: int) -> Board:
+        """Return a board that stays as this one is now, for who reads it in a thread of its own.
+
+        To be quick for any fleet it has the notes of so many shares in trouble only, and the buckets of the shares
+        where there are no more than ten times as many; else these go on changing, though not their number.
+        """
+        is_small = sum(len(line.buckets) for line in self.projects.values()) <= 10 * shares
+        other = copy(self)
+        other.projects = {
+            project_id: replace(
+                line, buckets=line.buckets.copy() if is_small else line.buckets, counts=line.counts.copy()
+            )
+            for project_id, line in self.projects.items()
+        }
+        other.notes = {share: self.notes[share] for share in islice(self.in_trouble, shares)}
+        other.in_trouble = dict.fromkeys(other.notes)
+        other.flights, other.passes, other.troubles = self.flights.copy(), self.passes.copy(), self.troubles.copy()
+        return other
 
     @property
     def is_read(self) -> bool:
@@ -243,6 +275,7 @@ class Board:
         """Begin anew: every desired share stands as desired until the plan says otherwise."""
         unreadable = {project_id: line.unreadable for project_id, line in self.projects.items()}
         self.desired, self.projects, self.notes = desired, {}, {}
+        self.in_trouble, self.absent_waiting = {}, 0
         for project_id, wishes in sorted(desired.wishes.items()):
             buckets = dict.fromkeys(wishes, Bucket.CONVERGED)
             self.projects[project_id] = ProjectLine(
@@ -290,10 +323,22 @@ class Board:
         if line is None or share.image_id not in line.buckets:
             return
         line.put(share.image_id, note.bucket)
+        if (before := self.notes.get(share)) is not None:
+            self._count_waiting(line, before, -1)
+        self._count_waiting(line, note, 1)
+        if note.bucket in ON_THE_WAY:
+            self.in_trouble.pop(share, None)
+        else:
+            self.in_trouble[share] = None
         if note.bucket is Bucket.CONVERGED:
             self.notes.pop(share, None)
         else:
             self.notes[share] = note
+
+    def _count_waiting(self, line: ProjectLine, note: Note, by: int) -> None:
+        if note.waits and note.bucket is not Bucket.CONVERGED:
+            line.waiting += by
+            self.absent_waiting += by * (note.bucket is Bucket.ABSENT)
 
     def _finish(self, report: RunReport) -> None:
         for outcome in report.outcomes:

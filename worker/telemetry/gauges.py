@@ -7,7 +7,6 @@ is time. A project that has left the manifest has none any more.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -16,8 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.samples import Sample
 
 from worker.core.calls import CallGroup
-from worker.core.state import Share
-from worker.telemetry.board import Board, Bucket, Note
+from worker.telemetry.board import Board, Bucket
 from worker.telemetry.counts import PREFIX
 
 T = TypeVar("T")
@@ -56,10 +54,9 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How things stood at one instant. `projects` has the id, the name and the counts of each."""
+    """How things stood at one instant. `projects` has of each the name, the counts, and how many may be absent."""
 
-    projects: tuple[tuple[str, str, Mapping[Bucket, int]], ...]
-    notes: Mapping[Share, Note]
+    projects: tuple[tuple[str, Mapping[Bucket, int], int], ...]
     unmanaged: int
     quarantined: int
     in_flight: int
@@ -76,8 +73,7 @@ def snapshot_of(board: Board, readings: Readings, now: float) -> Snapshot:
     """Copy what the gauges are made of; `now` in seconds since the epoch."""
     sent_at = min((flight.intent_at for flight in board.flights.values()), default=now)
     return Snapshot(
-        projects=tuple((project_id, line.name, dict(line.counts)) for project_id, line in board.projects.items()),
-        notes=board.notes.copy(),
+        projects=tuple((line.name, dict(line.counts), line.waiting) for line in board.projects.values()),
         unmanaged=board.unmanaged,
         quarantined=len(board.quarantined),
         in_flight=len(board.flights),
@@ -134,15 +130,14 @@ def _shares(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
 
 
 def _share_samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
-    for _, project, counts in _giving_way(snapshot.projects):
+    for project, counts, _ in _giving_way(snapshot.projects):
         for bucket in Bucket:
             yield Sample(family, {"project": project, "bucket": bucket}, counts.get(bucket, 0))
 
 
 def _drift_samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
-    excused = Counter(share.project_id for share, note in snapshot.notes.items() if note.waits)
-    for project_id, project, counts in _giving_way(snapshot.projects):
-        drift = sum(counts.values()) - counts.get(Bucket.CONVERGED, 0) - excused[project_id]
+    for project, counts, waiting in _giving_way(snapshot.projects):
+        drift = sum(counts.values()) - counts.get(Bucket.CONVERGED, 0) - waiting
         yield Sample(family, {"project": project}, drift)
 
 

@@ -64,7 +64,7 @@ class Views:
     livez: Callable[[], Health]
     readyz: Callable[[], Awaitable[Health]]
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]]
-    status: Callable[[], bytes]
+    status: Callable[[], Awaitable[bytes]]
     page: bytes
 
 
@@ -232,7 +232,7 @@ class _Site:
 
     async def _status(self, request: web.BaseRequest) -> web.Response:
         async def status() -> tuple[bytes, str]:
-            return self._views.status(), "application/json"
+            return await self._views.status(), "application/json"
 
         return await self._large(request, status)
 

@@ -17,7 +17,7 @@ from worker.core.schedule import between_starts, describe
 from worker.core.text import visible_lines
 from worker.errors import JournalError, Problem, SettingsError
 from worker.journal.store import Journal
-from worker.render.daemon import DaemonView, daemon_bytes
+from worker.render.daemon import SHARES_SHOWN, DaemonView, daemon_bytes
 from worker.render.names import many
 from worker.settings import Address, Loaded
 from worker.telemetry import systemd
@@ -174,17 +174,21 @@ class Front:
             return str(error) or "the journal does not answer in time"
         return ""
 
-    def _status(self) -> bytes:
-        """Return the JSON of now; readers of the same moment share it, since that of a large fleet takes a while."""
+    async def _status(self) -> bytes:
+        """Return the JSON of now; readers of the same moment share it, since that of a large fleet takes a while.
+
+        It is made in a thread, of what was so at one moment.
+        """
         now, revision = time.time(), self._board.revision
         if revision != self._drawn_revision or not 0 <= now - self._drawn_at < _FRESH:
-            self._drawn, self._drawn_at, self._drawn_revision = self._draw(now), now, revision
+            standing = self.ims.standing() if self.ims else {}
+            schedule = describe(schedule_of(self._generation.settings))
+            view = DaemonView(
+                self._board.snapshot(SHARES_SHOWN), now, self._version, schedule, standing, self._refused()
+            )
+            drawn = await asyncio.to_thread(daemon_bytes, view)
+            self._drawn, self._drawn_at, self._drawn_revision = drawn, now, revision
         return self._drawn
-
-    def _draw(self, now: float) -> bytes:
-        standing = self.ims.standing() if self.ims else {}
-        schedule = describe(schedule_of(self._generation.settings))
-        return daemon_bytes(DaemonView(self._board, now, self._version, schedule, standing, self._refused()))
 
     def _limits(self) -> Iterator[LimitStanding]:
         for account, groups in (self.ims.standing() if self.ims else {}).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import chain, islice, repeat
 from typing import Any
 
 import pytest
@@ -12,7 +13,18 @@ from boards import IMAGES, NOW, PROJECTS, all_is_well, document, numbered, some_
 from worker.core import events
 from worker.core.drift import VaultPolicy, find_drift
 from worker.core.plan import make_plan
-from worker.core.state import DesiredState, MemberStatus, ObservedState, Offer, Project, Wish
+from worker.core.state import (
+    Batch,
+    DesiredState,
+    InFlight,
+    MemberStatus,
+    ObservedState,
+    Offer,
+    Project,
+    Quarantined,
+    Share,
+    Wish,
+)
 from worker.render.daemon import LETTERS, SCHEMA, SHARES_SHOWN, DaemonView, daemon_bytes, daemon_json
 from worker.simulator.naming import image_id, project_id
 from worker.telemetry.board import Board, Bucket, Phase
@@ -24,7 +36,7 @@ KEYS = {
         *("schema", "version", "now", "phase", "phase_since", "waits_for", "pass", "next_pass_at", "schedule"),
         *("desired", "converged", "counts", "unmanaged", "refused", "digest", "reload_error", "troubles", "letters"),
         *("images", "projects", "shares", "shares_omitted", "absent_waiting", "in_flight", "quarantined", "limits"),
-        *("credentials", "passes"),
+        *("credentials", "passes", "matrix_omitted", "in_flight_omitted", "quarantined_omitted"),
     },
     "pass": {"run_id", "started_at", "projects", "projects_read"},
     "troubles": {"at", "what", "reason"},
@@ -241,3 +253,45 @@ def test_limits_are_those_that_a_config_sets(large: dict[str, Any]) -> None:
     (puts,) = (limit for limit in large["limits"] if limit["group"] == "members_put")
     assert (puts["rate"], puts["calls"], puts["left"], puts["waiting"]) == ("200/5m", 200, 31, 4)
     assert all(large[key].endswith("Z") for key in ("now", "phase_since", "next_pass_at"))
+
+
+@pytest.fixture(scope="module")
+def vast() -> Board:
+    """Return the board of a fleet where each of many projects has many images of its own, all of them absent."""
+    projects = {project_id(name): Project(project_id(name), name) for name in numbered("project", 100)}
+    wish = Wish(MemberStatus.ACCEPTED)
+    wishes = {key: {f"{key}-{number}": wish for number in range(600)} for key in projects}
+    desired = DesiredState(projects, wishes, {})
+    observed = ObservedState({key: {} for key in projects}, {})
+    drift = find_drift(desired, observed, VaultPolicy.WHEN_NEEDED)
+    board = Board(lambda: NOW)
+    board(events.Planned(make_plan(desired, observed, drift, (), {}, NOW), desired, 0, 0, ()))
+    batches = (Batch(key, MemberStatus.ACCEPTED, None, ("i",)) for key in projects)
+    flights = tuple(InFlight(n, batch, NOW) for n, batch in enumerate(chain.from_iterable(repeat(tuple(batches), 60))))
+    shares = (Share(key, image) for key, images in wishes.items() for image in images)
+    wards = tuple(Quarantined(share, MemberStatus.ACCEPTED, 1, "no", "no", NOW) for share in islice(shares, 7_000))
+    board(events.Remembered(flights, wards, ()))
+    return board
+
+
+def test_a_document_has_an_end_however_large_the_fleet(vast: Board) -> None:
+    """The matrix is left out, which is said with its size, and no list has more than a page can bear."""
+    body = daemon_bytes(DaemonView(vast.snapshot(SHARES_SHOWN), NOW, "1", "every 15m"))
+    found = json.loads(body)
+    assert found["matrix_omitted"] == 100 * 60_000
+    assert found["images"] == []
+    assert {each["row"] for each in found["projects"]} == {""}
+    assert (found["desired"], found["counts"]["absent"]) == (60_000, 60_000)
+    for name, total in (("shares", 60_000), ("in_flight", 6_000), ("quarantined", 7_000)):
+        assert (len(found[name]), found[f"{name}_omitted"]) == (SHARES_SHOWN, total - SHARES_SHOWN)
+    assert len(body) < 8_000_000
+
+
+def test_a_matrix_of_just_the_size_is_whole() -> None:
+    """One cell more, and it is left out; what is left in is in the order of the names."""
+    projects, images = numbered("project", 100), numbered("image", 500)
+    whole = document(all_is_well(projects, images))
+    assert (whole["matrix_omitted"], len(whole["images"])) == (0, 500)
+    assert {each["row"] for each in whole["projects"]} == {"c" * 500}
+    assert [each["name"] for each in whole["images"]] == sorted(images)
+    assert document(all_is_well(projects, (*images, "image-more")))["matrix_omitted"] == 100 * 501

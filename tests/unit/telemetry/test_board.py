@@ -32,7 +32,7 @@ from worker.core.state import (
 )
 from worker.errors import BadRequest, Scope, TransientCloudError
 from worker.reconcile.run import run_once
-from worker.telemetry.board import PASSES_KEPT, TROUBLES_KEPT, Board, Bucket, Note, Phase
+from worker.telemetry.board import ON_THE_WAY, PASSES_KEPT, TROUBLES_KEPT, Board, Bucket, Note, Phase
 
 BATCH = Batch("p", MemberStatus.ACCEPTED, None, ("a", "b"))
 JOB = Job(7, "job-1", BATCH, EPOCH)
@@ -84,6 +84,11 @@ def assert_consistent(board: Board) -> None:
         assert +line.counts == {bucket: list(line.buckets.values()).count(bucket) for bucket in line.buckets.values()}
         amiss |= {Share(project_id, image) for image, bucket in line.buckets.items() if bucket is not Bucket.CONVERGED}
     assert board.notes.keys() == amiss
+    assert board.in_trouble.keys() == {share for share, note in board.notes.items() if note.bucket not in ON_THE_WAY}
+    waiting = [(share.project_id, note.bucket) for share, note in board.notes.items() if note.waits]
+    assert board.absent_waiting == sum(bucket is Bucket.ABSENT for _, bucket in waiting)
+    for project_id, line in board.projects.items():
+        assert line.waiting == sum(waits_in == project_id for waits_in, _ in waiting)
     for share, note in board.notes.items():
         assert board.projects[share.project_id].buckets[share.image_id] is note.bucket
     assert board.counts().total() == len(board.desired)
@@ -375,3 +380,20 @@ def test_a_clock_that_was_set_is_among_the_troubles() -> None:
         "the clock was put forward by 1m",
         "the clock was put back by 2h",
     ]
+
+
+def test_a_snapshot_stays_as_it_is() -> None:
+    """Whatever happens to the board afterwards; of the shares in trouble it has as many as were asked for."""
+    wishes = {project: {f"image-{number}": ACCEPT for number in range(6)} for project in "pq"}
+    board = a_board(events.AtWork(unclean=False), all_absent(wishes), events.Trouble("odd", "why"))
+    whole, part = board.snapshot(100), board.snapshot(3)
+    assert_consistent(whole)
+    assert len(part.notes) == len(part.in_trouble) == 3
+    before = (whole.counts(), dict(whole.notes), len(whole.troubles), part.counts())
+    board(events.ShareJudged(Outcome(Share("p", "image-0"), ACCEPT.status, None, None, OutcomeKind.CHANGED)))
+    board(all_absent({"p": {"image-9": ACCEPT}}))
+    board(events.Trouble("odd", "again"))
+    board(events.BatchSubmitted(Job(1, "job-1", Batch("p", ACCEPT.status, None, ("image-9",)), EPOCH)))
+    assert (whole.counts(), dict(whole.notes), len(whole.troubles), part.counts()) == before
+    assert_consistent(whole)
+    assert (len(whole.flights), len(board.flights)) == (0, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from commands import SECRET_KEY, Folder, fleet, manifest
 
 from worker.core import events
 from worker.errors import JournalError, SettingsError
+from worker.render.daemon import DaemonView
 from worker.settings import Loaded
 from worker.telemetry import systemd
 from worker.telemetry.http import Views
@@ -76,9 +78,9 @@ class Shown:
         health = await self.views[-1].readyz()
         return health.ok, dict(health.document)
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return the document behind the page."""
-        document: dict[str, Any] = json.loads(self.views[-1].status())
+        document: dict[str, Any] = json.loads(await self.views[-1].status())
         return document
 
 
@@ -190,7 +192,7 @@ async def test_a_bug_in_one_project_is_named_and_leaves_it_ready(shown: Shown) -
     shown.front(events.BugFound("p", "KeyError in worker.x, line 7", "Traceback: the words of it"))
     ready, document = await shown.ready()
     assert (ready, document["bugs"], document["last_bug"]) == (True, 1, "project p: KeyError in worker.x, line 7")
-    status = shown.status()
+    status = await shown.status()
     assert [(each["what"], each["reason"]) for each in status["troubles"]] == [
         ("a bug in the work of project p", "KeyError in worker.x, line 7")
     ]
@@ -283,7 +285,7 @@ async def test_an_address_in_use_is_tried_again_and_told_once(shown: Shown, tmp_
     shown.fails += [OSError(errno.EADDRINUSE, "Address already in use") for _ in range(3)]
     shown.front.take(read(Folder(tmp_path), "127.0.0.2:9999"))
     await until(lambda: len(shown.views) == 2)
-    troubles = [each for each in shown.status()["troubles"] if "nothing answers HTTP" in each["what"]]
+    troubles = [each for each in (await shown.status())["troubles"] if "nothing answers HTTP" in each["what"]]
     assert [each["reason"] for each in troubles] == ["Address already in use"]
     assert len(shown.asked) == 5
 
@@ -304,15 +306,36 @@ async def test_the_first_address_must_be_one(tmp_path: Path, monkeypatch: pytest
 
 async def test_readers_of_the_same_moment_share_a_document(shown: Shown) -> None:
     """As long as nothing has happened; any event makes a new one."""
-    first = shown.views[0].status()
-    assert shown.views[0].status() is first
+    first = await shown.views[0].status()
+    assert await shown.views[0].status() is first
     shown.front(events.Trouble("something", "why"))
-    assert json.loads(shown.views[0].status())["troubles"][0]["what"] == "something"
+    assert json.loads(await shown.views[0].status())["troubles"][0]["what"] == "something"
+
+
+async def test_the_document_is_made_beside_the_loop(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread, of a board that stays as it was: what happens meanwhile is in the next one."""
+    begun, go, threads = threading.Event(), threading.Event(), []
+    make = module.daemon_bytes
+
+    def slow(view: DaemonView) -> bytes:
+        threads.append(threading.get_ident())
+        begun.set()
+        go.wait(TIMEOUT)
+        return make(view)
+
+    monkeypatch.setattr(module, "daemon_bytes", slow)
+    asked = asyncio.create_task(shown.status())
+    await until(begun.is_set)
+    shown.front(events.Trouble("odd", "why"))
+    go.set()
+    assert (await asked)["troubles"] == []
+    assert (await shown.status())["troubles"] != []
+    assert threading.get_ident() not in threads
 
 
 async def test_credentials_are_shown_before_the_cloud_is_open(shown: Shown) -> None:
     """A stand-by has them too: none is refused, and no key is in what is shown."""
-    assert shown.status()["credentials"] == [{"name": "default", "refused": False}]
+    assert (await shown.status())["credentials"] == [{"name": "default", "refused": False}]
     text, _ = await shown.views[0].metrics("")
     assert b'ims_share_worker_credential_refused{credential="default"} 0.0' in text
     assert SECRET_KEY.encode() not in text
