@@ -119,7 +119,7 @@ class StandIn:
     url: str = ""
     polls: int = 0
 
-    def status(self) -> bytes:
+    async def status(self) -> bytes:
         """Return the document as JSON."""
         self.polls += 1
         if self.document is None:

@@ -149,7 +149,7 @@ async def test_a_matrix_that_is_left_out_is_said_to_be() -> None:
     told = document(all_is_well(numbered("team", 6), numbered("image", 5)))
     told |= {"images": [], "projects": [each | {"row": ""} for each in told["projects"]], "matrix_omitted": 80_000_000}
     async with stand_in(told) as served, browsing(served.url) as seen:
-        await seen.until("() => document.querySelector('#cell').innerText !== ''")
+        await seen.until("() => document.querySelector('#matrix-count').innerText !== ''")
         assert "6 projects" in await seen.text("#matrix-count")
         assert "80,000,000 fields, projects times images, is too large to show" in await seen.text("#cell")
         await seen.page.get_by_label("Only rows and columns not as desired").check()
