@@ -46,10 +46,16 @@ def executable(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+def python_beside(path: Path) -> None:
+    """Put the Python of a virtual environment beside the worker."""
+    executable(path / "bin" / "python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+
+
 def run_and_alert(path: Path, status: int, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the script with a stand-in for the worker that ends with some status, as cron would."""
     executable(path / "bin" / "ims-share-worker", _STAND_IN.format(status=status))
     shutil.copy(CRON / "run-and-alert", path / "bin")
+    python_beside(path)
     environ = {**SYSTEM, "HOME": str(path), "LOG_FILE": str(path / "run.log"), **variables}
     command = [path / "bin" / "run-and-alert", "--project", "payments"]
     return subprocess.run(command, env=environ, cwd=path, capture_output=True, text=True, timeout=300, check=False)
@@ -85,6 +91,34 @@ def test_the_alerts_keep_the_rule_for_exit_statuses(tmp_path: Path) -> None:
     alerts = {status: run_and_alert(tmp_path, status).stdout for status in fine | locked | again | person}
     assert {status for status, alert in alerts.items() if alert} == again | person
     assert {status for status, alert in alerts.items() if "next pass tries again" in alert} == again - {Exit.BUG}
+
+
+def test_what_is_wrong_with_the_config_is_in_the_alert(tmp_path: Path) -> None:
+    """The worker itself says it, as an event of the log, and people read its text: line, key and way out."""
+    (tmp_path / "config.toml").write_text('cloud.region = "eu-west-101"\n"odd\\nkey" = 1\n')
+    executable(tmp_path / "bin" / "ims-share-worker", f'#!/bin/sh\nexec {sys.executable} -m worker "$@"\n')
+    shutil.copy(CRON / "run-and-alert", tmp_path / "bin")
+    python_beside(tmp_path)
+    variables = {"IMS_WORKER_CONFIG": str(tmp_path / "config.toml"), "LOG_FILE": str(tmp_path / "run.log")}
+    command = [tmp_path / "bin" / "run-and-alert"]
+    environ = {**SYSTEM, "HOME": str(tmp_path), **variables}
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (Exit.USAGE, "")
+    assert f"{tmp_path / 'config.toml'}:2:" in ended.stdout
+    assert "unknown key" in ended.stdout
+    assert "message.printed" not in ended.stdout
+
+
+def test_a_worker_whose_python_is_gone_is_told_of(tmp_path: Path) -> None:
+    """What was printed instead of a log is in the alert, and nothing is complained of beside it."""
+    executable(tmp_path / "bin" / "ims-share-worker", "#!/bin/sh\necho 'no such interpreter' >&2\nexit 127\n")
+    shutil.copy(CRON / "run-and-alert", tmp_path / "bin")
+    environ = {**SYSTEM, "LOG_FILE": str(tmp_path / "run.log")}
+    command = [tmp_path / "bin" / "run-and-alert"]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (127, "")
+    assert "cannot be started" in ended.stdout
+    assert "no such interpreter" in ended.stdout
 
 
 def test_the_log_is_kept_and_told_of_once(tmp_path: Path) -> None:
@@ -170,6 +204,7 @@ def _install(here: Stage) -> None:
         here.path / "sbin" / "sendmail", f"#!/bin/sh\ncat > {here.path}/new && mv {here.path}/new {here.path}/mail\n"
     )
     shutil.copy(CRON / "run-and-alert", here.path / "bin")
+    python_beside(here.path)
     folders = (
         "/opt/ims-share-worker",
         "/etc/ims-share-worker",
