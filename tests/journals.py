@@ -8,13 +8,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from opening import open_journal
+
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.quarantine import QuarantineUpdate
 from worker.core.report import Result, RunReport
 from worker.core.state import Batch, MemberStatus, Quarantined, Share
 from worker.core.target import WHOLE, Shard
 from worker.journal.lease import hold_journal
-from worker.journal.store import open_journal
 
 
 async def write_journal(path: Path, now: float, projects: tuple[str, str], images: tuple[str, str]) -> None:

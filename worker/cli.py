@@ -29,6 +29,7 @@ exit status:
   4   the cloud could not be reached or refused the credentials
   5   another worker holds the journal
   6   plan --fail-on-drift found changes
+  7   the journal cannot be reached for now: try again
   70  a bug
 """
 

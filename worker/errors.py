@@ -7,6 +7,7 @@ WorkerError
 ├── OutputError               a result cannot be written to standard output
 ├── JournalError              the journal cannot be read or written
 │   ├── JournalLocked         another worker holds it
+│   ├── JournalMissing        there is none yet, and who looks for it makes none
 │   └── JournalUnreachable    it does not answer now: its server is away, its file locked
 └── CloudError                a call failed
     ├── TransientCloudError   connect, time-out, throttle, 5xx: it may be asked again
@@ -96,6 +97,10 @@ class OutputError(WorkerError):
 
 class JournalError(WorkerError):
     """The journal cannot be opened, read or written."""
+
+
+class JournalMissing(JournalError):  # noqa: N818 - a state, not a fault of the worker
+    """There is no journal yet, where one was looked for that a pass has made."""
 
 
 class JournalUnreachable(JournalError):  # noqa: N818 - a state, not a fault of the worker

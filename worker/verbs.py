@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -23,8 +23,17 @@ from worker.core.report import Exit, exit_of_plan, exit_of_report
 from worker.core.target import Shard, parse_shard
 from worker.core.text import json_text, visible
 from worker.core.timing import parse_duration
-from worker.errors import JournalError, JournalLocked, ManifestError, OutputError, Problem, SettingsError
+from worker.errors import (
+    JournalError,
+    JournalLocked,
+    JournalUnreachable,
+    ManifestError,
+    OutputError,
+    Problem,
+    SettingsError,
+)
 from worker.journal.rows import WAY_OUT
+from worker.journal.store import read_journal
 from worker.render.check import CheckView, check_json, check_text
 from worker.render.names import Names
 from worker.render.plan import plan_json, print_plan, view_of
@@ -86,6 +95,11 @@ class Command:
         for warning in warnings:
             say(f"warning: {warning}")
 
+    def note(self, notes: tuple[str, ...]) -> None:
+        """Say what a person should know beside the result."""
+        for note in notes:
+            say(f"note: {visible(note)}")
+
     def own_up(self, bugs: tuple[str, ...]) -> None:
         """Say which bugs there were; the log has their tracebacks."""
         for bug in bugs:
@@ -122,10 +136,18 @@ async def perform(options: argparse.Namespace, environ: Mapping[str, str]) -> Ex
     except OutputError as error:
         say_unwritten(error)
         return Exit.INCOMPLETE
-    except JournalLocked as error:
-        return _explain(command, Exit.LOCKED, (Problem("journal", 0, 0, "", str(error)),))
     except JournalError as error:
-        return _explain(command, Exit.USAGE, (Problem("journal", 0, 0, "", str(error)),))
+        return _explain(command, _exit_of(error), (Problem("journal", 0, 0, "", str(error)),))
+
+
+def _exit_of(error: JournalError) -> Exit:
+    match error:
+        case JournalLocked():
+            return Exit.LOCKED
+        case JournalUnreachable():
+            return Exit.JOURNAL
+        case _:
+            return Exit.USAGE
 
 
 async def check(command: Command) -> Exit:
@@ -145,7 +167,9 @@ async def plan(command: Command) -> Exit:
     async with work.at_look(site, cloud_config(site, command.environ), log_call) as (journal, ims):
         with _watched(command, ims) as events:
             prepared, forecast = await work.plan(site, order, ims, journal, events)
-    view = view_of(prepared, forecast, _names(site.manifest))
+        notes = (*journal.notes, *await work.record_calls(journal))
+    view = view_of(prepared, forecast, _names(site.manifest), notes)
+    command.note(notes)
     shown = command.show(plan_json(view), lambda: print_plan(view, command.out))
     command.own_up(prepared.bugs)
     return (
@@ -170,10 +194,11 @@ async def run(command: Command) -> Exit:
     with stopped_by_signals(site.settings.schedule.grace) as stopper, stopper.halting() as halt:
         if deadline is not None:
             halt.finish_within(deadline, min(work.RESERVE, deadline / 2))
-        async with work.at_work(site, config, "run", order.target.shard, log_call) as (journal, ims):
+        async with work.at_work(site, config, "run", order.target.shard, log_call, stopper.ends_at) as (journal, ims):
             with _watched(command, ims) as events:
                 the_pass = work.make_pass(site.settings, ims, journal, events, halt)
-                report = await work.run(site, order, the_pass, journal)
+                report = replace(await work.run(site, order, the_pass, journal), notes=journal.notes)
+        command.note(report.notes)
         shown = command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
     command.own_up(report.bugs)
     return exit_of_report(report) or shown
@@ -194,7 +219,7 @@ async def serve(command: Command) -> Exit:
 async def status(command: Command) -> Exit:
     """Print what the journal knows; make no call, take no lock."""
     loaded = command.configure()
-    async with work.journal_to_read(journal_url(loaded.settings)) as journal:
+    async with read_journal(journal_url(loaded.settings)) as journal:
         memory, now = await journal.memory(_PASSES_SHOWN), time.time()
         ahead = await journal.ahead(now)
     view = StatusView(
@@ -209,7 +234,10 @@ async def status(command: Command) -> Exit:
         loaded.settings.polling.deadline,
         memory.odd,
         ahead,
+        journal.exists,
+        journal.notes,
     )
+    command.note(view.notes)
     shown = command.show(status_json(view), lambda: print_status(view, command.out))
     if not view.unreadable:
         return shown
@@ -223,6 +251,7 @@ async def release(command: Command) -> Exit:
     loaded = command.configure()
     share = share_of(names_of(loaded), command.options.image, command.options.project)
     async with work.journal_to_write(journal_url(loaded.settings)) as journal:
+        command.note(journal.notes)
         freed = await journal.release(share, _who(), time.time())
     document = {"schema": "ims-share-worker/release/1", **share._asdict(), "freed_from": list(freed)}
     said = f"Freed from {visible(', '.join(freed))}." if freed else "The share was neither quarantined nor in flight."
@@ -237,6 +266,7 @@ async def approve(command: Command) -> Exit:
         raise SettingsError((Problem("DIGEST", 0, 0, "", "a digest is sha256: and 64 hex digits", digest, hint),))
     loaded, who = command.configure(), _who()
     async with work.journal_to_write(journal_url(loaded.settings)) as journal:
+        command.note(journal.notes)
         await journal.approve(digest, who, time.time())
     document = {"schema": "ims-share-worker/approve/1", "digest": digest, "approved_by": who}
     return command.show(document, lambda: print(f"Approved by {who}: the next pass with this very plan may go, once."))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from commands import fleet, manifest, share, stage
 from journals import make_odd, write_journal
+from opening import open_journal
 
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.quarantine import QuarantineUpdate
@@ -17,7 +18,7 @@ from worker.core.state import Batch, MemberStatus, Quarantined, Share
 from worker.core.target import Shard, shard_of
 from worker.errors import JournalError
 from worker.journal.lease import hold_journal
-from worker.journal.store import Journal, open_journal
+from worker.journal.store import Journal
 from worker.simulator.naming import image_id, project_id
 
 NOW = 1_800_000_000.0

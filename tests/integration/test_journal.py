@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from disks import fill
+from opening import open_journal
 from sqlalchemy import Connection, Engine, event
 
 from worker.core.calls import CallCounts
@@ -19,10 +20,11 @@ from worker.core.outcome import Outcome, OutcomeKind
 from worker.core.quarantine import QuarantineUpdate
 from worker.core.report import PassRecord, Result, RunReport
 from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
+from worker.core.target import Shard
 from worker.errors import JournalError
 from worker.journal.database import MEMORY
+from worker.journal.lease import hold_journal
 from worker.journal.schema import VERSION
-from worker.journal.store import open_journal
 
 DAY = 86400.0
 NOW = 1_800_000_000.0
@@ -284,13 +286,13 @@ async def test_memory_remembers_while_it_lasts_and_makes_no_file(
 
 
 async def test_several_at_once_may_make_the_same_journal(file_url: str, tmp_path: Path) -> None:
-    """Commands that all find no journal make one together: one set of tables, one version, every write in it."""
+    """Shards that all find no journal make one together: one set of tables, one version, every write in it."""
 
-    async def approve(digest: str) -> None:
-        async with open_journal(file_url) as journal:
-            await journal.approve(digest, "ann@host", NOW)
+    async def approve(index: int) -> None:
+        async with hold_journal(file_url, "run", Shard(index, 8)) as journal:
+            await journal.approve(f"sha256:{index}", "ann@host", NOW)
 
-    await asyncio.gather(*(approve(f"sha256:{n}") for n in range(8)))
+    await asyncio.gather(*map(approve, range(8)))
     with closing_connection(tmp_path / "journal.db") as raw:
         assert raw.execute("SELECT schema_version FROM about").fetchall() == [(VERSION,)]
         assert raw.execute("SELECT count(*) FROM approvals").fetchone() == (8,)
@@ -349,7 +351,7 @@ async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 async def test_a_folder_in_place_of_the_file_is_refused(file_url: str, tmp_path: Path) -> None:
     """A journal that is a folder is an error that says what it must be."""
     (tmp_path / "journal.db").mkdir()
-    await refused(file_url, str(tmp_path / "journal.db"), "unable to open", "must be a file")
+    await refused(file_url, str(tmp_path / "journal.db"), "cannot be opened", "must be a file")
 
 
 async def test_a_read_only_disk_is_refused(small_disk: Path) -> None:

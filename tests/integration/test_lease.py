@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from opening import open_journal
 
 from worker.core.state import Batch, MemberStatus
 from worker.core.target import Shard
 from worker.errors import JournalLocked
 from worker.journal.database import MEMORY
 from worker.journal.lease import hold_journal
-from worker.journal.store import open_journal
 
 NOW = 1_800_000_000.0
 BATCH = Batch("p1", MemberStatus.ACCEPTED, None, ("a",))

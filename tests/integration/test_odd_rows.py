@@ -16,6 +16,7 @@ from commands import ACCESS_KEY, PROJECTS, SECRET_KEY, fleet, image_names, manif
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from journals import columns, make_odd, without_rules, write_journal
+from opening import open_journal
 from psycopg.types.json import Json
 
 from worker.cli import build_parser
@@ -27,7 +28,7 @@ from worker.core.target import WHOLE
 from worker.errors import JournalError
 from worker.journal.holder import described
 from worker.journal.lease import HeldJournal, hold_journal
-from worker.journal.store import Journal, open_journal
+from worker.journal.store import Journal
 from worker.simulator.naming import image_id, project_id
 from worker.verbs import perform
 

@@ -8,13 +8,13 @@ import sys
 
 import psycopg
 import pytest
+from opening import open_journal
 
 from worker.core.state import Batch, MemberStatus
 from worker.core.target import Shard
 from worker.errors import JournalError, JournalLocked
 from worker.journal import database
 from worker.journal.lease import hold_journal
-from worker.journal.store import open_journal
 
 NOW = 1_800_000_000.0
 BATCH = Batch("p1", MemberStatus.ACCEPTED, None, ("a",))

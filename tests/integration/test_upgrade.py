@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
+from opening import open_journal
 from sqlalchemy import inspect
 
 from worker.core.calls import CallCounts, CallGroup
@@ -20,7 +21,6 @@ from worker.journal.call_log import CallsMade
 from worker.journal.database import open_database
 from worker.journal.lease import hold_journal
 from worker.journal.schema import VERSION
-from worker.journal.store import open_journal
 
 NOW = 1_800_000_000.0
 BATCH = Batch("p1", MemberStatus.ACCEPTED, "v1", ("a", "b"))

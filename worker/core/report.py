@@ -24,6 +24,7 @@ class Exit(IntEnum):
     CLOUD = 4
     LOCKED = 5
     DRIFT = 6
+    JOURNAL = 7
     BUG = 70
 
 
@@ -42,7 +43,8 @@ class RunReport:
 
     `outcomes` has every desired share that changed or did not converge, sorted; `converged` counts the others. So
     `converged + len(outcomes) == desired`. `unreachable` tells that no project at all could be read,
-    `journal_error` why the journal does not know of this pass. `bugs` names those met in the work of single projects.
+    `journal_error` why the journal does not know all of this pass, `taken_over` that another worker holds it by now.
+    `bugs` names those met in the work of single projects, `notes` say what a person should know of the pass.
     """
 
     run_id: str
@@ -59,7 +61,9 @@ class RunReport:
     refusals: tuple[str, ...] = ()
     unreachable: bool = False
     journal_error: str = ""
+    taken_over: bool = False
     bugs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def count(self, kind: OutcomeKind) -> int:
         """Return how many shares ended this way."""
@@ -128,12 +132,15 @@ def exit_of_report(report: RunReport) -> Exit:
     """Return the exit status of `run`: when several meanings hold, the gravest."""
     if report.bugs:
         return Exit.BUG
+    if report.taken_over:
+        return Exit.LOCKED
+    if report.journal_error:
+        return Exit.JOURNAL
     if report.unreachable:
         return Exit.CLOUD
     if report.result is Result.REFUSED:
         return Exit.REFUSED
-    is_well = report.result is Result.CONVERGED and not report.journal_error
-    return Exit.CONVERGED if is_well else Exit.INCOMPLETE
+    return Exit.CONVERGED if report.result is Result.CONVERGED else Exit.INCOMPLETE
 
 
 def exit_of_plan(plan: Plan, *, refused: bool, unreachable: bool, fail_on_drift: bool, broken: bool = False) -> Exit:

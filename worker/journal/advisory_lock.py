@@ -12,6 +12,12 @@ from worker.core.target import Shard
 
 _GATE = 0
 _COUNTS = 1_000_000
+SILENT_FOR = 20.0
+"""Seconds after which the server ends a holder's connection that is silent, and with it its locks.
+
+The system answers for a process that was stopped, or a machine that stands still, so that the connection looks well.
+"""
+_KNOWS_IDLE_SESSIONS = 140_000
 _OTHER_COUNTS = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
@@ -43,6 +49,18 @@ def take(connection: Connection, shard: Shard) -> bool:
     if not taken:
         connection.execute(text("SELECT pg_advisory_unlock_all()"))
     return taken
+
+
+def end_when_silent(connection: Connection) -> None:
+    """Have the server end this connection once its client is silent, between transactions or in one, or takes nothing.
+
+    Servers before version 14 do so in a transaction only.
+    """
+    settings = ["idle_in_transaction_session_timeout", "tcp_user_timeout"]
+    if int(connection.execute(text("SHOW server_version_num")).scalar_one()) >= _KNOWS_IDLE_SESSIONS:
+        settings.append("idle_session_timeout")
+    for setting in settings:
+        connection.execute(text(f"SET {setting} = '{SILENT_FOR:.0f}s'"))
 
 
 def backend(connection: Connection) -> int:

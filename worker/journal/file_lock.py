@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import glob
 import os
+import pwd
 import re
 import time
 from collections.abc import Iterator
@@ -16,8 +17,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from worker.core.target import Shard
-from worker.errors import JournalError, JournalLocked
+from worker.errors import JournalError, JournalLocked, JournalUnreachable
+from worker.journal.engine import system_error
 from worker.journal.holder import described, introduction
+from worker.journal.sqlite_file import make_private
 
 _LOCK_OF_SHARD = re.compile(r"\.([0-9]+)-of-([0-9]+)\.lock")
 _LOOKS, _BETWEEN_LOOKS = 50, 0.01
@@ -26,7 +29,7 @@ _LOOKS, _BETWEEN_LOOKS = 50, 0.01
 
 @contextmanager
 def hold(journal: Path, verb: str, shard: Shard) -> Iterator[None]:
-    """Hold the journal, or its part for a shard, for this process.
+    """Hold the journal, whose path is free of links, or its part for a shard, for this process. It may wait a little.
 
     Raises JournalLocked with who holds it already, JournalError if it cannot be locked. The lock files stay behind,
     unlocked and harmless: to remove them would open a race.
@@ -43,17 +46,43 @@ def hold(journal: Path, verb: str, shard: Shard) -> Iterator[None]:
                 os.pwrite(lock, introduction(verb, shard).encode(), 0)
         except OSError as error:
             way_out = "its folder must exist, be writable and have room"
-            raise JournalError(f"the journal {journal} cannot be locked: {error.strerror}; {way_out}") from error
+            raise system_error(f"the journal {journal} cannot be locked", error, way_out) from error
         yield
 
 
 @contextmanager
 def _opened(journal: Path, suffix: str) -> Iterator[int]:
-    handle = os.open(journal.with_name(journal.name + suffix), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = journal.with_name(journal.name + suffix)
+    make_private(file)
+    try:
+        # What is there is opened as it is, and no link is followed: it might lead to a file of somebody else.
+        handle = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _cannot_be_opened(file, error) from error
     try:
         yield handle
     finally:
         os.close(handle)
+
+
+def _cannot_be_opened(file: Path, error: OSError) -> JournalError:
+    if file.is_symlink():
+        return JournalError(f"the journal's lock {file} is a symbolic link, and is not followed: remove it")
+    with suppress(OSError):
+        owner = file.lstat().st_uid
+        if owner != os.geteuid():
+            return JournalUnreachable(
+                f"the journal's lock {file} belongs to {_name_of(owner)}, who alone may use it: run as that user, or "
+                "remove it when no worker is at work"
+            )
+    return system_error(f"the journal's lock {file} cannot be opened", error, "see to its rights")
+
+
+def _name_of(user: int) -> str:
+    try:
+        return f"{pwd.getpwuid(user).pw_name} (uid {user})"
+    except KeyError:
+        return f"uid {user}"
 
 
 def _go_through(gate: int, journal: Path) -> None:

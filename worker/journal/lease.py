@@ -6,20 +6,27 @@ each lease, and every intent checks it, so that a holder who lost the lock witho
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
+from worker.core.state import Batch
 from worker.core.target import Shard
-from worker.errors import JournalError, JournalLocked
-from worker.journal import advisory_lock, file_lock, rejections
-from worker.journal.database import is_postgresql, open_database, path_of
+from worker.errors import JournalError, JournalLocked, JournalMissing, JournalUnreachable
+from worker.journal import advisory_lock, file_lock, rejections, sqlite_file
+from worker.journal.database import is_postgresql, open_database, warning_of
 from worker.journal.holder import described, introduction
 from worker.journal.rows import read
 from worker.journal.schema import leases, upgrade
-from worker.journal.store import Journal
+from worker.journal.store import Journal, in_time
+from worker.journal.thread import Thread, never
+
+_SHOWN_EVERY = 5.0
+"""Seconds between two signs of life that a holder gives the server: well within what it allows to be silent."""
 
 
 class HeldJournal(Journal):
@@ -41,15 +48,32 @@ class HeldJournal(Journal):
             fence = _take_over(connection, verb, shard)
             rejections.free(connection, shard)
             backend = advisory_lock.backend(connection) if on_server else None
+            if on_server:
+                advisory_lock.end_when_silent(connection)
             return lambda later: _see_that_it_is_held(later, shard, fence, backend), unclean
 
         self._still_held, self.unclean = await self._writer.write(write)
 
+    async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
+        """Record that a batch is about to be sent; return its key.
+
+        Raises JournalUnreachable where the process stood still meanwhile: another may hold the journal by now.
+        """
+        begun = time.monotonic()
+        key = await super().intend(batch, run_id, at, rejects)
+        if time.monotonic() - begun > advisory_lock.SILENT_FOR:
+            raise JournalUnreachable(f"the journal {self._where} took so long that another worker may have taken it")
+        return key
+
     async def see_that_it_is_held(self) -> None:
         """Raise JournalError if the lease is lost, or the file: who opens it anew gets another one, and other locks."""
-        if self.file is not None and _identity(self.file) != self.identity:
-            raise JournalError(f"the journal {self._where} was removed or replaced while it was in use")
-        await self._writer.read(self._still_held)
+
+        def look(connection: Connection) -> None:
+            if self.file is not None and _identity(self.file) != self.identity:
+                raise JournalError(f"the journal {self._where} was removed or replaced while it was in use")
+            self._still_held(connection)
+
+        await self._writer.read(look)
 
     async def give_back(self) -> None:
         """Give the lease back in order: all calls that count are recorded."""
@@ -62,27 +86,70 @@ class HeldJournal(Journal):
 
 
 @asynccontextmanager
-async def hold_journal(url: str, verb: str, shard: Shard) -> AsyncIterator[HeldJournal]:
-    """Open the journal as its only writer for a shard; raise JournalLocked with who holds it, or JournalError.
+async def hold_journal(
+    url: str, verb: str, shard: Shard, give_up_at: Callable[[], float] = never
+) -> AsyncIterator[HeldJournal]:
+    """Open the journal as its only writer for a shard, and make it where there is none.
 
-    The lease is given back at the end, also after an error; it is not after a crash, and the next holder knows.
+    `give_up_at` tells until when (`time.monotonic`) there is time to wait for a journal that is locked, or silent. The
+    lease is given back at the end, also after an error; it is not after a crash, and the next holder knows. Raises
+    JournalLocked with who holds it, or JournalError.
     """
-    async with AsyncExitStack() as held:
-        path = path_of(url)
+    thread, locks = Thread(give_up_at), ExitStack()
+
+    def lock() -> Path | None:
+        path = sqlite_file.path_of(url)
         if path is not None:
-            held.enter_context(file_lock.hold(path, verb, shard))
-        journal = HeldJournal(open_database(url), shard)
+            with suppress(JournalMissing):
+                sqlite_file.find(path)
+            locks.enter_context(file_lock.hold(path, verb, shard))
+            sqlite_file.make(path)
+        return path
+
+    async with AsyncExitStack() as held:
+        held.callback(thread.end)
+        # What is locked only when nobody waits for it any more is let go of all the same, by the same thread.
+        held.push_async_callback(_last, thread, locks.close)
+        path = await in_time(thread.do(lock))
+        journal = HeldJournal(await in_time(thread.do(lambda: open_database(url))), thread, shard)
         held.push_async_callback(journal.close)
+        journal.notes = await in_time(thread.do(lambda: warning_of(url)))
         await journal.prepare()
         await journal.acquire(verb, on_server=is_postgresql(url))
         if path is not None:
-            journal.file, journal.identity = path, _identity(path)
+            named = Path(url.removeprefix(sqlite_file.PREFIX))
+            journal.file, journal.identity = named, await in_time(thread.do(lambda: _identity(named)))
+        if is_postgresql(url):
+            await held.enter_async_context(_giving_signs_of_life(journal))
         try:
             yield journal
         finally:
             # If it is lost, or cannot be written, the next holder takes it for an unclean end, as it should.
             with suppress(JournalError):
                 await journal.give_back()
+
+
+async def _last(thread: Thread, work: Callable[[], None]) -> None:
+    with suppress(TimeoutError):
+        await thread.do(work)
+
+
+@asynccontextmanager
+async def _giving_signs_of_life(journal: Journal) -> AsyncIterator[None]:
+    """Ask the server something now and then: it takes the lease from a holder who stands still."""
+
+    async def ask() -> None:
+        while True:
+            await asyncio.sleep(_SHOWN_EVERY)
+            # Who wants to write finds out, and says, that the journal cannot be had.
+            with suppress(JournalError):
+                await journal.answers()
+
+    asking = asyncio.create_task(ask())
+    try:
+        yield
+    finally:
+        asking.cancel()
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
@@ -95,7 +162,7 @@ def _identity(file: Path) -> tuple[int, int] | None:
 
 def _see_that_it_is_held(connection: Connection, shard: Shard, fence: int, backend: int | None) -> None:
     if backend is not None and advisory_lock.backend(connection) != backend:
-        raise JournalError("the connection to the journal was lost, and the lease with it")
+        raise JournalUnreachable("the connection to the journal was lost, and the lease with it")
     found = connection.execute(
         select(leases.c.fence).where(_own(shard)).with_for_update(read=True)
     ).scalar_one_or_none()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -14,10 +14,11 @@ from worker.core.quarantine import QuarantineUpdate
 from worker.core.report import PassRecord, RunReport
 from worker.core.state import Batch, InFlight, Quarantined, Share
 from worker.core.target import WHOLE, Shard
-from worker.errors import JournalError
+from worker.errors import JournalError, JournalMissing, JournalUnreachable
 from worker.journal import advisory_lock, history, memory, rejections, stamps
 from worker.journal.call_log import CallLog
-from worker.journal.database import Database, open_database
+from worker.journal.database import MEMORY, open_database, warning_of
+from worker.journal.engine import Database
 from worker.journal.rows import Found
 from worker.journal.schema import (
     VERSION,
@@ -31,7 +32,10 @@ from worker.journal.schema import (
     reservations,
     version_of,
 )
+from worker.journal.thread import Thread
 from worker.journal.writer import Writer
+
+T = TypeVar("T")
 
 
 class Journal:
@@ -39,13 +43,16 @@ class Journal:
 
     Cancelled, a write may or may not have been made; the next reader sees one or the other, whole. `still_held` is run
     in the transaction of each intent, and raises when the lease is lost. `shard` is the part of the fleet whose passes
-    and calls are written, and `calls` are those that count against the limits.
+    and calls are written, and `calls` are those that count against the limits. `notes` are for people: what is odd
+    about the journal, or that there is none yet, which `exists` tells too.
     """
 
-    def __init__(self, database: Database, shard: Shard = WHOLE) -> None:
+    def __init__(self, database: Database, thread: Thread, shard: Shard = WHOLE) -> None:
         self.shard = shard
+        self.notes: tuple[str, ...] = ()
+        self.exists = True
         self._where = database.where
-        self._writer = Writer(database)
+        self._writer = Writer(database, thread)
         self._still_held: Callable[[Connection], None] = _nobody_asks
         self.calls = CallLog(self._writer, shard)
 
@@ -228,13 +235,19 @@ class Journal:
         return await self._writer.read(lambda connection: history.last(connection, count))
 
     async def prepare(self) -> None:
-        """Create the tables where there are none; raise JournalError for a schema of a newer worker.
+        """Create the tables where there are none; raise JournalError for a schema of a newer worker."""
+        if await self._writer.read(version_of) is None:
+            await self._writer.write(create)
+        await self.see_that_it_is_known()
 
-        A journal that has its tables is only read, so that `status` needs no right to write.
+    async def see_that_it_is_known(self) -> None:
+        """Raise JournalMissing where no pass has made the tables yet, JournalError where a newer worker did.
+
+        Tables of an older worker are read as they are.
         """
         found = await self._writer.read(version_of)
         if found is None:
-            found = await self._writer.write(create)
+            raise JournalMissing(f"there is no journal {self._where} yet: `run` or `serve` makes it")
         if found > VERSION:
             raise JournalError(
                 f"the journal {self._where} was written by a newer worker (schema {found}, this one knows "
@@ -261,16 +274,53 @@ class Journal:
 
 @asynccontextmanager
 async def open_journal(url: str) -> AsyncIterator[Journal]:
-    """Open the journal at `sqlite:///PATH`, `postgresql://...` or `memory:`, making it if there is none.
+    """Open the journal at `sqlite:///PATH` or `postgresql://...` for one row that is written beside its holder.
 
-    Who opens it so holds no lease, and writes one row at most. Raises JournalError.
+    Raises JournalMissing where there is none, since nobody would look for what is written elsewhere; JournalError.
     """
-    journal = Journal(open_database(url))
-    try:
-        await journal.prepare()
+    async with _opened(url, to_read=False) as journal:
+        await journal.see_that_it_is_known()
         yield journal
+
+
+@asynccontextmanager
+async def read_journal(url: str) -> AsyncIterator[Journal]:
+    """Open the journal for who only reads it, whichever released worker has made it, and without the right to write it.
+
+    Where there is none yet it is empty, and a note says so. Calls that are noted are written where that is allowed.
+    Raises JournalError.
+    """
+    async with AsyncExitStack() as opened:
+        try:
+            journal = await opened.enter_async_context(_opened(url, to_read=True))
+            await (journal.prepare() if url == MEMORY else journal.see_that_it_is_known())
+        except JournalMissing as missing:
+            journal = await opened.enter_async_context(_opened(MEMORY, to_read=True))
+            await journal.prepare()
+            journal.notes, journal.exists = (str(missing),), False
+        yield journal
+
+
+@asynccontextmanager
+async def _opened(url: str, *, to_read: bool) -> AsyncIterator[Journal]:
+    thread = Thread()
+    try:
+        journal = Journal(await in_time(thread.do(lambda: open_database(url, to_read=to_read))), thread)
+        try:
+            journal.notes = await in_time(thread.do(lambda: warning_of(url)))
+            yield journal
+        finally:
+            await journal.close()
     finally:
-        await journal.close()
+        thread.end()
+
+
+async def in_time(opening: Awaitable[T]) -> T:
+    """Await a step of opening a journal; raise JournalUnreachable where its disk does not answer."""
+    try:
+        return await opening
+    except TimeoutError as error:
+        raise JournalUnreachable("the journal's disk does not answer in time; try again") from error
 
 
 def _nobody_asks(_connection: Connection) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.errors import JournalError, JournalUnreachable
-from worker.journal.database import Database
+from worker.journal.engine import Database
 from worker.journal.rows import OddRowsError
+from worker.journal.thread import Thread
 
 T = TypeVar("T")
 _GATHER = 0.005
 """Seconds that a write waits for others: a commit costs the disk as much as that, however much is in it."""
+
+_BUSY_FOR, _BETWEEN_TRIES = 10.0, 0.02
+"""Seconds that a busy SQLite file is waited for, and between two tries."""
 
 _Write = tuple[Callable[[Connection], Any], asyncio.Future[Any]]
 
@@ -24,25 +29,16 @@ _Write = tuple[Callable[[Connection], Any], asyncio.Future[Any]]
 class Writer:
     """Reads and durable writes, off the event loop; `commits` counts the transactions so far."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, thread: Thread) -> None:
         self.commits = 0
         self._database = database
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        try:
-            self._thread.submit(int)
-        except RuntimeError as error:  # the system has no thread to give, for now
-            raise JournalUnreachable(f"the journal {database.where} cannot be opened: {error}") from error
+        self._thread = thread
         self._waiting: list[_Write] = []
         self._flushing: asyncio.Task[None] | None = None
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query; raise JournalError."""
-
-        def run() -> T:
-            with self._database.engine.connect() as connection:
-                return query(connection)
-
-        return await self._in_thread(run)
+        return await self._in_thread(lambda: self._database.read(query))
 
     async def write(self, write: Callable[[Connection], T]) -> T:
         """Make one write durable, together with those that wait; raise JournalError if any of them fails.
@@ -59,8 +55,8 @@ class Writer:
         """Wait for what is being written, then let go of the database."""
         while self._flushing is not None:
             await asyncio.wait({self._flushing})
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._database.engine.dispose)
-        self._thread.shutdown()
+        with suppress(TimeoutError):
+            await self._thread.do(self._database.engine.dispose)
 
     async def _flush(self) -> None:
         try:
@@ -96,11 +92,25 @@ class Writer:
                 written.set_result(result)
 
     async def _in_thread(self, run: Callable[[], T]) -> T:
+        where = self._database.where
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+            return await self._thread.do(lambda: self._patiently(run))
         except OddRowsError as error:
             raise JournalError(f"the journal {self._database.where} {error}") from error
         except SQLAlchemyError as error:
-            where, why = self._database.where, self._database.explained(error)
             kind = JournalUnreachable if self._database.passes(error) else JournalError
-            raise kind(f"the journal {where} failed: {why}") from error
+            raise kind(f"the journal {where} failed: {self._database.explained(error)}") from error
+        except TimeoutError as error:
+            raise JournalUnreachable(f"the journal {where} does not answer in time; try again") from error
+
+    def _patiently(self, run: Callable[[], T]) -> T:
+        """Run something whole, and again while others have the file locked, as long as there is time."""
+        begun = time.monotonic()
+        while True:
+            try:
+                return run()
+            except SQLAlchemyError as error:
+                give_up_at = min(begun + _BUSY_FOR, self._thread.give_up_at())
+                if not self._database.waits(error) or time.monotonic() >= give_up_at:
+                    raise
+            time.sleep(_BETWEEN_TRIES)

@@ -138,7 +138,7 @@ class Pass:
     """What the verbs of one pass work with.
 
     `now` is the wall clock in seconds since the epoch, `chance` draws uniformly from [0, 1). `bugs` are the last that
-    were contained in the work of single projects.
+    were contained in the work of single projects, `unwritten` the last error of a journal that could not be written.
     """
 
     run_id: str
@@ -149,6 +149,7 @@ class Pass:
     emit: Listener
     halt: Halt
     tempo: Tempo
+    unwritten: deque[JournalError] = field(default_factory=lambda: deque(maxlen=1))
     bugs: deque[BugFound] = field(default_factory=lambda: deque(maxlen=_BUGS_KEPT))
 
     async def keep(self, writing: Awaitable[None]) -> None:
@@ -164,5 +165,6 @@ class Pass:
 
     def stop_submitting(self, error: JournalError) -> None:
         """Submit nothing more, because the journal cannot be written."""
+        self.unwritten.append(error)
         self.emit(Trouble("the journal cannot be written, so nothing more is sent", str(error)))
         self.halt.stop_submitting()

@@ -19,7 +19,7 @@ from worker.core.report import Result, RunReport, flying, left_out, not_sent, re
 from worker.core.resolve import resolve
 from worker.core.state import Batch, Change, DesiredState, InFlight, MemberStatus, ObservedState, Quarantined, Share
 from worker.core.target import Target, aim, narrow
-from worker.errors import JournalError
+from worker.errors import JournalError, JournalLocked
 from worker.reconcile.converge import Work, converge
 from worker.reconcile.observe import observe
 from worker.reconcile.ports import Pass
@@ -198,8 +198,16 @@ async def _recorded(the_pass: Pass, prepared: Prepared, report: RunReport) -> Ru
         await the_pass.journal.record(report, wards)
     except JournalError as error:
         the_pass.emit(Trouble("the pass could not be journalled", str(error)))
-        return replace(report, journal_error=str(error))
-    return report
+        the_pass.unwritten.append(error)
+    return with_journal_error(report, the_pass)
+
+
+def with_journal_error(report: RunReport, the_pass: Pass) -> RunReport:
+    """Return a report that says whether the journal could not be written in its pass."""
+    if not the_pass.unwritten:
+        return report
+    error = the_pass.unwritten[-1]
+    return replace(report, journal_error=str(error), taken_over=isinstance(error, JournalLocked))
 
 
 async def _carry_out(

@@ -32,7 +32,10 @@ _BUCKETS = (
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """A plan with what is said beside it. `desired` has the number of desired shares by project id."""
+    """A plan with what is said beside it. `desired` has the number of desired shares by project id.
+
+    `notes` say what a person should know of it.
+    """
 
     plan: Plan
     desired: dict[str, int]
@@ -40,12 +43,13 @@ class PlanView:
     forecast: Forecast
     refusals: tuple[str, ...]
     names: Names
+    notes: tuple[str, ...] = ()
 
 
-def view_of(prepared: Prepared, forecast: Forecast, names: Names) -> PlanView:
+def view_of(prepared: Prepared, forecast: Forecast, names: Names, notes: tuple[str, ...] = ()) -> PlanView:
     """Return what there is to be shown of a pass that was prepared."""
     desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
-    return PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, names)
+    return PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, names, notes)
 
 
 def plan_json(view: PlanView) -> dict[str, Any]:
@@ -62,6 +66,7 @@ def plan_json(view: PlanView) -> dict[str, Any]:
         "forecast": {"calls": view.forecast.calls, "seconds": round(view.forecast.seconds, 3)},
         "refused": list(view.refusals),
         "digest": plan.digest,
+        "notes": list(view.notes),
     }
 
 

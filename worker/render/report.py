@@ -44,6 +44,7 @@ def report_json(report: RunReport) -> dict[str, Any]:
         "digest": report.digest,
         "refused": list(report.refusals),
         "journal_error": report.journal_error,
+        "notes": list(report.notes),
     }
 
 
@@ -61,7 +62,7 @@ def print_report(report: RunReport, names: Names, console: Console) -> None:
             _print_troubles(kind, (each for each in report.outcomes if each.kind is kind), names, console)
     print_refusals(report.refusals, report.digest, console)
     if report.journal_error:
-        console.print(plain(f"The journal does not know of this pass: {report.journal_error}", style="bold red"))
+        console.print(plain(f"The journal does not know all of this pass: {report.journal_error}", style="bold red"))
     others = [f"{count} {kind.value.replace('_', ' ')}" for kind, count in counts.items() if count]
     took = format_duration(report.finished_at - report.started_at)
     line = plain(f"{report.result.value.capitalize()}: ", style=_STYLES[report.result])

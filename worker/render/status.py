@@ -26,6 +26,7 @@ class StatusView:
     `passes` are the last ones, newest first, and `fleet` the last one of each shard of the fleet. `polling` and
     `deadline` (seconds since its PUT) tell when the worker that follows a job asks about it next. `unreadable` are the
     rows that could not be read, by table and key, and `ahead` the seconds by which the newest time lies ahead of `now`.
+    `exists` tells if there is a journal, `notes` what is odd.
     """
 
     journal: str
@@ -39,6 +40,8 @@ class StatusView:
     deadline: float
     unreadable: tuple[str, ...]
     ahead: float
+    exists: bool = True
+    notes: tuple[str, ...] = ()
 
     def next_poll(self, flight: InFlight) -> float | None:
         """Return when a job is asked about next; None: in the next pass, or by reading the state."""
@@ -53,6 +56,8 @@ def status_json(view: StatusView) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "journal": view.journal,
+        "exists": view.exists,
+        "notes": list(view.notes),
         "in_flight": [_flight_json(flight, view) for flight in view.in_flight],
         "quarantined": [ward_json(ward) for ward in view.quarantined],
         "passes": [_pass_json(each) for each in view.passes],
@@ -64,7 +69,7 @@ def status_json(view: StatusView) -> dict[str, Any]:
 
 def print_status(view: StatusView, console: Console) -> None:
     """Print the last passes, what is in flight, and what is in quarantine."""
-    console.print(plain(f"Journal: {view.journal}"))
+    console.print(plain(f"Journal: {view.journal}{'' if view.exists else ' (there is none yet)'}"))
     if view.ahead:
         back = f"The clock was put back by {format_duration(view.ahead)} or more: what lies ahead of it counts from now"
         console.print(plain(back, style="bold red"))

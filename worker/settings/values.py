@@ -30,6 +30,8 @@ _SQLITE = "sqlite:///"
 _POSTGRESQL = re.compile(
     r"(postgresql://)([^@/?#\s]*@)?((?:\[[0-9A-Fa-f:.]+\]|[^@/?#\s:]*)(?::[0-9]{1,5})?(?:/[^@?#\s]*)?)(\?[^@#\s]*)?"
 )
+_NO_FILE = re.compile(r"^$|/$|\?[a-z_]+=[^/]*$")
+"""What follows `sqlite:///` and is no name of a file. Options, as other programs take them there, are not read."""
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 VISIBLE = re.compile(r"[!-~]+")
 
@@ -182,7 +184,7 @@ def _journal_url(value: Any, info: ValidationInfo) -> SecretStr:
     path = url.removeprefix(_SQLITE)
     if url == "memory:" or (_POSTGRESQL.fullmatch(url) and url.isprintable()):
         return SecretStr(url)
-    if path not in {url, ":memory:"} and path.isprintable() and re.fullmatch("[^?#]*[^?#/]", path):
+    if path not in {url, ":memory:"} and path.isprintable() and not _NO_FILE.search(path):
         return SecretStr(f"{_SQLITE}{_based(path, info).absolute()}")
     raise ValueError(
         "must be sqlite:///FILE, postgresql://USER:PASSWORD@HOST/DATABASE (odd characters %-encoded) or memory:"

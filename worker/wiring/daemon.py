@@ -63,10 +63,12 @@ class Daemon:
             generation = self._generation
             try:
                 url, shard = journal_url(generation.settings), generation.order.target.shard
-                async with hold_journal(url, "serve", shard) as journal:
+                async with hold_journal(url, "serve", shard, self._stopper.ends_at) as journal:
                     self._front.journal, self._front.journal_error, last_reason = journal, "", ""
                     is_first = False
                     self._front(AtWork(journal.unclean))
+                    for note in journal.notes:
+                        self._front(Trouble("the journal is odd", note))
                     await self._work_on(journal, url)
                     continue
             except JournalError as error:

@@ -12,6 +12,7 @@ from worker.cloud.transport import tls_context
 from worker.core.documents import Document
 from worker.core.manifest import Manifest
 from worker.errors import ManifestError, Problem, SettingsError
+from worker.journal.database import is_same
 from worker.reconcile.run import Order
 from worker.reload import Sources
 from worker.settings import Loaded, Settings, load_settings
@@ -108,7 +109,7 @@ class Reader:
             # Whether it can be used must be known now; to load the system's authorities each time would take memory.
             tls_context(str(loaded.settings.cloud.ca_file))
         place = loaded.settings.journal.place
-        if before is not None and place != before.settings.journal.place:
+        if before is not None and not is_same(place, before.settings.journal.place):
             message = (
                 f"another journal, {place}, knows nothing of what is in flight; "
                 "the daemon must be started anew for that"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,6 +27,7 @@ class Stopper:
         self.asked = asyncio.Event()
         self.reload_asked = asyncio.Event()
         self.grace = grace
+        self._asked_at = math.inf
         self._halts: list[Halt] = []
 
     @contextmanager
@@ -39,12 +42,17 @@ class Stopper:
         finally:
             self._halts.remove(halt)
 
+    def ends_at(self) -> float:
+        """Return when (`time.monotonic`) the grace ends: never, before anybody asked. Any thread may ask for it."""
+        return self._asked_at + self.grace
+
     def stop(self) -> None:
         """Ask the process to stop with grace; the second time, end it at once."""
         if self.asked.is_set():
             drain(_LAST_WORDS)
             os._exit(1)
         self.asked.set()
+        self._asked_at = time.monotonic()
         for halt in self._halts:
             halt.stop(self.grace)
 

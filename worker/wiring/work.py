@@ -18,12 +18,13 @@ from worker.core.quarantine import put_right
 from worker.core.report import RunReport
 from worker.core.target import Shard
 from worker.errors import JournalError
-from worker.journal.database import MEMORY, path_of
+from worker.journal.database import MEMORY
 from worker.journal.lease import HeldJournal, hold_journal
-from worker.journal.store import Journal, open_journal
+from worker.journal.store import Journal, open_journal, read_journal
+from worker.journal.thread import never
 from worker.reconcile.halt import Halt
 from worker.reconcile.ports import Pass
-from worker.reconcile.run import Order, Prepared, prepare, run_once
+from worker.reconcile.run import Order, Prepared, prepare, run_once, with_journal_error
 from worker.settings import Settings
 from worker.wiring.calls import assume_unrecorded_calls, calls_recorded, counted, remember_calls
 from worker.wiring.policies import shared_out, speed, tempo
@@ -40,25 +41,13 @@ async def open_cloud(config: CloudConfig, calls: Callable[[CallRecord], None]) -
 
 
 def journal_to_write(url: str) -> AbstractAsyncContextManager[Journal]:
-    """Open the journal, and make it if there is none, for one short write beside the worker that holds it.
+    """Open the journal for one short write beside the worker that holds it; none is made.
 
     Raises JournalError, also for a journal in memory: nobody else would see what is written there.
     """
     if url == MEMORY:
         raise JournalError("a journal in memory is gone when the command ends, so there is nothing to write to")
     return open_journal(url)
-
-
-@asynccontextmanager
-async def journal_to_read(url: str) -> AsyncIterator[Journal]:
-    """Open the journal for a command that only reads it: one that does not exist yet is empty, and is not made.
-
-    Raises JournalError, also where there is no folder that it could be in.
-    """
-    path = path_of(url)
-    is_to_come = path is not None and not path.exists() and path.parent.is_dir()
-    async with open_journal(MEMORY if is_to_come else url) as journal:
-        yield journal
 
 
 @asynccontextmanager
@@ -70,7 +59,7 @@ async def at_look(
     Raises JournalError, and SettingsError for an unusable CA file.
     """
     async with (
-        journal_to_read(journal_url(site.settings)) as journal,
+        read_journal(journal_url(site.settings)) as journal,
         open_cloud(config, counted(journal, calls)) as ims,
     ):
         await remember_calls(site, config, journal, ims)
@@ -79,16 +68,22 @@ async def at_look(
 
 @asynccontextmanager
 async def at_work(
-    site: Site, config: CloudConfig, verb: str, shard: Shard, calls: Callable[[CallRecord], None]
+    site: Site,
+    config: CloudConfig,
+    verb: str,
+    shard: Shard,
+    calls: Callable[[CallRecord], None],
+    give_up_at: Callable[[], float] = never,
 ) -> AsyncIterator[tuple[HeldJournal, Ims]]:
     """Hold the journal as its only writer for a shard, and open the cloud; the calls of earlier processes count.
 
+    `give_up_at` tells until when (`time.monotonic`) there is time to wait for a journal that is locked, or silent.
     Raises JournalLocked with who holds the journal, JournalError, and SettingsError for an unusable CA file, and for
     limits that the shards cannot divide.
     """
     config = shared_out(config, site, shard, verb)
     async with (
-        hold_journal(journal_url(site.settings), verb, shard) as journal,
+        hold_journal(journal_url(site.settings), verb, shard, give_up_at) as journal,
         cloud_at_work(site, config, journal, calls) as ims,
     ):
         if journal.unclean:
@@ -109,6 +104,17 @@ async def cloud_at_work(
         yield ims
 
 
+async def record_calls(journal: Journal) -> tuple[str, ...]:
+    """Record the calls that were made for a look; return a note where that is not allowed."""
+    if not journal.exists:
+        return ()
+    try:
+        await journal.calls.flush()
+    except JournalError as error:
+        return (f"the calls that this took are not recorded, so that the next worker may make too many: {error}",)
+    return ()
+
+
 async def plan(site: Site, order: Order, ims: Ims, journal: Journal, events: Listener) -> tuple[Prepared, Forecast]:
     """Observe and plan, writing nothing; foretell what a run would cost."""
     the_pass = make_pass(site.settings, ims, journal, events, Halt())
@@ -126,7 +132,7 @@ async def run(site: Site, order: Order, the_pass: Pass, journal: Journal) -> Run
     await put_times_right(the_pass, journal)
     report = await run_once(order, the_pass)
     await the_pass.keep(journal.prune(the_pass.now() - site.settings.journal.keep))
-    return report
+    return with_journal_error(report, the_pass)
 
 
 async def put_times_right(the_pass: Pass, journal: Journal) -> None:

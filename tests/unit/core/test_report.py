@@ -144,17 +144,18 @@ def test_a_pass_converges_when_all_that_was_due_changed() -> None:
         ({"result": Result.PARTIAL}, Exit.INCOMPLETE),
         ({"result": Result.FAILED}, Exit.INCOMPLETE),
         ({"result": Result.REFUSED}, Exit.REFUSED),
-        ({"journal_error": "disk full"}, Exit.INCOMPLETE),
-        ({"result": Result.REFUSED, "journal_error": "disk full"}, Exit.REFUSED),
+        ({"journal_error": "disk full"}, Exit.JOURNAL),
+        ({"result": Result.REFUSED, "journal_error": "disk full"}, Exit.JOURNAL),
         ({"result": Result.FAILED, "unreachable": True}, Exit.CLOUD),
         ({"result": Result.REFUSED, "unreachable": True}, Exit.CLOUD),
-        ({"result": Result.FAILED, "unreachable": True, "journal_error": "disk full"}, Exit.CLOUD),
+        ({"result": Result.FAILED, "unreachable": True, "journal_error": "disk full"}, Exit.JOURNAL),
+        ({"unreachable": True, "journal_error": "taken over", "taken_over": True}, Exit.LOCKED),
         ({"result": Result.CONVERGED, "bugs": ("a bug",)}, Exit.BUG),
         ({"result": Result.REFUSED, "unreachable": True, "journal_error": "full", "bugs": ("a bug",)}, Exit.BUG),
     ],
 )
 def test_the_exit_status_of_a_run_is_its_gravest_meaning(facts: dict[str, object], status: Exit) -> None:
-    """A bug before out of reach before refused before incomplete; a pass that was not journalled is not well."""
+    """A bug before another worker before the journal before the cloud before a guard before what is incomplete."""
     assert exit_of_report(report(**facts)) is status
 
 
@@ -213,5 +214,6 @@ def test_the_exit_table_is_the_contract() -> None:
         "CLOUD": 4,
         "LOCKED": 5,
         "DRIFT": 6,
+        "JOURNAL": 7,
         "BUG": 70,
     }

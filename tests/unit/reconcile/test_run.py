@@ -445,7 +445,7 @@ async def test_a_pass_that_cannot_be_journalled_is_reported_all_the_same() -> No
     cloud.offer("p", images(2))
     report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, Forgetful())
     assert (report.result, report.count(OutcomeKind.CHANGED)) == (Result.CONVERGED, 2)
-    assert (report.journal_error, exit_of_report(report)) == ("disk full", Exit.INCOMPLETE)
+    assert (report.journal_error, exit_of_report(report)) == ("disk full", Exit.JOURNAL)
 
 
 async def test_a_share_of_two_batches_in_flight_is_told_once() -> None:

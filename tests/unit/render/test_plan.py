@@ -62,7 +62,7 @@ def test_the_json_has_the_documented_keys() -> None:
     document = plan_json(view(CHANGES))
     assert set(document) == {
         *("schema", "desired", "converged", "changes", *BUCKETS, "unmanaged", "batches", "forecast", "digest"),
-        "refused",
+        *("refused", "notes"),
     }
     assert document["schema"] == "ims-share-worker/plan/1"
     assert (document["desired"], document["converged"], document["unmanaged"], document["batches"]) == (21, 19, 4, 2)

@@ -54,12 +54,12 @@ def shown(report: RunReport, names: Names = NAMES) -> str:
 
 
 def test_the_json_has_the_documented_keys() -> None:
-    """Those of the contract and three that came later; it is JSON all through, and adds up."""
+    """Those of the contract, in their order; it is JSON all through, and adds up."""
     document = report_json(REPORT)
     assert list(document) == [
         *("schema", "run_id", "started_at", "finished_at", "result", "desired", "converged", *KINDS, "unmanaged"),
         *("calls", "jobs", "shares"),
-        *("digest", "refused", "journal_error"),
+        *("digest", "refused", "journal_error", "notes"),
     ]
     assert document["schema"] == "ims-share-worker/report/1"
     assert (document["started_at"], document["finished_at"]) == ("2027-01-15T08:00:00.000Z", "2027-01-15T08:00:12.500Z")
@@ -191,7 +191,7 @@ def test_a_refused_pass_says_why_and_how_to_let_it_pass() -> None:
 def test_a_pass_that_was_not_journalled_says_so() -> None:
     """The next pass will know less, and an operator should know that."""
     unknown = replace(REPORT, journal_error="disk full")
-    assert "The journal does not know of this pass: disk full\n" in shown(unknown)
+    assert "The journal does not know all of this pass: disk full\n" in shown(unknown)
     assert report_json(unknown)["journal_error"] == "disk full"
 
 

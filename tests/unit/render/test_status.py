@@ -54,6 +54,8 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
     assert document == {
         "schema": "ims-share-worker/status/1",
         "journal": "sqlite:///journal.db",
+        "exists": True,
+        "notes": [],
         "in_flight": [
             {
                 "project_id": "p",
