@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import getpass
 import os
 import re
@@ -208,7 +209,14 @@ async def serve(command: Command) -> Exit:
     """Make passes on the schedule until SIGTERM or SIGINT, and show what goes on."""
     reader = Reader(command.options.config, command.environ, _aim(command.options))
     with stopped_by_signals(grace=0.0) as stopper:
-        first = reader.read()
+        # In a thread: a disk that hangs must not keep a signal from ending it.
+        reading = asyncio.ensure_future(asyncio.to_thread(reader.read))
+        asked = asyncio.ensure_future(stopper.asked.wait())
+        await asyncio.wait((reading, asked), return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not reading.done():
+            return Exit.CONVERGED
+        first = reading.result()
         stopper.grace = first.settings.schedule.grace
         command.take(first.loaded)
         front = Front(first, command.environ, command.take)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import termios
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -116,6 +117,38 @@ async def test_a_signal_ends_a_report_that_nobody_reads(tmp_path: Path, unread: 
             async with asyncio.timeout(TIMEOUT):
                 await running.process.communicate()
             assert running.process.returncode == 1, arguments
+
+
+async def test_a_terminal_that_is_stopped_holds_up_no_pass(tmp_path: Path) -> None:
+    """Ctrl-S stops what a person sees, and nothing else."""
+    ours, theirs = os.openpty()
+    termios.tcflow(theirs, termios.TCOOFF)
+    try:
+        async with stage(tmp_path, fleet(3, seconds=(0.2, 0.4))) as here:
+            here.environ["TERM"] = "xterm"
+            running = await here.start("run", "--json", err=theirs)
+            async with asyncio.timeout(TIMEOUT):
+                out, _ = await running.process.communicate()
+            assert (running.process.returncode, json.loads(out)["result"]) == (0, "converged")
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+
+async def test_files_that_hang_keep_no_signal_from_ending_a_daemon(tmp_path: Path) -> None:
+    """As on a disk that is away: it ends with 0, since it has not begun anything."""
+    hanging = (
+        "import sys, threading, worker.wiring.generation as module;"
+        "module.Reader.read = lambda _: (print('reading', file=sys.stderr), threading.Event().wait());"
+        "import worker.__main__ as command; command.main()"
+    )
+    async with Folder(tmp_path) as folder:
+        running = await folder.start("serve", launcher=("-c", hanging))
+        assert running.process.stderr is not None
+        async with asyncio.timeout(TIMEOUT):
+            assert await running.process.stderr.readline() == b"reading\n"
+        running.send(signal.SIGTERM)
+        assert (await running.finished()).status == 0
 
 
 @pytest.mark.parametrize(

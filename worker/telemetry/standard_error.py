@@ -19,7 +19,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 MAX_QUEUED = 8 * 1024 * 1024
-"""Bytes that wait to be written; further ones are dropped, line by line."""
+"""Bytes that wait to be written, with what each text costs besides; further ones are dropped."""
+_COST = 256
+"""Bytes that a text in the queue takes beside its own."""
 _CHUNK = 64 * 1024
 _SURE = 512
 """Bytes that a pipe with any room takes at once. Source: POSIX, PIPE_BUF."""
@@ -88,7 +90,7 @@ class StandardError(io.TextIOBase):
         """Queue a text as it stands, or drop it."""
         data = text.encode(self._encoding, "backslashreplace")
         with self._changed:
-            if self._queued + len(data) > MAX_QUEUED:
+            if self._queued + len(data) + _COST > MAX_QUEUED:
                 self._drop(data)
                 return
             self._say_what_was_dropped()
@@ -118,7 +120,7 @@ class StandardError(io.TextIOBase):
 
     def _add(self, data: bytes) -> None:
         self._queue.append(memoryview(data))
-        self._queued += len(data)
+        self._queued += len(data) + _COST
         self._changed.notify_all()
         if not self._has_thread:
             try:
@@ -171,6 +173,7 @@ class StandardError(io.TextIOBase):
                 self._queue[0] = first[taken:]
             else:
                 self._queue.popleft()
+                self._queued -= _COST
             if not self._queue:
                 self._say_what_was_dropped()
             self._changed.notify_all()
