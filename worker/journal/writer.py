@@ -97,6 +97,8 @@ class Writer:
             return await self._thread.do(lambda: self._patiently(run))
         except OddRowsError as error:
             raise JournalError(f"the journal {self._database.where} {error}") from error
+        except UnicodeDecodeError as error:  # the driver reads what SQLite says of a rotten file as UTF-8
+            raise JournalError(f"the journal {self._database.where} is damaged: its names are no text") from error
         except SQLAlchemyError as error:
             kind = JournalUnreachable if self._database.passes(error) else JournalError
             raise kind(f"the journal {where} failed: {self._database.explained(error)}") from error
