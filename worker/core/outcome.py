@@ -53,7 +53,7 @@ class End(StrEnum):
 class Ended:
     """A batch whose PUT has ended one way or another.
 
-    `until` is the moment (seconds since the epoch) up to which it is worth reading again. `key` is the journal's,
+    `until` is the moment, by a clock that nobody sets, up to which it is worth reading again. `key` is the journal's,
     None where nothing was sent. `failure` is why it failed, where the cloud said no; `as_a_whole` tells that it did so
     once and for all of its images, so that parts of it might fare better.
     """
@@ -117,13 +117,16 @@ class Hope:
     deadline: float
 
 
-def settled(settlement: Settlement, hope: Hope) -> Ended:
-    """Turn a job's settlement into the end of its batch, and say until when to read again."""
+def settled(settlement: Settlement, hope: Hope, began: float, now: float) -> Ended:
+    """Turn a job's settlement into the end of its batch, and say until when to read again.
+
+    `began` is when it was submitted, and `now` when it was settled, both by a clock that nobody sets.
+    """
     job, state = settlement.job, settlement.state
     until = {
-        JobState.SUCCEEDED: settlement.settled_at + hope.verify,
-        JobState.LOST: job.submitted_at + hope.unknown,
-        JobState.UNSETTLED: job.submitted_at + hope.deadline,
+        JobState.SUCCEEDED: now + hope.verify,
+        JobState.LOST: began + hope.unknown,
+        JobState.UNSETTLED: began + hope.deadline,
     }
     how = {
         JobState.SUCCEEDED: End.SUCCEEDED,

@@ -166,7 +166,7 @@ class _Road:
         if job := job_of(flight):
             ended = await self._follow(job, resumed=True)
         else:
-            until = flight.intent_at + self._pass.tempo.patience.unknown
+            until = self._pass.moment_of(flight.intent_at) + self._pass.tempo.patience.unknown
             ended = Ended(batch, End.UNANSWERED, "the answer to its PUT was lost", until, flight.key)
         seen, read_at = await read_until_known(self._pass, self._reader, ended)
         await self._close(ended, seen, read_at)
@@ -210,10 +210,11 @@ class _Road:
         return sum(self._work.before.get(image) is MemberStatus.ACCEPTED for image in uncounted)
 
     async def _follow(self, job: Job, *, resumed: bool = False) -> Ended:
+        began = self._pass.moment_of(job.submitted_at)
         with self._reader.expecting():
             settlement = await track(self._pass, self._work.project, job, resumed=resumed)
         self.settlements.append(settlement)
-        return settled(settlement, self._hope)
+        return settled(settlement, self._hope, began, self._pass.clock())
 
     async def _conclude(self, ended: Ended, sends: int, *, once_more: bool) -> _Leg:
         """Read what a PUT was about again, and tell what is final, what is sent again, and what failed together."""
@@ -222,7 +223,7 @@ class _Road:
             seen_before = None if ended.failure and is_about_content(ended.failure) else self._work.before
             return _Leg((), ended, seen_before, once_more)
         if ended.how is End.NOT_SENT:
-            return _Leg(self._judged(ended, self._work.before, self._pass.now()))
+            return _Leg(self._judged(ended, self._work.before, self._pass.clock()))
         seen, read_at = await read_until_known(self._pass, self._reader, ended)
         await self._close(ended, seen, read_at)
         differs = tuple(image for image in ended.batch.images if _differs(seen.get(image), ended.batch.status))
@@ -274,7 +275,7 @@ class _Road:
         if leg.failed is None:
             return ()
         seen = leg.seen if leg.seen is not None else (await read_until_known(self._pass, self._reader, leg.failed))[0]
-        return self._judged(leg.failed, seen, self._pass.now())
+        return self._judged(leg.failed, seen, self._pass.clock())
 
     async def _close(self, ended: Ended, seen: Mapping[str, Seen], read_at: float) -> None:
         """Journal what the reading says of a batch that the cloud's own words left open."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from worker.core.calls import CallCounts
+from worker.core.clock import age_of
 from worker.core.events import BugFound, Listener, Trouble
 from worker.core.guard import Judge
 from worker.core.job import JobReply, JobState
@@ -137,8 +139,9 @@ class Tempo:
 class Pass:
     """What the verbs of one pass work with.
 
-    `now` is the wall clock in seconds since the epoch, `chance` draws uniformly from [0, 1). `bugs` are the last that
-    were contained in the work of single projects, `unwritten` the last error of a journal that could not be written.
+    `now` is the wall clock in seconds since the epoch, which may be set at any moment: for what is written down.
+    `chance` draws uniformly from [0, 1). `bugs` are the last that were contained in the work of single projects,
+    `unwritten` the last error of a journal that could not be written.
     """
 
     run_id: str
@@ -151,6 +154,14 @@ class Pass:
     tempo: Tempo
     unwritten: deque[JournalError] = field(default_factory=lambda: deque(maxlen=1))
     bugs: deque[BugFound] = field(default_factory=lambda: deque(maxlen=_BUGS_KEPT))
+
+    def clock(self) -> float:
+        """Return the time of the event loop: whatever waits within the process goes by it, for nobody sets it."""
+        return asyncio.get_running_loop().time()
+
+    def moment_of(self, stamp: float) -> float:
+        """Return the time by `clock` of what was written down by the wall clock; what lies ahead of that is of now."""
+        return self.clock() - age_of(stamp, self.now())
 
     async def keep(self, writing: Awaitable[None]) -> None:
         """Await the journal's record of something that has happened.

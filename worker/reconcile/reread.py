@@ -129,7 +129,7 @@ async def read_until_known(the_pass: Pass, reader: Rereader, ended: Ended) -> tu
     expected = dict.fromkeys(ended.batch.images, ended.batch.status)
     seen: dict[str, Seen] = {}
     for reads in itertools.count():
-        read_at = the_pass.now()
+        read_at = the_pass.clock()
         try:
             seen |= await halt.while_following(reader.read(expected))
         except HaltedError:
@@ -138,6 +138,6 @@ async def read_until_known(the_pass: Pass, reader: Rereader, ended: Ended) -> tu
             break
         expected = {image: status for image, status in expected.items() if seen[image] is not None}
         delay = poll_delay(polling, reads, the_pass.chance())
-        if not await sleep(min(delay, max(0.0, ended.until - the_pass.now()))):
+        if not await sleep(min(delay, max(0.0, ended.until - the_pass.clock()))):
             break
     return seen, read_at

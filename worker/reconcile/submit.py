@@ -33,13 +33,13 @@ class _TooLateError(Exception):
 
 @dataclass(slots=True)
 class _Attempt:
-    """One PUT of a batch: the journal's key and time of its intent, once its turn has come."""
+    """One PUT of a batch: the journal's key of its intent and the loop's time of it, once its turn has come."""
 
     batch: Batch
     rejects: int
     turn_came: bool = False
     key: int | None = None
-    intent_at: float = 0.0
+    sent_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -85,15 +85,15 @@ async def _submit(the_pass: Pass, project: Project, batch: Batch, rejects: int) 
 async def _after(error: CloudError, the_pass: Pass, attempt: _Attempt, tries: _Tries) -> Ended | None:
     """Decide after a failed PUT: return how the batch ended, or None when it may be sent again now."""
     if attempt.key is not None and not _nothing_was_done(error):
-        until = attempt.intent_at + the_pass.tempo.patience.unknown
+        until = attempt.sent_at + the_pass.tempo.patience.unknown
         why = f"the answer was lost: {error}"
         return Ended(attempt.batch, End.UNANSWERED, why, until, attempt.key, failure=_failure(error))
     if attempt.key is not None:
         await the_pass.keep(the_pass.journal.refuse(attempt.key, str(error), the_pass.now()))
     if isinstance(error, TransientCloudError) and _is_throttle(error):
         # The transport has paused the call group; here only an end to it is needed.
-        tries.throttled_since = min(tries.throttled_since, the_pass.now())
-        if the_pass.now() - tries.throttled_since > the_pass.tempo.deadline:
+        tries.throttled_since = min(tries.throttled_since, the_pass.clock())
+        if the_pass.clock() - tries.throttled_since > the_pass.tempo.deadline:
             return Ended(attempt.batch, End.NOT_SENT, f"throttled all the time: {error}")
         return None
     tries.failures += 1
@@ -111,8 +111,8 @@ async def _put(the_pass: Pass, project: Project, attempt: _Attempt) -> str:
         if not the_pass.halt.submitting:
             raise _TooLateError
         attempt.turn_came = True
-        attempt.intent_at = the_pass.now()
-        attempt.key = await the_pass.journal.intend(attempt.batch, the_pass.run_id, attempt.intent_at, attempt.rejects)
+        attempt.sent_at, intent_at = the_pass.clock(), the_pass.now()
+        attempt.key = await the_pass.journal.intend(attempt.batch, the_pass.run_id, intent_at, attempt.rejects)
 
     if not the_pass.halt.submitting:
         raise _TooLateError

@@ -37,9 +37,11 @@ async def track(the_pass: Pass, project: Project, job: Job, *, resumed: bool = F
 class _Watch:
     """What following one job has come to so far; `denials` counts the answers in a row that there is no such job.
 
-    `alive_at` is when it was last known to run, `pace` the polls that its pace is ahead of those made here.
+    `began` is when it was submitted and `alive_at` when it was last known to run, by the loop's clock. `pace` are the
+    polls that its pace is ahead of those made here.
     """
 
+    began: float
     alive_at: float
     pace: int = 0
     polls: int = 0
@@ -52,12 +54,13 @@ class _Watch:
 
 
 async def _follow(the_pass: Pass, project: Project, job: Job, *, resumed: bool) -> Settlement:
-    age = the_pass.now() - job.submitted_at
-    watch = _Watch(job.submitted_at, polls_by(the_pass.tempo.polling, age) if resumed else 0)
-    while await _may_poll(the_pass, job, 0.0 if resumed and not watch.polls else _delay(the_pass, job, watch)):
+    began = the_pass.moment_of(job.submitted_at)
+    age = the_pass.clock() - began
+    watch = _Watch(began, began, polls_by(the_pass.tempo.polling, age) if resumed else 0)
+    while await _may_poll(the_pass, watch, 0.0 if resumed and not watch.polls else _delay(the_pass, watch)):
         try:
             watch.polls += 1
-            asked_at = the_pass.now()
+            asked_at = the_pass.clock()
             reply = await the_pass.halt.while_following(the_pass.cloud.get_job(project, job.job_id))
         except HaltedError:
             break
@@ -76,42 +79,41 @@ async def _follow(the_pass: Pass, project: Project, job: Job, *, resumed: bool) 
             if reply.state is not JobState.RUNNING:
                 return _ended(the_pass, job, watch, reply)
             watch.alive_at = asked_at
-        if not watch.denials and _time_left(the_pass, job) <= 0:
+        if not watch.denials and _time_left(the_pass, watch) <= 0:
             why = f"; the last query failed: {watch.last_error}" if watch.last_error else ""
             return _unsettled(the_pass, job, watch, f"still running past its deadline{why}")
     return _unsettled(the_pass, job, watch, "the pass ended while the job was still running")
 
 
-async def _may_poll(the_pass: Pass, job: Job, delay: float) -> bool:
+async def _may_poll(the_pass: Pass, watch: _Watch, delay: float) -> bool:
     """Sleep until the next poll; tell whether the pass still has time for it. A late job gives way to the next pass."""
-    late_in = max(0.0, job.submitted_at + the_pass.tempo.polling.max - the_pass.now())
+    late_in = max(0.0, watch.began + the_pass.tempo.polling.max - the_pass.clock())
     if delay <= late_in:
         return await the_pass.halt.sleep(delay)
     return await the_pass.halt.sleep(late_in) and await the_pass.halt.sleep_unless_due(delay - late_in)
 
 
-def _delay(the_pass: Pass, job: Job, watch: _Watch) -> float:
+def _delay(the_pass: Pass, watch: _Watch) -> float:
     """Return the wait before the next poll: one last poll falls on the deadline, unless the job seems to be lost."""
     delay = poll_delay(the_pass.tempo.polling, watch.pace + watch.polls, the_pass.chance())
-    return delay if watch.denials else min(delay, max(0.0, _time_left(the_pass, job)))
+    return delay if watch.denials else min(delay, max(0.0, _time_left(the_pass, watch)))
 
 
-def _time_left(the_pass: Pass, job: Job) -> float:
-    return job.submitted_at + the_pass.tempo.deadline - the_pass.now()
+def _time_left(the_pass: Pass, watch: _Watch) -> float:
+    return watch.began + the_pass.tempo.deadline - the_pass.clock()
 
 
 def _ended(the_pass: Pass, job: Job, watch: _Watch, reply: JobReply) -> Settlement:
-    now = the_pass.now()
     return Settlement(
         job=job,
         state=final_state(reply),
         polls=watch.polls,
-        settled_at=now,
+        settled_at=the_pass.now(),
         reason=reply.reason,
         code=reply.code,
         scope=reply.scope,
         results=reply.results,
-        noticed_within=max(0.0, now - watch.alive_at),
+        noticed_within=max(0.0, the_pass.clock() - watch.alive_at),
     )
 
 

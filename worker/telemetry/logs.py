@@ -38,6 +38,7 @@ import structlog
 
 from worker.core import events
 from worker.core.calls import CallRecord
+from worker.core.clock import age_of
 from worker.core.job import JobState
 from worker.core.outcome import OutcomeKind
 from worker.core.text import json_text, visible, visible_lines
@@ -197,7 +198,7 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
                 images=len(settlement.job.batch.images),
                 state=settlement.state.value,
                 polls=settlement.polls,
-                seconds=round(settlement.settled_at - settlement.job.submitted_at, 3),
+                seconds=round(age_of(settlement.job.submitted_at, settlement.settled_at), 3),
                 reason=settlement.reason,
             )
         case events.ShareJudged(outcome):
@@ -226,7 +227,7 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
                 calls={group.value: count for group, count in report.calls.made.items()},
                 throttled=report.calls.throttled,
                 retried=report.calls.retried,
-                seconds=round(report.finished_at - report.started_at, 3),
+                seconds=round(age_of(report.started_at, report.finished_at), 3),
             )
             structlog.contextvars.unbind_contextvars("run_id")
         case events.PassBroken(reason):

@@ -39,7 +39,8 @@ ends = st.builds(Ended, batches, st.sampled_from(End), st.just("why"), st.just(U
 
 def ended_as(state: JobState, **more: object) -> Ended:
     """Return the end of the batch whose job was settled like this, at EPOCH."""
-    return settled(Settlement(JOB, state, 3, EPOCH, **more), Hope(VERIFY, UNKNOWN, DEADLINE))  # type: ignore[arg-type]
+    settlement = Settlement(JOB, state, 3, EPOCH, **more)  # type: ignore[arg-type]
+    return settled(settlement, Hope(VERIFY, UNKNOWN, DEADLINE), EPOCH, EPOCH)
 
 
 @pytest.mark.parametrize(
