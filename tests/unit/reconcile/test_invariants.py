@@ -50,6 +50,7 @@ ANSWER_LOST = st.sampled_from(
         TransientCloudError("reset"),
         TransientCloudError("down", status=503),
         UnexpectedReply("a 200 without a job id", status=200),
+        RuntimeError("a bug of the worker's own"),
     ]
 )
 NOTHING_DONE = st.sampled_from(
