@@ -145,7 +145,9 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what is no HTTP, which is no error of ours and not logged; leave what else there is to aiohttp."""
         if status != 400:
-            return super().handle_error(request, status, exc, message)
+            other = super().handle_error(request, status, exc, message)
+            other.headers.update(HEADERS)
+            return other
         response = _text(400, "this is not HTTP as it should be")
         response.force_close()
         return response
