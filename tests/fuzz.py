@@ -248,7 +248,10 @@ async def daemon(chance: random.Random, count: int, done: Callable[[], None]) ->
     async def metrics(_: str) -> tuple[bytes, str]:
         return b"metric 1\n", "text/plain"
 
-    views = Views(lambda: Health(True, {}), ready, metrics, lambda: b"{}", b"<style></style><script></script>")
+    async def status() -> bytes:
+        return b"{}"
+
+    views = Views(lambda: Health(True, {}), ready, metrics, status, b"<style></style><script></script>")
     good = b"GET /api/status?a=b HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Length: 3\r\n\r\nabc"
     async with listening("127.0.0.1", 0, views, lambda *what: broken.append(what)) as address:
         host, _, port = address.rpartition(":")
@@ -273,7 +276,7 @@ async def daemon(chance: random.Random, count: int, done: Callable[[], None]) ->
                 writer.close()
                 await writer.wait_closed()
             done()
-    assert broken == []
+    assert broken == [], broken[0]
 
 
 async def client(chance: random.Random, count: int, done: Callable[[], None]) -> None:
