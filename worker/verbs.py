@@ -168,7 +168,7 @@ async def plan(command: Command) -> Exit:
     async with work.at_look(site, cloud_config(site, command.environ), log_call) as (journal, ims):
         with _watched(command, ims) as events:
             prepared, forecast = await work.plan(site, order, ims, journal, events)
-        notes = (*journal.notes, *await work.record_calls(journal))
+        notes = (*prepared.plan.notes, *journal.notes, *await work.record_calls(journal))
     view = view_of(prepared, forecast, _names(site.manifest), notes)
     command.note(notes)
     shown = command.show(plan_json(view), lambda: print_plan(view, command.out))
@@ -198,7 +198,8 @@ async def run(command: Command) -> Exit:
         async with work.at_work(site, config, "run", order.target.shard, log_call, stopper.ends_at) as (journal, ims):
             with _watched(command, ims) as events:
                 the_pass = work.make_pass(site.settings, ims, journal, events, halt)
-                report = replace(await work.run(site, order, the_pass, journal), notes=journal.notes)
+                report = await work.run(site, order, the_pass, journal)
+                report = replace(report, notes=(*report.notes, *journal.notes))
         command.note(report.notes)
         shown = command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
     command.own_up(report.bugs)

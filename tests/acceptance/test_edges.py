@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ async def test_a_result_that_cannot_be_written_is_no_bug(tmp_path: Path, verb: s
         assert process.returncode == 1
         assert b"No space left" in err
         assert b"Traceback" not in err
+
+
+async def test_an_image_that_is_not_active_is_said_to_be_so(tmp_path: Path) -> None:
+    """Converged or changed, in plan and report and on standard error; the exit status is that of the shares."""
+    world = fleet(3, ["payments", "ledger"])
+    first, second, _ = world.images
+    world.images[first] = replace(world.images[first], attributes={"status": "deactivated"})
+    world.images[second] = replace(world.images[second], attributes={"status": "saving"})
+    async with stage(tmp_path, world) as here:
+        for verb in (("plan",), ("run",), ("run",), ("plan",)):
+            done = await here.run(*verb, "--json")
+            assert done.status == 0
+            notes = [note for note in done.document["notes"] if "not active" in note]
+            assert [note.partition(": ")[0] for note in notes] == [
+                f"an image is offered that the cloud calls {state}, not active, in 2 projects"
+                for state in ("deactivated", "saving")
+            ]
+            assert all(f"note: {note}" in done.err for note in notes)
 
 
 async def test_a_plan_says_what_an_approval_lets_pass(tmp_path: Path) -> None:

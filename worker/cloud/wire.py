@@ -38,6 +38,7 @@ _SHORTEST_KEY: Final = 16
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _CODE: Final = re.compile(r"\b[A-Za-z]{2,32}\.\d{4,8}\b")
+_STATE: Final = re.compile(r"[a-z]{1,12}(?:[_-][a-z]{1,12})?")
 _BOOLEANS: Final = {"true": True, "false": False}
 _STATES: Final = {"success": JobState.SUCCEEDED, "fail": JobState.FAILED, "failed": JobState.FAILED}
 _VERDICTS: Final = {"success": True, "fail": False, "failed": False}
@@ -51,6 +52,8 @@ class _Image(msgspec.Struct, gc=False):
     whole: Any = msgspec.field(name="__whole_image", default=None)
     origin: Any = msgspec.field(name="__data_origin", default=None)
     backup: Any = msgspec.field(name="__backup_id", default=None)
+    status: Any = None
+    hidden: Any = msgspec.field(name="os_hidden", default=None)
 
 
 class _Page(msgspec.Struct):
@@ -172,7 +175,17 @@ def _image(image: _Image, secrets: Sequence[str]) -> ObservedImage:
         name=_text(image.name)[:MAX_NAME],
         owner=_text(image.owner).lower(),
         whole=_whole(image),
+        state="" if image.status == "active" and image.hidden is None else _state(image),
     )
+
+
+def _state(image: _Image) -> str:
+    """Return in what state an image is that is not active, or is hidden; nothing where the list does not say."""
+    said = _text(image.status).strip().lower()
+    if said in {"", "active"}:
+        hidden = image.hidden is True or _text(image.hidden).strip().lower() == "true"
+        return "hidden" if hidden else ""
+    return said if _STATE.fullmatch(said) else "something else"
 
 
 def _whole(image: _Image) -> bool | None:

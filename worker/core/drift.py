@@ -19,6 +19,8 @@ from enum import StrEnum
 
 from worker.core.state import Change, DesiredState, MemberStatus, ObservedState, Offer, Share, Wish
 
+NOT_OFFERED = "not offered to this project; an image that its owner hides is in no list either"
+
 
 class VaultPolicy(StrEnum):
     """Which accepts carry a vault: those of full-ECS images, or all, in regions whose API insists on `vault_id`."""
@@ -70,7 +72,7 @@ def find_drift(desired: DesiredState, observed: ObservedState, vaults: VaultPoli
         for image_id, wish in sorted(wishes.items()):
             share, offer = Share(project_id, image_id), offers.get(image_id)
             if offer is None:
-                absent.append(LeftOut(share, wish.status, None, "not offered to this project", wish.waits))
+                absent.append(LeftOut(share, wish.status, None, NOT_OFFERED, wish.waits))
             elif offer.status is wish.status:
                 converged.append(share)
             elif reason := _why_blocked(wish, offer, vaults):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from worker.core.drift import Drift, LeftOut
+from worker.core.notes import notes_of
 from worker.core.state import Batch, Change, DesiredState, InFlight, ObservedState, Quarantined, Share
 
 _PARTS = 4
@@ -21,7 +22,7 @@ class Plan:
 
     `waiting` are the changes that would be due if nothing were in flight for their shares. `probes` are the shares
     among `changes` that are tried again out of quarantine, and how many images may go with each at most. `digest` names
-    the plan by its content: the desired state, what was observed of it, and the changes.
+    the plan by its content: the desired state, what was observed of it, and the changes. `notes` are for people.
     """
 
     desired: int
@@ -36,6 +37,7 @@ class Plan:
     waiting: tuple[Change, ...]
     probes: Mapping[Share, int]
     digest: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ def make_plan(
         waiting=tuple(waiting),
         probes=probes,
         digest=_digest(desired, observed, changes),
+        notes=notes_of(desired, observed),
     )
 
 

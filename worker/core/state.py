@@ -59,13 +59,15 @@ class DesiredState:
 class ObservedImage:
     """An image as one project's list shows it.
 
-    `whole` tells whether it is a full-ECS image, and is None where the list did not say.
+    `whole` tells whether it is a full-ECS image, and is None where the list did not say. `state` is what the cloud
+    calls an image that is not active, such as `deactivated`, or that its owner hides; else it is empty.
     """
 
     id: str
     name: str
     owner: str
     whole: bool | None = None
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ async def run_once(order: Order, the_pass: Pass) -> RunReport:
         calls=the_pass.cloud.counts().since(counted),
         digest=prepared.plan.digest,
         refusals=prepared.refusals if refused else (),
+        notes=prepared.plan.notes,
         unreachable=prepared.unreachable and the_pass.halt.submitting,
         bugs=_bugs(the_pass),
     )
@@ -161,6 +162,8 @@ async def _refused(the_pass: Pass, prepared: Prepared, refused: tuple[str, ...])
 
 async def _announced(the_pass: Pass, prepared: Prepared) -> Prepared:
     in_flight = len(prepared.flights.alive)
+    for note in prepared.plan.notes:
+        the_pass.emit(Trouble("not every image can be used", note))
     the_pass.emit(Planned(prepared.plan, prepared.desired, len(prepared.batches), in_flight, prepared.refusals))
     await asyncio.sleep(0)
     return prepared

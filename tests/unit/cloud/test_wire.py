@@ -167,6 +167,28 @@ class TestPage:
         """Bad encoding, half characters, a byte order mark and absurd numbers leave the ids as good as before."""
         assert read_page(body.replace(b"%s", ONE.encode())).images[0] == ObservedImage(ONE, name, "")
 
+    @pytest.mark.parametrize(
+        ("attributes", "state"),
+        [
+            ({}, ""),
+            ({"status": "active"}, ""),
+            ({"status": "ACTIVE", "os_hidden": False}, ""),
+            ({"status": "", "os_hidden": "False"}, ""),
+            ({"status": ["killed"]}, ""),
+            ({"status": "queued"}, "queued"),
+            ({"status": "Saving "}, "saving"),
+            ({"status": "deactivated", "os_hidden": True}, "deactivated"),
+            ({"status": "pending_delete"}, "pending_delete"),
+            ({"status": "active", "os_hidden": True}, "hidden"),
+            ({"os_hidden": "True"}, "hidden"),
+            ({"status": "x" * 99}, "something else"),
+            ({"status": "\x1b[31m"}, "something else"),
+        ],
+    )
+    def test_an_image_that_is_not_active_is_known(self, attributes: dict[str, Any], state: str) -> None:
+        """Its state is a word that can be shown; an image without one is taken for active, as older answers have it."""
+        assert read_page(page_of({"id": ONE, **attributes})).images[0].state == state
+
     def test_more_images_than_anybody_asked_for_are_not_read(self) -> None:
         """A page has an end, and asking again would bring the same."""
         with pytest.raises(UnexpectedReply, match="has 3 images, and 2 are the most that are read") as caught:

@@ -14,7 +14,7 @@ from strategies import desired_states, flights, observed_states, quarantines
 
 from worker.core import events
 from worker.core.calls import CallCounts, CallGroup
-from worker.core.drift import VaultPolicy, find_drift
+from worker.core.drift import NOT_OFFERED, VaultPolicy, find_drift
 from worker.core.job import Job, JobState, Settlement
 from worker.core.outcome import End, Outcome, OutcomeKind
 from worker.core.plan import make_plan
@@ -177,7 +177,7 @@ def test_a_note_says_why_and_what_was_observed() -> None:
     """What is absent or failed is told with its reason; what was put right is no longer told."""
     board = a_board(all_absent({"p": {"a": ACCEPT, "b": Wish(MemberStatus.ACCEPTED, waits=True)}}))
     share = Share("p", "a")
-    assert board.notes[share] == Note(Bucket.ABSENT, MemberStatus.ACCEPTED, None, "not offered to this project")
+    assert board.notes[share] == Note(Bucket.ABSENT, MemberStatus.ACCEPTED, None, NOT_OFFERED)
     assert board.notes[Share("p", "b")].waits
     failed = Outcome(
         share, MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.PENDING, OutcomeKind.FAILED, "bad", "job-1"
