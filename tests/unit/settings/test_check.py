@@ -84,6 +84,7 @@ def test_an_endpoint_is_an_origin(written: str, origin: str) -> None:
     [
         ("sqlite:///a/b.db", "sqlite:////base/a/b.db", "sqlite:////base/a/b.db"),
         ("sqlite:////var/b@c.db", "sqlite:////var/b@c.db", "sqlite:////var/b@c.db"),
+        ("sqlite:///what?now/a#b%20c", "sqlite:////base/what?now/a#b%20c", "sqlite:////base/what?now/a#b%20c"),
         ("memory:", "memory:", "memory:"),
         ("postgresql:///db", "postgresql:///db", "postgresql:///db"),
         (f"postgresql://u:{SECRET}@h:1/db", f"postgresql://u:{SECRET}@h:1/db", "postgresql://h:1/db"),
