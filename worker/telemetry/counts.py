@@ -120,7 +120,7 @@ class Counts:
         self._reloads = _counter(
             registry,
             "reloads",
-            "Reloads of config and manifest; after a bad one the last good ones stay.",
+            "Reloads of config and manifest; of what is bad the last good one stays.",
             {"result": ("good", "bad")},
         )
         self._troubles = _counter(registry, "troubles", "Mishaps that stopped no pass; the log tells of each.")

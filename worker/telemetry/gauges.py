@@ -110,7 +110,7 @@ def gauges_of(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
     yield refused
     yield gauge(
         "reload_failed",
-        "Whether config and manifest cannot be used as they are now, so that the last good ones stay.",
+        "Whether config or manifest cannot be used as it is now, so that the last good one stays.",
         snapshot.reload_failed,
     )
     yield gauge(
