@@ -75,7 +75,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, timeout=60, check=False).returncode:
+    if os.geteuid() or subprocess.run(mount, capture_output=True, timeout=300, check=False).returncode:
         pytest.skip("only root may mount the small disk that this needs")
     yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True, timeout=60)  # noqa: S607 - as found on this system
+    subprocess.run(["umount", "-l", str(folder)], check=True, timeout=300)  # noqa: S607 - as found on this system

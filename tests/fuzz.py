@@ -271,7 +271,7 @@ async def daemon(chance: random.Random, count: int, done: Callable[[], None]) ->
             if number % 20 == 0:
                 reader, writer = await asyncio.open_connection(host, int(port))
                 writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(300):
                     assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
                 writer.close()
                 await writer.wait_closed()

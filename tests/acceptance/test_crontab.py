@@ -102,7 +102,7 @@ def test_what_is_wrong_with_the_config_is_in_the_alert(tmp_path: Path) -> None:
     variables = {"IMS_WORKER_CONFIG": str(tmp_path / "config.toml"), "LOG_FILE": str(tmp_path / "run.log")}
     command = [tmp_path / "bin" / "run-and-alert"]
     environ = {**SYSTEM, "HOME": str(tmp_path), **variables}
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert (ended.returncode, ended.stderr) == (Exit.USAGE, "")
     assert f"{tmp_path / 'config.toml'}:2:" in ended.stdout
     assert "unknown key" in ended.stdout
@@ -115,7 +115,7 @@ def test_a_worker_whose_python_is_gone_is_told_of(tmp_path: Path) -> None:
     shutil.copy(CRON / "run-and-alert", tmp_path / "bin")
     environ = {**SYSTEM, "LOG_FILE": str(tmp_path / "run.log")}
     command = [tmp_path / "bin" / "run-and-alert"]
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert (ended.returncode, ended.stderr) == (127, "")
     assert "cannot be started" in ended.stdout
     assert "no such interpreter" in ended.stdout

@@ -49,7 +49,7 @@ def shell(command: str, folder: Path) -> str:
         env={"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(folder)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done
@@ -186,7 +186,7 @@ def test_a_pod_copies_the_journal_of_a_volume_and_puts_it_back(
         program, option, code = container["command"]
         assert (program, option, "args" in container) == ("python3", "-c", False)
         code = code.replace("/var/lib/ims-share-worker", str(volume))
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
     write(volume, "before")
     run("pod-1")

@@ -6,15 +6,15 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import termios
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 from commands import TIMEOUT, Folder, Running, Stage, fleet, share, stage
+from ports import free_port
 from served import OFTEN
 
 from worker.simulator.options import Group
@@ -34,14 +34,6 @@ def unread() -> Iterator[int]:
     os.close(theirs)
 
 
-def free_port() -> int:
-    """Return a port that nobody uses."""
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 async def livez(port: int, running: Running) -> int:
     """Ask a daemon whether it lives, once it listens; return the status."""
     async with asyncio.timeout(TIMEOUT), aiohttp.ClientSession() as session:
@@ -51,6 +43,19 @@ async def livez(port: int, running: Running) -> int:
                 async with session.get(f"http://127.0.0.1:{port}/livez") as answer:
                     return answer.status
             await asyncio.sleep(0.05)
+
+
+async def writes_in_vain(running: Running) -> None:
+    """Wait until a command waits for room in a pipe."""
+    async with asyncio.timeout(TIMEOUT):
+        while "pipe_write" not in sleeps_in(running.process.pid):
+            assert running.process.returncode is None
+            await asyncio.sleep(0.05)
+
+
+def sleeps_in(pid: int) -> str:
+    """Return the function of the system in which a process sleeps."""
+    return Path(f"/proc/{pid}/wchan").read_text()
 
 
 async def passes(here: Stage, count: int, running: Running) -> None:
@@ -110,9 +115,7 @@ async def test_a_signal_ends_a_report_that_nobody_reads(tmp_path: Path, unread: 
                 await here.until(lambda: here.all_are("accepted"), running)
                 while (await here.run("run", "--project", "payments")).status == 5:
                     pass
-            else:
-                await asyncio.sleep(1.5)
-            assert running.process.returncode is None
+            await writes_in_vain(running)
             running.send(signal.SIGTERM)
             async with asyncio.timeout(TIMEOUT):
                 await running.process.communicate()

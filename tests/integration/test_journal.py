@@ -360,7 +360,7 @@ async def test_a_read_only_disk_is_refused(small_disk: Path) -> None:
     async with open_journal(f"sqlite:///{file}") as journal:
         await journal.intend(ACCEPT, "run-1", NOW, 0)
     remount = ["mount", "-o", "remount,ro", str(small_disk)]
-    await asyncio.to_thread(subprocess.run, remount, check=True, timeout=60)
+    await asyncio.to_thread(subprocess.run, remount, check=True, timeout=300)
     await refused(f"sqlite:///{file}", str(file), "writ")
 
 

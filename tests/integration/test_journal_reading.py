@@ -61,7 +61,7 @@ async def read_as_nobody(file: Path) -> dict[str, object]:
     if os.geteuid():
         pytest.skip("only root may become somebody else")
     command = [sys.executable, "-c", _READER, f"sqlite:///{file}"]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=300, check=False)
     assert done.stderr == ""
     return dict(json.loads(done.stdout))
 

@@ -80,7 +80,7 @@ def test_what_is_written_comes_in_order(pipe: Pipe) -> None:
     stream = StandardError(pipe.theirs, "ascii")
     for text in ("one\n", "tw", "ö\n", "\r\x1b[2K"):
         stream.write(text)
-    assert stream.drain()
+    assert stream.drain(60.0, 60.0)
     assert pipe.read() == "one\ntw\\xf6\n\r\x1b[2K"
 
 
@@ -108,7 +108,7 @@ def test_a_reader_that_has_gone_disturbs_nobody(pipe: Pipe) -> None:
     os.close(gone)
     for _ in range(3):
         stream.write("lost\n")
-        assert stream.drain()
+        assert stream.drain(60.0, 60.0)
     assert stream.dropped == 3
     pipe.ours = os.open(os.devnull, os.O_RDONLY)
 
@@ -136,7 +136,7 @@ def test_in_json_each_message_is_a_document(pipe: Pipe) -> None:
     print("error: bad\n  in two lines", file=stream)
     print("note:", "parts", 3, file=stream)
     stream.write("no end")
-    stream.drain()
+    stream.drain(60.0, 60.0)
     found = documents(pipe.read())
     assert [(each["level"], each["message"]) for each in found] == [
         ("warning", "warning: odd"),
@@ -156,7 +156,7 @@ def test_in_the_journal_each_line_has_its_priority(pipe: Pipe, log_format: str) 
     for write in (log.debug, log.info, log.warning, log.error, log.critical):
         write("something", why="a\nb")
     stream.write("error: in\ntwo lines\n")
-    stream.drain()
+    stream.drain(60.0, 60.0)
     lines = pipe.read().splitlines()
     found = [line[:3] for line in lines if "something" in line]
     assert found == ["<7>", "<6>", "<4>", "<3>", "<2>"]
@@ -200,7 +200,7 @@ def test_what_libraries_and_python_say_is_in_the_log(pipe: Pipe) -> None:
         logging.getLogger("asyncio").exception("Task %s", "broke")
     logging.getLogger("somebody").info("chatter")
     logs._LIBRARIES.handle(logging.LogRecord("somebody", logging.WARNING, "", 1, "%d", ("no number",), None))
-    stream.drain()
+    stream.drain(60.0, 60.0)
     found = documents(pipe.read())
     assert [(each["event"], each["level"], each["logger"]) for each in found] == [
         ("library.logged", "warning", "py.warnings"),
