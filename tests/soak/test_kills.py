@@ -19,7 +19,7 @@ from worker.simulator.options import Group
 from worker.simulator.world import JobState
 
 SEEDS = range(50 if os.environ.get("SOAK") else 5)
-SETTINGS = {"batch.max_images": "3", "quarantine.first": "100ms", "quarantine.max": "100ms"}
+SETTINGS = {"batch.max_images": "3", "quarantine.first": "100ms", "quarantine.max": "100ms", "polling.unknown": "2s"}
 FAULTS = (
     Fault(Delay(0.05), on=(Group.MEMBERS_PUT,), every=3),
     Fault(Reset(after_work=True), on=(Group.MEMBERS_PUT,), probability=0.1),
