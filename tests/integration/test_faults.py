@@ -264,7 +264,7 @@ async def test_no_credential_follows_a_redirect() -> None:
 async def test_a_throttle_teaches_the_limit_and_pauses_only_its_group() -> None:
     """While job queries pause after a 429, batches go on being sent; the rate that the body names is kept."""
     throttle = Fault(effects.Throttle(limit=Limit(50, 4)), QUERY, times=1)
-    slow, single = {"members_put": "1/60ms"}, {"max_images": 1}
+    slow, single = {"members_put": "1/60ms", "job_get": "900/4s"}, {"max_images": 1}
     async with rehearsal(fleet({"struck": 6}), faults=[throttle], limits=slow, batch=single) as worker:
         report = await worker.run()
         assert kinds(report) == CHANGED
