@@ -81,7 +81,7 @@ def _see_that_options_are_known(url: URL) -> None:
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     for key, values in url.normalized_query.items():
         if key not in known:
-            raise JournalError("journal.url has an option that PostgreSQL's library does not know")
+            raise JournalError("journal.url (postgresql://...) has an option that PostgreSQL's library does not know")
         if len(values) > 1 and key not in {"host", "port"}:
             raise JournalError(f"journal.url has the option {key} twice")
 
