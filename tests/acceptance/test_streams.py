@@ -154,6 +154,7 @@ async def test_who_shows_no_result_needs_no_stream(tmp_path: Path) -> None:
 async def test_short_writes_and_a_simulated_cloud_say_where_they_failed(tmp_path: Path) -> None:
     """Without its address a simulated cloud is of no use: 1; what was approved and released is so, and 1 too."""
     async with stage(tmp_path) as here:
+        assert (await here.run("run")).status == 0
         done = await asyncio.gather(
             run(here, ">&-", "simulate"),
             run(here, ">/dev/full", "approve", "sha256:" + "0" * 64),
