@@ -16,6 +16,8 @@ from typing import Any
 import asyncio_throttle.throttler
 import pytest
 
+from worker.journal.thread import Thread
+
 _LOOKS, _LOOK = 3, 0.001
 """How often, and for how many seconds, the system is asked once more before time jumps."""
 
@@ -26,7 +28,7 @@ class _Clock:
     def __init__(self, loop: Any) -> None:
         self._select: Callable[[float | None], list[Any]] = loop._selector.select
         self._run: Callable[..., asyncio.Future[Any]] = loop.run_in_executor
-        self._in_threads: set[asyncio.Future[Any]] = set()
+        self._in_threads: set[object] = set()
         self._now = loop.time()
         self._ahead = time.time() - self._now
 
@@ -45,6 +47,16 @@ class _Clock:
         future.add_done_callback(self._in_threads.discard)
         return future
 
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Let no time pass, whatever the loop waits for."""
+        reason = object()
+        self._in_threads.add(reason)
+        try:
+            yield
+        finally:
+            self._in_threads.discard(reason)
+
     def select(self, timeout: float | None = None) -> list[Any]:
         """Return what the sockets have to say; if that is nothing, let the time pass that the loop would wait."""
         if timeout is None or timeout <= 0 or self._in_threads:
@@ -59,11 +71,17 @@ class _Clock:
 @contextmanager
 def virtual_time(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """Put a loop, which runs, on virtual time, and with it the wall clock and the clock of asyncio-throttle."""
-    clock = _Clock(loop)
+    clock, do = _Clock(loop), Thread.do
+
+    async def do_without_time(thread: Thread, work: Callable[[], Any]) -> Any:
+        with clock.standing_still():
+            return await do(thread, work)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "time", clock.time)
         patch.setattr(loop, "run_in_executor", clock.run_in_executor)
         patch.setattr(loop._selector, "select", clock.select)  # type: ignore[attr-defined] - asyncio has no other way in
+        patch.setattr(Thread, "do", do_without_time)
         patch.setattr(time, "time", clock.wall)
         patch.setattr(asyncio_throttle.throttler, "time", SimpleNamespace(monotonic=clock.time))
         yield
