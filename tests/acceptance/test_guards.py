@@ -94,6 +94,7 @@ async def test_a_job_that_never_ends_is_given_up_by_release(tmp_path: Path) -> N
 async def test_to_release_what_is_free_is_no_error(tmp_path: Path) -> None:
     """A share that is held by nothing is said to be free."""
     async with stage(tmp_path) as here:
+        assert (await here.run("run")).status == 0
         done = await here.run("release", "golden-001", "payments")
         assert done.status == 0
         assert "neither quarantined nor in flight" in done.out

@@ -350,16 +350,16 @@ async def test_a_skip_link_comes_first_and_does_not_change_the_filters() -> None
         assert await size(seen) == (1, 2)
 
 
-async def test_a_hundred_thousand_shares_are_a_few_hundred_cells() -> None:
+async def test_tens_of_thousands_of_shares_are_a_few_hundred_cells() -> None:
     """Only what is in sight is in the document, however large the fleet, and its far end is reached by scrolling."""
-    told = document(all_is_well(numbered("team", 500), numbered("image", 200)))
+    told = document(all_is_well(numbered("team", 500), numbered("image", 100)))
     async with stand_in(told) as served, browsing(served.url) as seen:
         await seen.until(DRAWN)
-        assert await size(seen) == (500, 200)
+        assert await size(seen) == (500, 100)
         assert await seen.page.locator("#grid td").count() < 2_000
         await seen.page.evaluate("document.querySelector('#window').scrollTo(1e7, 1e7)")
         await seen.until("() => document.querySelector('#grid tbody tr:last-child').ariaRowIndex === '501'")
-        assert await seen.page.locator("#grid tbody tr").last.locator("td").last.get_attribute("aria-colindex") == "201"
+        assert await seen.page.locator("#grid tbody tr").last.locator("td").last.get_attribute("aria-colindex") == "101"
 
 
 async def test_without_scripts_the_page_says_where_else_to_look() -> None:
