@@ -155,7 +155,7 @@ _KUBECTL = """\
 #!/bin/sh
 case "$3" in
 get) echo "$4" >> asked; cat "object-${4%%/*}" ;;
-create) cat > pod-$(grep -c . asked) ;;
+create) cat > created && mv created "pod-$(grep -c . asked)" ;;
 esac
 """
 """Answers with an object, and keeps the pods that it is to create."""
