@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import signal
 from pathlib import Path
@@ -129,6 +130,9 @@ async def test_serve_makes_passes_until_it_is_told_to_stop(tmp_path: Path) -> No
     async with stage(tmp_path, world) as here:
         serving = await here.start("serve", settings={"schedule.every": "1s", "server.listen": "127.0.0.1:0"})
         await here.until(lambda: here.all_are("accepted"), serving)
+        # Made before the pass has read it again, the change would belie what its job said.
+        while not json.loads((await here.run("status", "--json")).out)["passes"]:
+            pass
         world.share(image_id("golden-001"), project_id("ledger"), Status.PENDING)
         await here.until(lambda: here.all_are("accepted"), serving)
         assert (await here.run("run")).status == 5
