@@ -132,8 +132,10 @@ async def test_a_daemon_takes_a_changed_config_map(tmp_path: Path, name: str, po
 
 async def test_the_stand_by_is_ready_too(tmp_path: Path, postgresql: str) -> None:
     """All probes of both replicas are green, though only one is at work, and when that one is gone the other works."""
-    world = fleet(1, ["payments"])
+    world = fleet(2, ["payments"])
+    late = image_id(image_names(2)[1])
     async with stage(tmp_path, world) as here:
+        world.revoke(late, project_id("payments"))
         made = pod("daemon-standby", tmp_path, postgresql, {"manifest.toml": manifest(world)})
         enter(here, made)
         ports = [free_port(), free_port()]
@@ -143,5 +145,5 @@ async def test_the_stand_by_is_ready_too(tmp_path: Path, postgresql: str) -> Non
         assert {await status_of(port, path) for port in ports for path in (*paths, "/metrics")} == {200}
         await here.until(lambda: here.all_are("accepted"), first)
         await first.kill()
-        world.share(image_id(image_names(1)[0]), project_id("payments"), Status.PENDING)
+        world.share(late, project_id("payments"), Status.PENDING)
         await here.until(lambda: here.all_are("accepted"), second)

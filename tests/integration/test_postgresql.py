@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import quote
 
 import psycopg
@@ -95,6 +95,7 @@ BATCH = Batch("p1", MemberStatus.ACCEPTED, None, ("a",))
 async def main():
     async with hold_journal(sys.argv[1], "run", Shard()) as journal:
         await journal.intend(BATCH, "before", 1.0, 0)
+        print("held", flush=True)
         os.kill(os.getpid(), signal.SIGSTOP)
         for attempt in ("first", "second"):
             try:
@@ -112,7 +113,9 @@ async def test_a_holder_that_stands_still_loses_the_lease_and_sends_nothing_when
         sys.executable, "-c", _STOPPED, postgresql, stdout=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(SILENT_FOR + 40), taken_over(postgresql) as journal:
+        assert stopped.stdout is not None
+        assert await stopped.stdout.readline() == b"held\n"
+        async with asyncio.timeout(SILENT_FOR + 300), taken_over(postgresql) as journal:
             assert journal.unclean
             stopped.send_signal(signal.SIGCONT)
             said, _ = await stopped.communicate()
@@ -126,17 +129,14 @@ async def test_a_holder_that_stands_still_loses_the_lease_and_sends_nothing_when
 
 @asynccontextmanager
 async def taken_over(url: str) -> AsyncIterator[HeldJournal]:
-    """Hold the journal as soon as it was held by another, and is free."""
-    was_held = False
-    while True:
-        try:
-            async with hold_journal(url, "serve", Shard()) as journal:
-                if was_held:
-                    yield journal
-                    return
-        except JournalLocked:
-            was_held = True
-        await asyncio.sleep(0.2)
+    """Hold the journal as soon as nobody else does."""
+    async with AsyncExitStack() as held:
+        while True:
+            with suppress(JournalLocked):
+                journal = await held.enter_async_context(hold_journal(url, "serve", Shard()))
+                break
+            await asyncio.sleep(0.2)
+        yield journal
 
 
 @pytest.mark.parametrize(
