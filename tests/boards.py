@@ -7,27 +7,22 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
+from plans import planned
+
 from worker.cloud.throttle import Standing
 from worker.core import events
+from worker.core.batch import Batch
 from worker.core.calls import CallGroup
-from worker.core.drift import VaultPolicy, find_drift
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.plan import Plan
 from worker.core.job import Job
 from worker.core.limits import Rate
-from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.plan import Plan, make_plan
-from worker.core.report import PassRecord
-from worker.core.state import (
-    Batch,
-    DesiredState,
-    MemberStatus,
-    ObservedImage,
-    ObservedState,
-    Offer,
-    Project,
-    Quarantined,
-    Share,
-    Wish,
-)
+from worker.core.manifest.model import Manifest, Project, Wish
+from worker.core.operation import Operation
+from worker.core.quarantine import Quarantined
+from worker.core.reading import ObservedImage, Offer, Reading
+from worker.core.share import MemberStatus, Share
+from worker.core.status import ShareStatus, Status
 from worker.render.daemon import DaemonView, daemon_json
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.telemetry.board import Board
@@ -35,37 +30,34 @@ from worker.telemetry.board import Board
 NOW = float(int(time.time()))
 PROJECTS = ("payments", "ledger")
 IMAGES = ("ubuntu", "windows")
-_ACCEPT, _WAIT = Wish(MemberStatus.ACCEPTED), Wish(MemberStatus.ACCEPTED, waits=True)
-_REJECT = Wish(MemberStatus.REJECTED)
+_ACCEPT, _WAIT = Wish(Operation.ACCEPT), Wish(Operation.ACCEPT, may_be_absent=True)
+_REJECT = Wish(Operation.REJECT)
 _SIGNS = {"a": MemberStatus.ACCEPTED, "p": MemberStatus.PENDING, "r": MemberStatus.REJECTED}
 
 
 def all_is_well(projects: Sequence[str] = PROJECTS, images: Sequence[str] = IMAGES) -> Board:
     """Return the board of a fleet whose last pass found every image accepted in every project."""
     board = _started()
-    board(_planned(_desired(projects, images), _observed(projects, images, "a")))
+    board(planned(_manifest(projects, images), _readings(projects, images, "a"), now=NOW))
     return _history(board)
 
 
 def some_of_everything(projects: Sequence[str], images: Sequence[str]) -> Board:
-    """Return the board of a large fleet in the middle of a pass, with shares in every bucket."""
+    """Return the board of a large fleet in the middle of a pass, with shares in every status."""
     board = _started()
     board(events.PassStarted("20261124T090000Z-4f2a91", len(projects)))
-    desired = _desired(projects, images, "aaaaaaa.aaaaaaaaaawaaaaaaaarraaa")
-    observed = _observed(projects, images, "aaaaaaaapaaaa.aaaaaarpaawaaaaaaaaaaa.aaaaaaa")
-    unreadable = {
-        project_id(name): "HTTP 403 IMG.0017: no right to list images [request 7c1e]" for name in projects[7::29]
-    }
-    offers = {key: held for key, held in observed.offers.items() if key not in unreadable}
-    observed = ObservedState(offers, unreadable)
-    wards = _wards(desired, observed)
-    board(_remembered(wards))
+    manifest = _manifest(projects, images, "aaaaaaa.aaaaaaaaaawaaaaaaaarraaa")
+    readings = _readings(projects, images, "aaaaaaaapaaaa.aaaaaarpaawaaaaaaaaaaa.aaaaaaa")
+    for name in projects[7::29]:
+        readings[project_id(name)] = Reading({}, "HTTP 403 IMG.0017: no right to list images [request 7c1e]")
+    quarantined = _quarantined(manifest, readings)
+    board(_remembered(quarantined))
     for name in projects:
-        board(events.ProjectObserved(project_id(name), len(images), unreadable.get(project_id(name), "")))
-    planned = _planned(desired, observed, wards)
-    board(planned)
-    _judge(board, planned.plan)
-    _submit(board, planned.plan)
+        board(events.ProjectObserved(project_id(name), len(images), readings[project_id(name)].failure))
+    told = planned(manifest, readings, quarantined=quarantined, now=NOW)
+    board(told)
+    _judge(board, told.plan)
+    _submit(board, told.plan)
     board(events.Trouble("images_list is throttled", "HTTP 429 APIGW.0308: limit:1400,time:1 minute"))
     return _history(board)
 
@@ -95,7 +87,7 @@ def _started() -> Board:
     return board
 
 
-def _desired(projects: Sequence[str], images: Sequence[str], pattern: str = "a") -> DesiredState:
+def _manifest(projects: Sequence[str], images: Sequence[str], pattern: str = "a") -> Manifest:
     """Wish as the pattern goes on: `a`ccept, `w`ait for an absent one, `r`eject, `.` for no wish."""
     wishes: dict[str, dict[str, Wish]] = {project_id(name): {} for name in projects}
     signs = cycle(pattern)
@@ -104,68 +96,61 @@ def _desired(projects: Sequence[str], images: Sequence[str], pattern: str = "a")
             if (sign := next(signs)) != ".":
                 held[image_id(image)] = {"a": _ACCEPT, "w": _WAIT, "r": _REJECT}[sign]
     found = {project_id(name): Project(project_id(name), name) for name in projects}
-    return DesiredState(found, wishes, {image_id(name): name for name in images})
+    return Manifest(found, wishes, {image_id(name): name for name in images}, {}, {}, {})
 
 
-def _observed(projects: Sequence[str], images: Sequence[str], pattern: str) -> ObservedState:
+def _readings(projects: Sequence[str], images: Sequence[str], pattern: str) -> dict[str, Reading]:
     """Let the cloud list as the pattern goes on: `a`ccepted, `p`ending, `r`ejected, `w`hole and pending, `.` absent."""
     offers: dict[str, dict[str, Offer]] = {project_id(name): {} for name in projects}
     signs = cycle(pattern)
     for held in offers.values():
         for name in images:
             if (sign := next(signs)) != ".":
-                image = ObservedImage(image_id(name), name, OWNER, whole=sign == "w")
+                image = ObservedImage(image_id(name), name, OWNER, full_ecs=sign == "w")
                 held[image.id] = Offer(image, _SIGNS.get(sign, MemberStatus.PENDING))
-    return ObservedState(offers, {})
+    return {project: Reading(held) for project, held in offers.items()}
 
 
-def _wards(desired: DesiredState, observed: ObservedState) -> dict[Share, Quarantined]:
-    drift = find_drift(desired, observed, VaultPolicy.WHEN_NEEDED)
+def _quarantined(manifest: Manifest, readings: dict[str, Reading]) -> dict[Share, Quarantined]:
     reason = "HTTP 400 IMG.0144: the image has no working copy in this region"
     return {
-        change.share: Quarantined(change.share, change.after, 3, reason, reason, NOW + 1_500)
-        for change in drift.changes[::9]
+        change.share: Quarantined(change.share, change.operation, 3, reason, reason, NOW + 1_500)
+        for change in planned(manifest, readings, now=NOW).plan.changes[::9]
     }
-
-
-def _planned(
-    desired: DesiredState, observed: ObservedState, wards: dict[Share, Quarantined] | None = None
-) -> events.Planned:
-    drift = find_drift(desired, observed, VaultPolicy.WHEN_NEEDED)
-    return events.Planned(make_plan(desired, observed, drift, (), wards or {}, NOW), desired, 1, 0, ())
 
 
 def _judge(board: Board, plan: Plan) -> None:
     """Let changes of the plan end in all the ways that a pass knows."""
     ends = cycle(
         (
-            (OutcomeKind.CHANGED, ""),
-            (OutcomeKind.FAILED, "job {job} says SUCCESS, yet the image still reads pending"),
-            (OutcomeKind.CHANGED, ""),
-            (OutcomeKind.UNSETTLED, "job {job} has not ended in time"),
-            (OutcomeKind.FAILED, "HTTP 400 IMG.0112: Failed to update the image members. [request 9d{number}]"),
-            (OutcomeKind.NOT_SENT, "the deadline of the pass has come"),
+            (Status.CHANGED, ""),
+            (Status.FAILED, "job {job} says SUCCESS, yet the image still reads pending"),
+            (Status.CHANGED, ""),
+            (Status.UNSETTLED, "job {job} has not ended in time"),
+            (Status.FAILED, "HTTP 400 IMG.0112: Failed to update the image members. [request 9d{number}]"),
+            (Status.NOT_SENT, "the deadline of the pass has come"),
         )
     )
     for number, (change, (kind, reason)) in enumerate(zip(plan.changes[::4], ends, strict=False)):
         job = f"ff8080828{number:023x}"
-        after = change.after if kind is OutcomeKind.CHANGED else change.before
+        after = change.operation.goal if kind is Status.CHANGED else change.before
         why = reason.format(job=job, number=number)
-        board(events.ShareJudged(Outcome(change.share, change.after, change.before, after, kind, why, job)))
+        status = ShareStatus(change.share, kind, change.operation, change.before, after, why, job_id=job)
+        board(events.ShareJudged(status))
 
 
 def _submit(board: Board, plan: Plan) -> None:
-    by_project: dict[tuple[str, MemberStatus], list[str]] = {}
+    by_project: dict[tuple[str, Operation], list[str]] = {}
     for change in plan.changes[1::4]:
-        by_project.setdefault((change.share.project_id, change.after), []).append(change.share.image_id)
-    for key, ((project, status), images) in enumerate(by_project.items()):
-        batch = Batch(project, status, None, tuple(images))
+        by_project.setdefault((change.share.project_id, change.operation), []).append(change.share.image_id)
+    for key, ((project, operation), images) in enumerate(by_project.items()):
+        batch = Batch(project, operation, None, tuple(images))
         board(events.BatchSubmitted(Job(key, f"ff8080829{key:023x}", batch, NOW - 3 - key * 7)))
 
 
-def _remembered(wards: dict[Share, Quarantined]) -> events.Remembered:
+def _remembered(quarantined: dict[Share, Quarantined]) -> events.Remembered:
     passes = tuple(_pass(number) for number in range(32))
-    return events.Remembered((), tuple(wards.values()), passes)
+    return events.Remembered((), tuple(quarantined.values()), passes)
 
 
 def _history(board: Board) -> Board:

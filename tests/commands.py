@@ -24,7 +24,7 @@ from worker.simulator.faults import Fault
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import NO_LIMITS, Group
 from worker.simulator.server import Simulator
-from worker.simulator.world import Account, Image, JobRules, Status, World
+from worker.simulator.world import Account, Answer, Image, JobRules, World
 
 ACCESS_KEY = "AKOFTHETESTS00000001"
 SECRET_KEY = "never-print-this-secret/000000000000001"
@@ -79,7 +79,7 @@ def fleet(
     images: int = 4,
     projects: Iterable[str] = PROJECTS,
     *,
-    status: Status = Status.PENDING,
+    status: Answer = Answer.PENDING,
     seconds: tuple[float, float] = (0.1, 0.2),
 ) -> World:
     """Return a world where each project is offered the images; only the test's keys are let in."""

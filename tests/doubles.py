@@ -8,10 +8,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts, CallGroup
-from worker.core.guard import Judge
-from worker.core.job import JobReply, JobState
-from worker.core.state import Batch, InFlight, MemberStatus, ObservedImage, Project, Quarantined, Share
+from worker.core.fleet.guard import Judge
+from worker.core.job import JobReply
+from worker.core.manifest.model import Project
+from worker.core.quarantine import Quarantined
+from worker.core.reading import LastReading, ObservedImage
+from worker.core.share import MemberStatus, Share
 from worker.errors import NotFound, Scope
 
 EPOCH = 1_800_000_000.0
@@ -27,14 +31,14 @@ def wall() -> float:
 class Fate:
     """What becomes of one PUT: `error` is raised, before or after the work is begun; else a job of some kind.
 
-    `done` are the images that the job brings about (None: all); `state` is what it says in the end. `lag` is the time
+    `done` are the images that the job brings about (None: all); `end` is what it says in the end. `lag` is the time
     until the lists show it. A job that is `stuck` never ends; one that is `forgotten` is never found.
     """
 
     error: Exception | None = None
     begun: bool = True
     seconds: float = 1.0
-    state: JobState = JobState.SUCCEEDED
+    end: End = End.SUCCEEDED
     done: frozenset[str] | None = None
     lag: float = 0.0
     stuck: bool = False
@@ -64,7 +68,7 @@ class FakeCloud:
     def __init__(self, fate: Callable[[Batch], Fate] = lambda batch: Fate()) -> None:
         self.fate = fate
         self.offers: dict[str, dict[str, MemberStatus]] = {}
-        self.whole: set[str] = set()
+        self.full_ecs: set[str] = set()
         self.unreadable: dict[str, Exception] = {}
         self.silent: set[str] = set()
         self.puts: list[Batch] = []
@@ -79,7 +83,7 @@ class FakeCloud:
         self.offers.setdefault(project_id, {}).update(dict.fromkeys(images, status))
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool | None = None
+        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield pages of what the project has given this status."""
         if project.id in self.silent:
@@ -91,14 +95,14 @@ class FakeCloud:
         images = [
             ObservedImage(image, image, "owner")
             for image, is_now in sorted(self.offers.get(project.id, {}).items())
-            if is_now is status and (whole is None or whole is (image in self.whole))
+            if is_now is status and (full_ecs is None or full_ecs is (image in self.full_ecs))
         ]
         for start in range(0, len(images) + 1, PAGE):
             self.made[CallGroup.IMAGES_LIST] += 1
             await asyncio.sleep(0.01)
             if page := images[start : start + PAGE]:
                 for job in self._running(project.id):
-                    if job.batch.status is status:
+                    if job.batch.operation.is_met_by(status):
                         job.shown.update({image.id for image in page}.intersection(job.batch.images))
                 yield tuple(page)
 
@@ -128,9 +132,9 @@ class FakeCloud:
         if job is None or job.fate.forgotten:
             raise NotFound("no such job", status=404)
         if self._runs(job):
-            return JobReply(JobState.RUNNING)
+            return JobReply(None)
         fate = job.fate
-        return JobReply(fate.state, fate.results, fate.code and "it failed", fate.code, fate.scope)
+        return JobReply(fate.end, fate.results, fate.code and "it failed", fate.code, fate.scope)
 
     def counts(self) -> CallCounts:
         """Return how many calls were made."""
@@ -151,7 +155,7 @@ class FakeCloud:
     def _is_alive(self, project_id: str, image: str) -> bool:
         status = self.offers.get(project_id, {}).get(image)
         return any(
-            image in job.batch.images and image not in job.shown and job.batch.status is not status
+            image in job.batch.images and image not in job.shown and not job.batch.operation.is_met_by(status)
             for job in self._running(project_id)
         )
 
@@ -166,12 +170,12 @@ class FakeCloud:
                 continue
             done = fate.done if fate.done is not None else frozenset(batch.images)
             offers = self.offers.get(batch.project_id, {})
-            offers.update(dict.fromkeys(done & offers.keys() & frozenset(batch.images), batch.status))
+            offers.update(dict.fromkeys(done & offers.keys() & frozenset(batch.images), batch.operation.goal))
             job.fate = Fate(
                 fate.error,
                 fate.begun,
                 fate.seconds,
-                fate.state,
+                fate.end,
                 frozenset(),
                 results=fate.results,
                 forgotten=fate.forgotten,
@@ -185,8 +189,9 @@ class FakeJournal:
 
     def __init__(self) -> None:
         self.lives: dict[int, list[str]] = {}
-        self.wards: dict[Share, Quarantined] = {}
+        self.quarantine: dict[Share, Quarantined] = {}
         self.approved: set[str] = set()
+        self.readings: dict[str, LastReading] = {}
         self.rejects: dict[str, int] = {}
         self._open: dict[int, InFlight] = {}
 
@@ -207,7 +212,7 @@ class FakeJournal:
         self._open[key] = replace(flight, job_id=job_id, submitted_at=at)
         self.lives[key].append("job")
 
-    async def settle(self, key: int, state: JobState, reason: str, at: float) -> None:
+    async def settle(self, key: int, end: End, reason: str, at: float) -> None:
         """Record an end."""
         self._end(key, "settled")
 
@@ -220,8 +225,8 @@ class FakeJournal:
         return tuple(self._open.values())
 
     async def quarantined(self) -> dict[Share, Quarantined]:
-        """Return the wards."""
-        return dict(self.wards)
+        """Return the quarantined shares."""
+        return dict(self.quarantine)
 
     async def rejected_since(self, moment: float) -> dict[str, int]:
         """Return what a test has put in."""
@@ -241,16 +246,21 @@ class FakeJournal:
         self.approved.discard(digest)
         return found
 
-    async def record(self, report: object, update: object) -> None:
-        """Take over what changes about the quarantine."""
+    async def last_readings(self) -> dict[str, LastReading]:
+        """Return what each project was when it was last read."""
+        return dict(self.readings)
+
+    async def record(self, report: object, update: object, readings: dict[str, LastReading]) -> None:
+        """Take over what changes about the quarantine, and what was read."""
         await self.change_quarantine(update)
+        self.readings |= readings
 
     async def change_quarantine(self, update: object) -> None:
         """Take over what changes about the quarantine."""
         for share in update.freed:
-            self.wards.pop(share, None)
-        for ward in update.held:
-            self.wards[ward.share] = ward
+            self.quarantine.pop(share, None)
+        for held in update.held:
+            self.quarantine[held.share] = held
 
     def _end(self, key: int, state: str) -> None:
         self.lives[key].append(state)

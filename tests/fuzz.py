@@ -29,7 +29,7 @@ from worker.cloud.transport import Call, Connections, Transport
 from worker.cloud.wire import read_job, read_page, read_submitted
 from worker.core.calls import CallGroup
 from worker.core.documents import Document
-from worker.core.manifest import parse_manifest, unknown_credentials
+from worker.core.manifest.parse import parse_manifest, unknown_credentials
 from worker.core.schedule import between_starts, describe, next_wait
 from worker.core.timing import next_poll, polls_by, retry_delay
 from worker.errors import CloudError, JournalError, ManifestError, SettingsError
@@ -38,7 +38,7 @@ from worker.render.problems import problems_json, problems_text
 from worker.settings import load_settings
 from worker.simulator.naming import image_id, project_id
 from worker.telemetry.http import Health, Views, listening
-from worker.wiring.policies import schedule_of, tempo
+from worker.wiring.policies import schedule_of, timings
 
 PATIENCE = 5.0
 NOW = 1_800_000_000.0
@@ -152,8 +152,8 @@ def config(chance: random.Random, folder: Path) -> None:
         text = problems_text(error.problems, {}, color=False)
         assert all(line.isprintable() for line in text.split("\n"))
         return
-    how = tempo(settings)
-    for age in (0.0, 1.0, how.deadline, how.patience.abandon, 1e9):
+    how = timings(settings)
+    for age in (0.0, 1.0, how.deadline, how.abandon, 1e9):
         next_poll(how.polling, age)
         polls_by(how.polling, age)
     retry_delay(how.retry, how.retry.attempts, 0.5)
@@ -222,6 +222,8 @@ async def _read(path: Path) -> None:
             reads: tuple[Callable[[], Awaitable[Any]], ...] = (
                 opened.in_flight,
                 opened.quarantined,
+                opened.last_readings,
+                opened.sizes.known,
                 lambda: opened.memory(10),
                 lambda: opened.last_passes(10),
                 lambda: opened.rejected_since(NOW - 1e6),

@@ -10,20 +10,27 @@ from pathlib import Path
 
 from opening import open_journal
 
+from worker.core.batch import Batch
+from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallCounts, CallGroup
-from worker.core.quarantine import QuarantineUpdate
-from worker.core.report import Result, RunReport
-from worker.core.state import Batch, MemberStatus, Quarantined, Share
-from worker.core.target import WHOLE, Shard
+from worker.core.fleet.report import Result, RunReport
+from worker.core.fleet.shards import WHOLE, Shard
+from worker.core.operation import Operation
+from worker.core.quarantine import Quarantined, QuarantineUpdate
+from worker.core.reading import LastReading
+from worker.core.share import MemberStatus, Share
+from worker.core.status import ShareStatus, Status
 from worker.journal.lease import hold_journal
+
+PENDING = MemberStatus.PENDING
 
 
 async def write_journal(path: Path, now: float, projects: tuple[str, str], images: tuple[str, str]) -> None:
     """Write a journal that has rows in every table, of passes up to `now`, about these projects and images."""
     url = f"sqlite:///{path}"
     first, second = projects
-    accept = Batch(first, MemberStatus.ACCEPTED, "vault", (images[0],))
-    reject = Batch(second, MemberStatus.REJECTED, None, images)
+    accept = Batch(first, Operation.ACCEPT, "vault", (images[0],))
+    reject = Batch(second, Operation.REJECT, None, images)
     async with hold_journal(url, "run", WHOLE):
         pass
     async with hold_journal(url, "run", Shard(1, 2)) as journal:
@@ -34,9 +41,12 @@ async def write_journal(path: Path, now: float, projects: tuple[str, str], image
         key = await journal.intend(accept, "run-1", now - 40, 0)
         await journal.accept(key, "job-1", now - 39)
         await journal.refuse(await journal.intend(accept, "run-1", now - 38, 0), "no", now - 37)
-        ward = Quarantined(Share(first, images[1]), MemberStatus.ACCEPTED, 2, "was", "is", now + 900, 25)
+        held = Quarantined(Share(first, images[1]), Operation.ACCEPT, 2, "was", "is", now + 900, 25)
         report = RunReport("run-1", now - 45, now - 30, Result.PARTIAL, 3, 3, 0, (), (), CallCounts(), "")
-        await journal.record(report, QuarantineUpdate((ward,), ()))
+        absent = ShareStatus(Share(first, images[0]), Status.ABSENT, Operation.ACCEPT, None, PENDING, "why", "who")
+        readings = {first: LastReading(now - 30, 2, (absent,))}
+        await journal.record(report, QuarantineUpdate((held,), ()), readings)
+        await journal.sizes.learn(SizeKey("default", "eu-west-0"), BatchSize(100, 200, now - 30))
         await journal.approve(f"sha256:{'0' * 64}", "ann@host", now - 20)
         journal.calls.note("default", CallGroup.IMAGES_LIST, now - 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from worker.core.target import WHOLE
+from worker.core.fleet.shards import WHOLE
 from worker.errors import JournalMissing
 from worker.journal import store
 from worker.journal.database import MEMORY

@@ -1,4 +1,4 @@
-"""Orders and passes for tests of `worker.reconcile`, with tempos that virtual time makes cheap."""
+"""Requests and passes for tests of `worker.reconcile`, with timings that virtual time makes cheap."""
 
 from __future__ import annotations
 
@@ -7,31 +7,35 @@ from collections.abc import Mapping
 from doubles import FakeCloud, FakeJournal, wall
 
 from worker.core.allowance import Allowance
-from worker.core.drift import VaultPolicy
+from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.events import Listener
-from worker.core.guard import GuardPolicy
-from worker.core.manifest import Manifest
-from worker.core.plan import Patience
-from worker.core.quarantine import QuarantinePolicy
-from worker.core.report import RunReport
-from worker.core.state import MemberStatus, Project, Wish
-from worker.core.target import Target
-from worker.core.timing import PollPolicy, RetryPolicy
-from worker.reconcile.halt import Halt
-from worker.reconcile.ports import Pass, Tempo
-from worker.reconcile.run import Order, run_once
+from worker.core.fleet.guard import GuardPolicy
+from worker.core.fleet.report import RunReport
+from worker.core.fleet.selection import Selection
+from worker.core.manifest.model import Manifest, Project, Rule, Wish
+from worker.core.operation import Operation
+from worker.core.project.drift import VaultPolicy
+from worker.core.timing import PollPolicy, QuarantinePolicy, RetryPolicy, Timings
+from worker.reconcile.batch_sizes import BatchSizes, Turn
+from worker.reconcile.deadlines import Deadlines
+from worker.reconcile.ports import PassContext
+from worker.reconcile.request import PassRequest
+from worker.reconcile.run import run_once
 
-ACCEPT = Wish(MemberStatus.ACCEPTED)
-REJECT = Wish(MemberStatus.REJECTED)
-TEMPO = Tempo(
+ACCEPT = Wish(Operation.ACCEPT)
+REJECT = Wish(Operation.REJECT)
+TIMINGS = Timings(
     polling=PollPolicy(0.7, 1.6, 30.0),
     retry=RetryPolicy(6, 0.5, 15.0),
-    deadline=900.0,
-    verify=10.0,
-    patience=Patience(unknown=120.0, abandon=86400.0),
     quarantine=QuarantinePolicy(900.0, 86400.0),
-    stall=140.0,
+    deadline=900.0,
+    abandon=86400.0,
+    unknown=120.0,
+    verify=10.0,
+    silence=140.0,
 )
+KNOWN = BatchSize(taken=1000)
+"""A maximum that no test is about: any batch may go at once."""
 
 
 def images(count: int, prefix: str = "image") -> list[str]:
@@ -39,41 +43,59 @@ def images(count: int, prefix: str = "image") -> list[str]:
     return [f"{prefix}-{number:04}" for number in range(count)]
 
 
-def manifest(wishes: Mapping[str, Mapping[str, Wish]]) -> Manifest:
+def manifest(wishes: Mapping[str, Mapping[str, Wish]], *rules: Rule) -> Manifest:
     """Return a manifest with these wishes, by project and image id."""
     projects = {project_id: Project(project_id, f"name of {project_id}") for project_id in wishes}
-    return Manifest(projects, wishes, {}, {}, {}, {})
+    return Manifest(projects, wishes, {}, {}, {}, {}, rules)
 
 
-def order(wishes: Mapping[str, Mapping[str, Wish]], **changes: object) -> Order:
-    """Return an order for these wishes, with no guard in the way unless one is given."""
+def request(wishes: Mapping[str, Mapping[str, Wish]], **changes: object) -> PassRequest:
+    """Return a request for these wishes, with no guard in the way unless one is given."""
     generous = GuardPolicy(Allowance.parse("100%"), Allowance.parse("100%"))
     parts: dict[str, object] = {
         "manifest": manifest(wishes),
-        "target": Target(),
+        "selection": Selection(),
         "vaults": VaultPolicy.WHEN_NEEDED,
         "guard": generous,
         "max_images": 100,
         "resumes": True,
     }
-    return Order(**(parts | changes))  # type: ignore[arg-type]
+    return PassRequest(**(parts | changes))  # type: ignore[arg-type]
 
 
-def a_pass(
+def sizes(known: BatchSize = KNOWN) -> BatchSizes:
+    """Return the maxima of batches: the same for all projects."""
+    key = SizeKey("account", "region")
+
+    async def forget(key: SizeKey, size: BatchSize) -> None:
+        """Record nothing."""
+
+    return BatchSizes({key: known}, lambda project: key, forget, wall)
+
+
+def context(
     cloud: FakeCloud,
     journal: FakeJournal,
     *,
-    halt: Halt | None = None,
-    tempo: Tempo = TEMPO,
+    deadlines: Deadlines | None = None,
+    timings: Timings = TIMINGS,
     emit: Listener = lambda event: None,
-) -> Pass:
-    """Return what the verbs of a pass work with."""
-    return Pass("run-1", cloud, journal, wall, lambda: 0.5, emit, halt or Halt(), tempo)
+    known: BatchSize = KNOWN,
+) -> PassContext:
+    """Return what a pass works with."""
+    return PassContext(
+        "run-1", cloud, journal, wall, lambda: 0.5, emit, deadlines or Deadlines(), timings, sizes(known)
+    )
+
+
+async def turn(context: PassContext, project_id: str = "p", images: int = 1) -> Turn:
+    """Return the turn of a batch of so many images."""
+    return await context.sizes.turn(Project(project_id, f"name of {project_id}"), images)
 
 
 async def run(wishes: Mapping[str, Mapping[str, Wish]], cloud: FakeCloud, journal: FakeJournal) -> RunReport:
     """Make one pass; see that its report adds up."""
-    report = await run_once(order(wishes), a_pass(cloud, journal))
+    report = await run_once(request(wishes), context(cloud, journal))
     assert_adds_up(report)
     return report
 

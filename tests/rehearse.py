@@ -15,21 +15,21 @@ from virtual import wall
 from worker.cloud.ims import Ims
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.events import Event
-from worker.core.manifest import Manifest
-from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.report import RunReport
-from worker.core.state import MemberStatus, Project, Wish
-from worker.core.target import Shard
+from worker.core.fleet.report import RunReport
+from worker.core.fleet.shards import Shard
+from worker.core.manifest.model import Manifest, Project, Wish
+from worker.core.operation import Operation
+from worker.core.status import ShareStatus, Status
 from worker.journal.database import MEMORY
 from worker.journal.store import Journal
-from worker.reconcile.halt import Halt
+from worker.reconcile.deadlines import Deadlines
 from worker.settings import Settings
 from worker.simulator.faults import Fault
 from worker.simulator.ledger import Arrival
 from worker.simulator.naming import OWNER, project_id, vault_id
 from worker.simulator.options import Group, Limits, Options
 from worker.simulator.server import Simulator
-from worker.simulator.world import FIRST_CREATED, Account, Image, JobRules, Status, Vault, World
+from worker.simulator.world import FIRST_CREATED, Account, Answer, Image, JobRules, Vault, World
 from worker.wiring.policies import cloud_config
 from worker.wiring.site import Aim, Site, order_of
 from worker.wiring.work import at_work, make_pass, run
@@ -48,7 +48,7 @@ _NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 def fleet(
-    sizes: Mapping[str, int], *, whole: int = 0, status: Status = Status.PENDING, jobs: JobRules = BRISK
+    sizes: Mapping[str, int], *, whole: int = 0, status: Answer = Answer.PENDING, jobs: JobRules = BRISK
 ) -> World:
     """Return a world with these projects, by name, each offered that many images and with a vault of its own.
 
@@ -73,14 +73,14 @@ def image(number: int) -> str:
 
 
 def manifest_of(
-    world: World, status: MemberStatus = MemberStatus.ACCEPTED, credentials: Mapping[str, str] = _NOBODY
+    world: World, operation: Operation = Operation.ACCEPT, credentials: Mapping[str, str] = _NOBODY
 ) -> Manifest:
-    """Return the manifest that wants everything that is offered to become `status`, full-ECS images in the vault.
+    """Return the manifest that wants `operation` for everything that is offered, full-ECS images in the vault.
 
     `credentials` has, by the project's name, those that are not the default.
     """
     projects = {found: Project(found, name, credentials.get(name, "default")) for found, name in world.projects.items()}
-    wish = Wish(status, VAULT)
+    wish = Wish(operation, VAULT)
     return Manifest(projects, {found: dict.fromkeys(world.shares(found), wish) for found in projects}, {}, {}, {}, {})
 
 
@@ -108,10 +108,10 @@ class Worker:
     calls: list[CallRecord]
     events: list[Event]
 
-    async def run(self, halt: Halt | None = None) -> RunReport:
+    async def run(self, deadlines: Deadlines | None = None) -> RunReport:
         """Make one pass, and see that its report adds up."""
-        the_pass = make_pass(self.site.settings, self.ims, self.journal, self.events.append, halt or Halt())
-        report = await run(self.site, order_of(self.site, Aim()), the_pass, self.journal)
+        context = await make_pass(self.site, self.ims, self.journal, self.events.append, deadlines or Deadlines())
+        report = await run(self.site, order_of(self.site, Aim()), context, self.journal)
         assert_adds_up(report)
         return report
 
@@ -173,19 +173,19 @@ def sent_while_alive(cloud: Simulator) -> list[str]:
 
 def accepted(cloud: Simulator, project: str) -> int:
     """Return how many images a project, by its name, has accepted."""
-    return list(cloud.world.shares(project_id(project)).values()).count(Status.ACCEPTED)
+    return list(cloud.world.shares(project_id(project)).values()).count(Answer.ACCEPTED)
 
 
-def of_project(report: RunReport, project: str) -> list[Outcome]:
+def of_project(report: RunReport, project: str) -> list[ShareStatus]:
     """Return the outcomes of one project, by its name."""
     return [outcome for outcome in report.outcomes if outcome.share.project_id == project_id(project)]
 
 
-def kinds(report: RunReport, project: str = "") -> dict[OutcomeKind, int]:
+def kinds(report: RunReport, project: str = "") -> dict[Status, int]:
     """Return how many shares ended each way, in one project or in all, without the zeros."""
     outcomes = of_project(report, project) if project else report.outcomes
-    found = [outcome.kind for outcome in outcomes]
-    return {kind: found.count(kind) for kind in OutcomeKind if kind in found}
+    found = [outcome.status for outcome in outcomes]
+    return {kind: found.count(kind) for kind in Status if kind in found}
 
 
 def made(report: RunReport, *groups: CallGroup) -> int:

@@ -1,17 +1,26 @@
 """Accept and reject shared images across a fleet of projects, in batches, and prove the result.
 
-The road of a pass, and where each step is:
+A pass, told by `run_once` in `reconcile/run.py`; each step, where it is, and what it makes:
 
-    manifest   core/manifest.py      what people ask for
-    observe    reconcile/observe.py  what each project is offered, and has said to it
-    drift      core/drift.py         the difference
-    plan       core/plan.py          less what is in flight or in quarantine
-    guard      core/guard.py         a plan that changes too much is refused
-    batch      core/batch.py         changes with one project, status and vault: one PUT
-    submit     reconcile/submit.py   the intent is journalled, the PUT sent once
-    track      reconcile/track.py    the job is polled until it ends
-    verify     reconcile/reread.py   the state is read again
-    report     core/report.py        the final word for each share
+    load      core/manifest/parse.py    the manifest: the wish for each share (an image offered to a project)
+    observe   reconcile/observe.py      a reading of each project, or the reason why there is none
+    plan      core/project/plan.py      drift, less what is in flight or quarantined: changes, a status for the rest;
+              core/fleet/plan.py        the plans of all projects, put together
+    guard     core/fleet/guard.py       a plan that rejects too much is refused
+    batch     core/fleet/batching.py    changes of one project with one operation and vault: one PUT
+    submit    reconcile/submit.py       the intent is journalled, then the PUT is sent once
+    track     reconcile/track.py        its job is polled until it ends
+    verify    reconcile/reread.py       the project is read again
+    divide    core/division.py          a batch that failed as a whole, until the images to blame stand alone
+    report    core/fleet/report.py      a status for each share that is or was not as desired, a count of the rest
+
+Steps from submit to divide are the run of one project, `reconcile/project_run.py`, beside the runs of all others; what
+one PUT comes to is told in `reconcile/batch_run.py`. `run_id` and `RunReport` are of a pass. A vault is where the
+backup service keeps what a full-ECS image, one of a whole server, is accepted into. A shard is one of several workers
+that share a journal, each with projects of its own.
+
+To follow one share from manifest to report, read `reconcile/run.py`, `core/project/plan.py`, `core/status.py` and
+`reconcile/batch_run.py`, in this order.
 
 The daemon makes such passes on a schedule (`reconcile/schedule.py`), follows beside them what they leave in flight
 (`reconcile/follow.py`), reads its files again (`reload.py`), and shows how things stand (`telemetry/`, fed by events).

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from worker.core.calls import CallGroup
 from worker.core.documents import Document
-from worker.core.manifest import parse_manifest
-from worker.core.outcome import OutcomeKind
-from worker.core.report import RunReport
+from worker.core.fleet.report import RunReport
+from worker.core.manifest.parse import parse_manifest
+from worker.core.status import Status
 from worker.errors import Problem, SettingsError
 from worker.journal.database import MEMORY
-from worker.reconcile.halt import Halt
+from worker.reconcile.deadlines import Deadlines
 from worker.render.names import Names, plain
 from worker.render.plan import plan_json, print_plan, view_of
 from worker.render.report import print_report, report_json
@@ -100,7 +100,7 @@ def _site(fleet: Demo, url: str) -> Site:
 async def _rehearse(site: Site, fleet: Demo, out: Console, *, quiet: bool) -> Shown:
     order = order_of(site, Aim())
     names = Names(site.manifest.projects, site.manifest.image_names)
-    async with work.at_work(site, cloud_config(site, {}), "demo", order.target.shard, log_call) as (
+    async with work.at_work(site, cloud_config(site, {}), "demo", order.selection.shard, log_call) as (
         journal,
         ims,
     ):
@@ -111,8 +111,8 @@ async def _rehearse(site: Site, fleet: Demo, out: Console, *, quiet: bool) -> Sh
             print_plan(view, out)
         reports = []
         for _ in range(2):
-            the_pass = work.make_pass(site.settings, ims, journal, log_event, Halt())
-            reports.append(await work.run(site, order, the_pass, journal))
+            context = await work.make_pass(site, ims, journal, log_event, Deadlines())
+            reports.append(await work.run(site, order, context, journal))
             if not quiet:
                 _heading(out, "ims-share-worker run")
                 print_report(reports[-1], names, out)
@@ -131,19 +131,19 @@ async def _rehearse(site: Site, fleet: Demo, out: Console, *, quiet: bool) -> Sh
 def _surprises(fleet: Demo, first: RunReport, second: RunReport) -> list[str]:
     """Compare the reports with what this fleet must lead to."""
     expected: Mapping[str, bool] = {
-        "the first run changes shares": first.count(OutcomeKind.CHANGED) > 0,
-        "only the poisoned image fails": _images(first, OutcomeKind.FAILED) == {fleet.poisoned},
-        "only the absent image is absent": _images(first, OutcomeKind.ABSENT) == {fleet.absent},
-        "every other share is as desired": first.converged + first.count(OutcomeKind.CHANGED) == first.desired - 2,
+        "the first run changes shares": first.count(Status.CHANGED) > 0,
+        "only the poisoned image fails": _images(first, Status.FAILED) == {fleet.poisoned},
+        "only the absent image is absent": _images(first, Status.ABSENT) == {fleet.absent},
+        "every other share is as desired": first.converged + first.count(Status.CHANGED) == first.desired - 2,
         "the second run finds the same": second.converged == second.desired - 2,
-        "the poisoned image is in quarantine": _images(second, OutcomeKind.QUARANTINED) == {fleet.poisoned},
+        "the poisoned image is in quarantine": _images(second, Status.QUARANTINED) == {fleet.poisoned},
         "the second run sends no PUT": second.calls.made.get(CallGroup.MEMBERS_PUT, 0) == 0,
     }
     return [f"not so: {what}" for what, is_so in expected.items() if not is_so]
 
 
-def _images(report: RunReport, kind: OutcomeKind) -> set[str]:
-    return {outcome.share.image_id for outcome in report.outcomes if outcome.kind is kind}
+def _images(report: RunReport, kind: Status) -> set[str]:
+    return {outcome.share.image_id for outcome in report.outcomes if outcome.status is kind}
 
 
 def _heading(out: Console, text: str) -> None:

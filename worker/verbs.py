@@ -19,9 +19,9 @@ from rich.console import Console
 
 from worker.cloud.ims import Ims
 from worker.core.events import Event, Listener
-from worker.core.manifest import Manifest
-from worker.core.report import Exit, exit_of_plan, exit_of_report
-from worker.core.target import Shard, parse_shard
+from worker.core.fleet.report import Exit, exit_of_plan, exit_of_report
+from worker.core.fleet.shards import Shard, parse_shard
+from worker.core.manifest.model import Manifest
 from worker.core.text import json_text, visible
 from worker.core.timing import parse_duration
 from worker.errors import (
@@ -33,6 +33,7 @@ from worker.errors import (
     Problem,
     SettingsError,
 )
+from worker.journal.batch_sizes import by_key
 from worker.journal.rows import WAY_OUT
 from worker.journal.store import read_journal
 from worker.render.check import CheckView, check_json, check_text
@@ -49,7 +50,7 @@ from worker.wiring import work
 from worker.wiring.daemon import Daemon
 from worker.wiring.front import Front
 from worker.wiring.generation import Reader
-from worker.wiring.policies import cloud_config, tempo
+from worker.wiring.policies import cloud_config, timings
 from worker.wiring.site import Aim, journal_url, load_site, names_of, order_of, share_of, survey
 from worker.wiring.stop import printing, stopped_by_signals
 
@@ -176,8 +177,7 @@ async def plan(command: Command) -> Exit:
     return (
         exit_of_plan(
             prepared.plan,
-            refused=bool(prepared.refusals),
-            unreachable=prepared.unreachable,
+            refused=bool(prepared.verdict.refusals),
             fail_on_drift=command.options.fail_on_drift,
             broken=bool(prepared.bugs),
         )
@@ -192,13 +192,16 @@ async def run(command: Command) -> Exit:
     deadline = _deadline(command.options.deadline) if command.options.deadline else None
     config = cloud_config(site, command.environ)
     # The report too is printed under the signals' eyes: half of it would be worse than none.
-    with stopped_by_signals(site.settings.schedule.grace) as stopper, stopper.halting() as halt:
+    with stopped_by_signals(site.settings.schedule.grace) as stopper, stopper.halting() as deadlines:
         if deadline is not None:
-            halt.finish_within(deadline, min(work.RESERVE, deadline / 2))
-        async with work.at_work(site, config, "run", order.target.shard, log_call, stopper.ends_at) as (journal, ims):
+            deadlines.finish_within(deadline, min(work.RESERVE, deadline / 2))
+        async with work.at_work(site, config, "run", order.selection.shard, log_call, stopper.ends_at) as (
+            journal,
+            ims,
+        ):
             with _watched(command, ims) as events:
-                the_pass = work.make_pass(site.settings, ims, journal, events, halt)
-                report = await work.run(site, order, the_pass, journal)
+                context = await work.make_pass(site, ims, journal, events, deadlines)
+                report = await work.run(site, order, context, journal)
                 report = replace(report, notes=(*report.notes, *journal.notes))
         command.note(report.notes)
         shown = command.show(report_json(report), lambda: print_report(report, _names(site.manifest), command.out))
@@ -230,6 +233,7 @@ async def status(command: Command) -> Exit:
     loaded = command.configure()
     async with read_journal(journal_url(loaded.settings)) as journal:
         memory, now = await journal.memory(_PASSES_SHOWN), time.time()
+        sizes = await journal.sizes.known()
         ahead = await journal.ahead(now)
     view = StatusView(
         loaded.settings.journal.place,
@@ -239,12 +243,13 @@ async def status(command: Command) -> Exit:
         memory.fleet.values,
         now,
         _names(names_of(loaded)),
-        tempo(loaded.settings).polling,
+        timings(loaded.settings).polling,
         loaded.settings.polling.deadline,
         memory.odd,
         ahead,
         journal.exists,
-        journal.notes,
+        (*journal.notes, *(f"what was learned of a batch's size cannot be read: {row}" for row in sizes.odd)),
+        by_key(sizes),
     )
     command.note(view.notes)
     shown = command.show(status_json(view), lambda: print_status(view, command.out))

@@ -15,7 +15,7 @@ from worker.simulator.effects import Refuse, Stuck
 from worker.simulator.faults import Fault
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Account, Image, Status
+from worker.simulator.world import Account, Answer, Image
 
 
 async def converged(daemon: Served) -> bool:
@@ -191,7 +191,7 @@ async def test_passes_do_not_wait_for_the_jobs_of_earlier_ones(tmp_path: Path) -
         document = await daemon.json("/api/status")
         assert [flight["images"] for flight in document["in_flight"]] == [2]
         world.rules = replace(world.rules, seconds=(0.1, 0.2))
-        world.share(late.id, project_id("payments"), Status.PENDING)
+        world.share(late.id, project_id("payments"), Answer.PENDING)
         await daemon.heard("pass.finished", changed=1)
         assert here.read()["payments"] == {**dict.fromkeys(image_names(2), "pending"), "late": "accepted"}
         here.end_jobs()
@@ -277,7 +277,7 @@ async def test_a_cloud_that_cannot_be_reached_is_not_the_daemon_s_death(tmp_path
 
 async def test_a_refused_plan_is_shown_with_the_way_out(tmp_path: Path) -> None:
     """The guards refuse to reject everything; the status has the digest, and an approval lets the next pass go."""
-    world = fleet(4, status=Status.ACCEPTED)
+    world = fleet(4, status=Answer.ACCEPTED)
     text = manifest(world, share(world, "rejected"))
     async with (
         stage(tmp_path, world, text=text) as here,

@@ -14,7 +14,7 @@ from commands import ENDLESS, SECRET_KEY, Stage, fleet, manifest, share, stage
 from served import OFTEN, Served, serving
 
 from worker.simulator.naming import project_id
-from worker.simulator.world import Status
+from worker.simulator.world import Answer
 
 OF_A_PASS = ("pass", "plan", "project", "batch", "job", "share", "call")
 OF_THE_DAEMON = ("daemon", "http", "files")
@@ -131,7 +131,7 @@ async def refused(here: Stage, daemon: Served, words: str) -> None:
     assert (await daemon.metrics())["reload_failed"] == 1
     late = next(iter(here.world.images))
     here.world.revoke(late, project_id("payments"))
-    here.world.share(late, project_id("payments"), Status.PENDING)
+    here.world.share(late, project_id("payments"), Answer.PENDING)
     await daemon.heard("pass.finished", since=len(daemon.lines), changed=1)
     assert here.all_are("accepted")
 

@@ -15,7 +15,7 @@ from commands import fleet, image_names, manifest, share, stage
 from worker.simulator.ledger import most_within
 from worker.simulator.naming import image_id
 from worker.simulator.options import Group
-from worker.simulator.world import Status
+from worker.simulator.world import Answer
 
 OFTEN = {"schedule.every": "300ms", "schedule.jitter": "0%"}
 
@@ -84,7 +84,7 @@ async def test_a_plan_says_what_an_approval_lets_pass(tmp_path: Path) -> None:
 
 async def test_the_calls_of_a_plan_count_for_the_next_process(tmp_path: Path) -> None:
     """With six list calls in four seconds, a run and two plans do not make more."""
-    async with stage(tmp_path, fleet(1, ["payments"], status=Status.ACCEPTED)) as here:
+    async with stage(tmp_path, fleet(1, ["payments"], status=Answer.ACCEPTED)) as here:
         for verb in ("run", "plan", "plan"):  # a plan makes no journal where there is none
             assert (await here.run(verb, settings={"limits.images_list": "6/4s"})).status == 0
         times = [each.at for each in here.cloud.ledger.arrivals]

@@ -12,13 +12,13 @@ from commands import Stage, fleet, manifest, share, stage
 
 from worker import verbs
 from worker.cli import run_command
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 from worker.journal.file_lock import hold
 from worker.simulator.effects import Poison, Refuse, Skew, Stuck
 from worker.simulator.faults import Fault
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Status
+from worker.simulator.world import Answer
 
 NO_REJECTS = {"guards.max_reject": "0"}
 
@@ -79,7 +79,7 @@ async def test_1_when_one_project_of_several_cannot_be_read(tmp_path: Path) -> N
 
 async def test_3_when_a_guard_refuses(tmp_path: Path) -> None:
     """A refused plan sends nothing; the numbers are said, and the way to let it pass."""
-    async with stage(tmp_path, fleet(status=Status.ACCEPTED)) as here:
+    async with stage(tmp_path, fleet(status=Answer.ACCEPTED)) as here:
         rejecting(here)
         done = await here.run("run", settings=NO_REJECTS)
         assert done.status == 3
@@ -148,7 +148,7 @@ async def test_6_when_drift_is_asked_for_goes_before_1(tmp_path: Path) -> None:
         assert (await here.run("plan", "--fail-on-drift")).status == 6
         for key in world.projects:
             for image in world.shares(key):
-                world.share(image, key, Status.ACCEPTED)
+                world.share(image, key, Answer.ACCEPTED)
         assert (await here.run("plan", "--fail-on-drift")).status == 1
 
 
@@ -189,14 +189,14 @@ async def test_5_goes_before_4(tmp_path: Path, closed_port: int) -> None:
 
 async def test_4_goes_before_3(tmp_path: Path) -> None:
     """A cloud out of reach is 4, though the guards would let nothing pass."""
-    async with stage(tmp_path, fleet(status=Status.ACCEPTED), [Fault(Refuse(403))]) as here:
+    async with stage(tmp_path, fleet(status=Answer.ACCEPTED), [Fault(Refuse(403))]) as here:
         rejecting(here)
         assert (await here.run("plan", "--fail-on-drift", settings=NO_REJECTS)).status == 4
 
 
 async def test_3_goes_before_6_and_1(tmp_path: Path) -> None:
     """A refused plan is 3, though drift is asked for and an image is absent."""
-    world = fleet(status=Status.ACCEPTED)
+    world = fleet(status=Answer.ACCEPTED)
     world.revoke(image_id("golden-002"), project_id("ledger"))
     async with stage(tmp_path, world) as here:
         rejecting(here)

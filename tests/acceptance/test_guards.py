@@ -9,14 +9,14 @@ from commands import fleet, manifest, share, stage
 from worker.simulator.effects import Poison, Stuck
 from worker.simulator.faults import Fault
 from worker.simulator.naming import image_id, project_id
-from worker.simulator.world import Status
+from worker.simulator.world import Answer
 
 ONE = {"guards.max_reject": "1"}
 
 
 async def test_an_approved_plan_passes_once(tmp_path: Path) -> None:
     """After `approve DIGEST` another plan is refused, that very plan passes, and the next time it is refused again."""
-    world = fleet(2, status=Status.ACCEPTED)
+    world = fleet(2, status=Answer.ACCEPTED)
     async with stage(tmp_path, world, text=manifest(world, share(world, "rejected"))) as here:
         refused = await here.run("run", "--json", settings=ONE)
         assert (refused.status, refused.document["result"], refused.document["not_sent"]) == (3, "refused", 4)
@@ -25,16 +25,16 @@ async def test_an_approved_plan_passes_once(tmp_path: Path) -> None:
         assert approved.status == 0
         assert approved.document["digest"] == digest
         assert "@" in approved.document["approved_by"]
-        world.share(image_id("golden-001"), project_id("ledger"), Status.PENDING)
+        world.share(image_id("golden-001"), project_id("ledger"), Answer.PENDING)
         assert (await here.run("run", settings=ONE)).status == 3
         assert here.puts() == 0
-        world.share(image_id("golden-001"), project_id("ledger"), Status.ACCEPTED)
+        world.share(image_id("golden-001"), project_id("ledger"), Answer.ACCEPTED)
         done = await here.run("run", "--json", settings=ONE)
         assert (done.status, done.document["changed"]) == (0, 4)
         assert here.all_are("rejected")
         for key in world.projects:
             for image in world.images:
-                world.share(image, key, Status.ACCEPTED)
+                world.share(image, key, Answer.ACCEPTED)
         again = await here.run("run", "--json", settings=ONE)
         assert (again.status, again.document["digest"]) == (3, digest)
         assert here.all_are("accepted")
@@ -42,7 +42,7 @@ async def test_an_approved_plan_passes_once(tmp_path: Path) -> None:
 
 async def test_rejects_of_a_day_add_up(tmp_path: Path) -> None:
     """One reject at a time stays below the guard; the one that exceeds it over the day is refused."""
-    world = fleet(3, ["payments"], status=Status.ACCEPTED)
+    world = fleet(3, ["payments"], status=Answer.ACCEPTED)
     async with stage(tmp_path, world) as here:
         statuses = []
         for count in (1, 2):
@@ -57,7 +57,7 @@ async def test_rejects_of_a_day_add_up(tmp_path: Path) -> None:
 
 async def test_aiming_at_a_part_does_not_change_what_the_guard_counts_against(tmp_path: Path) -> None:
     """One of ten managed shares is 10 %, though only that one is aimed at."""
-    world = fleet(5, status=Status.ACCEPTED)
+    world = fleet(5, status=Answer.ACCEPTED)
     async with stage(tmp_path, world, text=manifest(world, share(world, "rejected"))) as here:
         aim = ("run", "--json", "--image", "golden-001", "--project", "payments")
         done = await here.run(*aim, settings={"guards.max_reject": "10%"})

@@ -11,7 +11,7 @@ import pytest
 from commands import SECRET_KEY, Folder, Stage, fleet, manifest, share, stage
 
 from worker.simulator.naming import image_id, project_id
-from worker.simulator.world import JobRules, Status, World
+from worker.simulator.world import Answer, JobRules, World
 
 CONFIG = f"""\
 [cloud]
@@ -191,7 +191,7 @@ async def test_hostile_job_ids_and_names_do_no_harm(tmp_path: Path) -> None:
     world.accounts, world.projects, world.images = plain.accounts, plain.projects, plain.images
     for key in world.projects:
         for image in world.images:
-            world.share(image, key, Status.PENDING)
+            world.share(image, key, Answer.PENDING)
     async with stage(tmp_path, world) as here:
         done = await here.run("run", "--json", settings={"batch.max_images": "2", "polling.unknown": "300ms"})
         assert done.document["unknown"] == 0

@@ -20,6 +20,7 @@ from prometheus_client.samples import Sample
 
 from worker.cli import build_parser
 from worker.core.calls import CallGroup
+from worker.core.manifest.model import Project
 from worker.telemetry.board import Board, ProjectLine
 from worker.telemetry.gauges import LimitStanding, Readings
 from worker.telemetry.metrics import Metrics
@@ -60,7 +61,7 @@ Exposed = Mapping[str, Mapping[str, set[str]]]  # metric, label, values
 def samples() -> list[Sample]:
     """Return what a daemon exposes whose projects, accounts and credentials are those of the cases."""
     board = Board(lambda: 0.0)
-    board.projects = {name: ProjectLine(name) for name in ("payments", "ledger", "audit")}
+    board.projects = {name: ProjectLine(Project(name, name)) for name in ("payments", "ledger", "audit")}
     limits = [
         LimitStanding(account, group, 200, 300.0, 200, 0, 0.0)
         for account in ("default", "shared")

@@ -21,7 +21,7 @@ from rendered import Pod, overlay, worker
 from served import serving
 from sqlalchemy import update
 
-from worker.core.report import Exit
+from worker.core.fleet.report import Exit
 from worker.journal.database import open_database
 from worker.journal.schema import VERSION, about
 

@@ -78,8 +78,8 @@ async def test_what_is_not_as_desired_is_told_by_reason_with_its_shares_and_the_
         assert await group.locator("summary b").inner_text() == str(len(failed))
         assert "quarantine" in await group.locator("p:visible").inner_text()
         assert failed[0]["project"] in await group.locator("tbody").inner_text()
-        ward = told["quarantined"][0]
-        command = f"ims-share-worker release {ward['image']} {ward['project']}"
+        held = told["quarantined"][0]
+        command = f"ims-share-worker release {held['image']} {held['project']}"
         assert command in await seen.text("#quarantine tbody")
 
 
@@ -250,6 +250,17 @@ async def test_a_refused_plan_and_unusable_files_come_first_and_say_the_way_out(
         assert "max_reject: in the fleet" in notices
         assert "payments" in notices
         assert await seen.page.locator("#notices pre:visible").inner_text() == "one:\n    ^ here"
+
+
+async def test_a_newer_manifest_that_waits_is_said_beside_the_pass() -> None:
+    """Whoever has changed the manifest sees that it was taken, since when it waits, and what for."""
+    told = document(all_is_well(), newer_manifest=None)
+    told["pass"] = {"run_id": "run-1", "started_at": told["now"], "projects": 2, "projects_read": 2}
+    async with stand_in(told) as served, browsing(served.url) as seen:
+        await seen.until(DRAWN)
+        assert "newer" not in await seen.text("#pass")
+        served.document = {**told, "newer_manifest": {"loaded_at": told["now"]}}
+        await seen.until("() => document.querySelector('#pass').textContent.includes('newer manifest begins after')")
 
 
 async def test_a_stand_by_says_whom_it_waits_for() -> None:

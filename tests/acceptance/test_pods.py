@@ -28,7 +28,7 @@ from ports import free_port
 from rendered import OVERLAYS, Pod, environment, job, overlay, worker
 
 from worker.simulator.naming import image_id, project_id
-from worker.simulator.world import Status
+from worker.simulator.world import Answer
 
 NOWHERE = "postgresql://worker:word@127.0.0.1:1/journal"
 FLEET = tuple(f"team-{number}" for number in range(8))
@@ -145,5 +145,5 @@ async def test_the_stand_by_is_ready_too(tmp_path: Path, postgresql: str) -> Non
         assert {await status_of(port, path) for port in ports for path in (*paths, "/metrics")} == {200}
         await here.until(lambda: here.all_are("accepted"), first)
         await first.kill()
-        world.share(late, project_id("payments"), Status.PENDING)
+        world.share(late, project_id("payments"), Answer.PENDING)
         await here.until(lambda: here.all_are("accepted"), second)

@@ -17,8 +17,8 @@ from commands import Folder, Stage, fleet, image_names, manifest, stage
 from served import OFTEN, Served, serving
 
 from worker.cloud.ims import Ims
-from worker.core.report import Exit
-from worker.core.state import MemberStatus
+from worker.core.fleet.report import Exit
+from worker.core.share import MemberStatus
 from worker.errors import CloudError, SettingsError
 from worker.settings import load_settings
 from worker.simulator.effects import Failed, Refuse

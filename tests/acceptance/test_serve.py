@@ -13,7 +13,7 @@ from worker.simulator.effects import Refuse, Stuck
 from worker.simulator.faults import Fault
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Image, Status
+from worker.simulator.world import Answer, Image
 
 OFTEN = {"schedule.every": "300ms", "schedule.jitter": "0%"}
 
@@ -105,7 +105,7 @@ async def test_the_daemon_does_not_send_again_what_a_run_has_in_flight(tmp_path:
 
 async def test_an_approval_is_obeyed_by_the_next_pass(tmp_path: Path) -> None:
     """The guards refuse the daemon's plan, again and again; once it is approved it goes through, without a restart."""
-    world = fleet(4, ["payments"], status=Status.ACCEPTED)
+    world = fleet(4, ["payments"], status=Answer.ACCEPTED)
     text = manifest(world, share(world, "rejected"))
     async with stage(tmp_path, world, text=text) as here:
         daemon = await here.start("serve", settings=OFTEN | {"guards.max_reject": "1"})

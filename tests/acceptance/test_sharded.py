@@ -12,7 +12,7 @@ from pathlib import Path
 
 from commands import Folder, Stage, fleet, manifest, stage
 
-from worker.core.target import shard_of
+from worker.core.fleet.shards import shard_of
 from worker.simulator.naming import project_id
 from worker.simulator.options import Group, Limits, Rate
 from worker.simulator.server import Simulator

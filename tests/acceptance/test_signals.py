@@ -15,7 +15,7 @@ from worker.simulator.effects import Delay, Stuck
 from worker.simulator.faults import Fault
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import JobState, Status
+from worker.simulator.world import Answer, JobState
 
 ONE_BY_ONE = {"batch.max_images": "1", "limits.members_put": "2/1h"}
 """Two of a project's batches at once, and the next one only long after the test."""
@@ -133,7 +133,7 @@ async def test_serve_makes_passes_until_it_is_told_to_stop(tmp_path: Path) -> No
         # Made before the pass has read it again, the change would belie what its job said.
         while not json.loads((await here.run("status", "--json")).out)["passes"]:
             pass
-        world.share(image_id("golden-001"), project_id("ledger"), Status.PENDING)
+        world.share(image_id("golden-001"), project_id("ledger"), Answer.PENDING)
         await here.until(lambda: here.all_are("accepted"), serving)
         assert (await here.run("run")).status == 5
         serving.send(signal.SIGTERM)

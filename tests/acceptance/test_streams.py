@@ -16,7 +16,7 @@ import pytest
 from commands import SECRET_KEY, TIMEOUT, Folder, Stage, fleet, manifest, share, stage
 
 from worker.simulator.naming import OWNER, image_id, project_id
-from worker.simulator.world import Image, Status
+from worker.simulator.world import Answer, Image
 
 VERBS = ("check", "demo --json", "--help")
 NO_RESULT = (">&-", ">/dev/full", ">&0", "<&- >&- 2>&-")
@@ -125,7 +125,7 @@ async def test_a_run_does_its_work_whatever_becomes_of_its_report(tmp_path: Path
 
 async def test_a_lost_result_hides_no_worse_one(tmp_path: Path) -> None:
     """3 for a refused plan and 6 for drift stand, since they go before the 1 of a result that was not written."""
-    world = fleet(2, status=Status.ACCEPTED)
+    world = fleet(2, status=Answer.ACCEPTED)
     async with stage(tmp_path, world, text=manifest(world, share(world, "rejected"))) as here:
         assert (await run(here, ">&-", "plan", "--fail-on-drift")).status == 6
         here.environ["IMS_WORKER_GUARDS__MAX_REJECT"] = "0%"
@@ -168,7 +168,7 @@ def with_names(here: Stage) -> None:
     """Have the fleet, the manifest and its files bear names that neither ASCII nor Latin-1 has."""
     here.world.add_project(project_id(NAME), NAME)
     here.world.add_image(Image(image_id(NAME), NAME, OWNER))
-    here.world.share(image_id(NAME), project_id(NAME), Status.PENDING)
+    here.world.share(image_id(NAME), project_id(NAME), Answer.PENDING)
     text = manifest(here.world, share(here.world, "accepted", images=[NAME], projects=[NAME]))
     quoted = text.replace(f"\n{NAME} =", f'\n"{NAME}" =').replace(f"[projects.{NAME}]", f'[projects."{NAME}"]')
     (here.path / "manifest.toml").unlink()

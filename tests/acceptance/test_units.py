@@ -13,7 +13,7 @@ from commands import ACCESS_KEY, SECRET_KEY, Folder, fleet, manifest
 from deployed import rule
 
 from worker.cli import build_parser
-from worker.core.report import Exit
+from worker.core.fleet.report import Exit
 from worker.core.timing import parse_duration
 from worker.settings import load_settings
 

@@ -14,7 +14,7 @@ from worker.simulator.effects import Poison
 from worker.simulator.faults import Fault
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Status
+from worker.simulator.world import Answer
 
 PLAN_KEYS = {
     *("schema", "desired", "converged", "changes", "absent", "unknown", "blocked", "in_flight"),
@@ -33,7 +33,7 @@ SHARE_KEYS = {"project_id", "image_id", "desired", "before", "after", "outcome",
 
 async def test_run_makes_the_cloud_as_the_manifest_says(tmp_path: Path) -> None:
     """After `run` every share is as wished, what is unmanaged is as before, and a second run has nothing to do."""
-    world = fleet(5, status=Status.PENDING)
+    world = fleet(5, status=Answer.PENDING)
     text = manifest(
         world,
         share(world, "accepted", images=["golden-001", "golden-002"]),
@@ -158,6 +158,7 @@ async def test_status_before_the_first_pass_makes_no_call_and_no_file(tmp_path: 
             "quarantined": [],
             "passes": [],
             "fleet": None,
+            "batch_sizes": [],
         }
         assert not (tmp_path / "journal.db").exists()
         assert sum(here.cloud.ledger.counts.values()) == 0

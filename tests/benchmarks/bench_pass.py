@@ -32,15 +32,16 @@ from typing import Any
 from simulated import simulated
 from sqlalchemy import Engine, event
 
+from worker.core.batch import Batch
 from worker.core.calls import CallGroup
-from worker.core.job import JobState
+from worker.core.fleet.report import Result, RunReport
+from worker.core.fleet.shards import Shard
 from worker.core.limits import Rate
-from worker.core.manifest import Manifest
-from worker.core.report import Result, RunReport
-from worker.core.state import Batch, MemberStatus, Project, Wish
-from worker.core.target import Shard
+from worker.core.manifest.model import Manifest, Project, Wish
+from worker.core.operation import Operation
+from worker.core.share import MemberStatus
 from worker.journal.database import MEMORY
-from worker.reconcile.halt import Halt
+from worker.reconcile.deadlines import Deadlines
 from worker.settings import Settings
 from worker.simulator.naming import image_id, project_id
 from worker.wiring.policies import cloud_config
@@ -79,12 +80,12 @@ async def measure(limits: Mapping[str, str], journal: str, profile: cProfile.Pro
         async with working(url, limits, MEMORY, "ALONE") as (_, ims, _):
             chain = median([await go_alone(ims, name) for name in IMAGES[:5]])
         async with working(url, limits, journal, "FLEET") as (site, ims, memory):
-            the_pass = make_pass(site.settings, ims, memory, lambda _: None, Halt())
+            context = await make_pass(site, ims, memory, lambda _: None, Deadlines())
             with counted_commits() as commits:
                 started, cpu = time.perf_counter(), time.process_time()
                 if profile is not None:
                     profile.enable()
-                report = await run(site, order_of(site, Aim()), the_pass, memory)
+                report = await run(site, order_of(site, Aim()), context, memory)
                 if profile is not None:
                     profile.disable()
                 seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
@@ -106,10 +107,10 @@ def longest_wait(report: RunReport, settings: Settings) -> float:
 async def go_alone(ims: Any, image: str) -> float:
     """Make one list, one PUT, one job and one verifying read in a row; return the seconds they take."""
     started = time.perf_counter()
-    batch = Batch(ALONE.id, MemberStatus.ACCEPTED, None, (image_id(image),))
+    batch = Batch(ALONE.id, Operation.ACCEPT, None, (image_id(image),))
     await first_page(ims, MemberStatus.PENDING)
     job_id = await ims.update_members(ALONE, batch, nothing)
-    while (await ims.get_job(ALONE, job_id)).state is JobState.RUNNING:  # noqa: ASYNC110 - another process
+    while (await ims.get_job(ALONE, job_id)).end is None:  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.02)
     await first_page(ims, MemberStatus.ACCEPTED)
     return time.perf_counter() - started
@@ -137,7 +138,7 @@ async def working(url: str, limits: Mapping[str, str], journal: str, key: str) -
         }
     )
     projects = {project_id(name): Project(project_id(name), name) for name in PROJECTS}
-    wishes = dict.fromkeys(map(image_id, IMAGES), Wish(MemberStatus.ACCEPTED))
+    wishes = dict.fromkeys(map(image_id, IMAGES), Wish(Operation.ACCEPT))
     site = Site(settings, Manifest(projects, dict.fromkeys(projects, wishes), {}, {}, {}, {}))
     async with at_work(site, cloud_config(site, {}), "run", Shard(), lambda _: None) as (memory, ims):
         yield site, ims, memory

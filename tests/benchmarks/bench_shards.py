@@ -35,7 +35,7 @@ import postgres
 import psycopg
 from simulated import simulated
 
-from worker.core.target import shard_of
+from worker.core.fleet.shards import shard_of
 from worker.simulator.naming import image_id, project_id
 
 PROJECTS = [f"p-{number:03}" for number in range(200)]

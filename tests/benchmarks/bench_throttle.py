@@ -9,6 +9,7 @@ import asyncio
 import sys
 import time
 
+from worker.cloud.pool import Pool
 from worker.cloud.throttle import Throttle
 from worker.core.calls import CallGroup
 from worker.core.limits import Rate
@@ -29,14 +30,14 @@ async def load_of_waiting() -> float:
 
 async def call(throttle: Throttle, key: str) -> None:
     """Make a call that is answered at once."""
-    async with throttle.slot(CallGroup.MEMBERS_PUT, key):
+    async with throttle.slot(CallGroup.MEMBERS_PUT, "https://ims.example", key):
         pass
 
 
 async def main() -> int:
     """Print the figures, and return the exit status."""
     idle = await load_of_waiting()
-    throttle = Throttle({CallGroup.MEMBERS_PUT: Rate(10, 1.0)}, burst=Rate(100, 1.0))
+    throttle = Throttle({CallGroup.MEMBERS_PUT: Rate(10, 1.0)}, Rate(100, 1.0), Pool(10**6).of_account("account"))
     tasks = [asyncio.create_task(call(throttle, str(n % PROJECTS))) for n in range(QUEUED)]
     started = time.perf_counter()
     await asyncio.sleep(0)
@@ -49,7 +50,7 @@ async def main() -> int:
     await asyncio.gather(*tasks, return_exceptions=True)
     leaving = time.perf_counter() - started
 
-    wide = Throttle({CallGroup.MEMBERS_PUT: Rate(10**6, 1.0)}, burst=Rate(10**6, 1.0))
+    wide = Throttle({CallGroup.MEMBERS_PUT: Rate(10**6, 1.0)}, Rate(10**6, 1.0), Pool(10**6).of_account("account"))
     started = time.perf_counter()
     for _ in range(SLOTS):
         await call(wide, "a")

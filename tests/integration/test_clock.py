@@ -11,11 +11,13 @@ from commands import fleet, manifest, share, stage
 from journals import make_odd, write_journal
 from opening import open_journal
 
+from worker.core.batch import Batch
 from worker.core.calls import CallCounts, CallGroup
-from worker.core.quarantine import QuarantineUpdate
-from worker.core.report import Result, RunReport
-from worker.core.state import Batch, MemberStatus, Quarantined, Share
-from worker.core.target import Shard, shard_of
+from worker.core.fleet.report import Result, RunReport
+from worker.core.fleet.shards import Shard, shard_of
+from worker.core.operation import Operation
+from worker.core.quarantine import Quarantined, QuarantineUpdate
+from worker.core.share import Share
 from worker.errors import JournalError
 from worker.journal.lease import hold_journal
 from worker.journal.store import Journal
@@ -35,7 +37,7 @@ STAMPS = (
 
 def reject(project: str) -> Batch:
     """Return a batch that rejects an image of a project."""
-    return Batch(project, MemberStatus.REJECTED, None, ("i",))
+    return Batch(project, Operation.REJECT, None, ("i",))
 
 
 async def fill(journal: Journal, at: float, run_id: str, project: str) -> int:
@@ -46,8 +48,8 @@ async def fill(journal: Journal, at: float, run_id: str, project: str) -> int:
     journal.calls.note("default", CallGroup.IMAGES_LIST, at + 1)
     await journal.calls.flush()
     report = RunReport(run_id, at, at + 2, Result.CONVERGED, 1, 1, 0, (), (), CallCounts(), "")
-    ward = Quarantined(Share(project, "i"), MemberStatus.REJECTED, 1, "a", "b", at + 900)
-    await journal.record(report, QuarantineUpdate((ward,), ()))
+    held = Quarantined(Share(project, "i"), Operation.REJECT, 1, "a", "b", at + 900)
+    await journal.record(report, QuarantineUpdate((held,), ()), {})
     return key
 
 
@@ -91,7 +93,7 @@ async def test_of_a_shard_only_its_own_part_is_put_right(journal_url: str) -> No
         at = {flight.batch.project_id: flight.intent_at for flight in await mine.in_flight()}
         assert at == {FIRST: NOW + 5, SECOND: AHEAD}
         assert {made.shard.index: made.at for made in await mine.calls.since(NOW)} == {0: NOW + 5, 1: AHEAD + 1}
-        assert {share.project_id: ward.next_try for share, ward in (await mine.quarantined()).items()} == {
+        assert {share.project_id: held.next_try for share, held in (await mine.quarantined()).items()} == {
             FIRST: AHEAD + 905,
             SECOND: AHEAD + 900,
         }
@@ -160,13 +162,13 @@ async def test_a_pass_goes_on_although_the_clock_was_put_back(tmp_path: Path) ->
     async with stage(tmp_path, world) as here:
         here.write("manifest.toml", manifest(world, share(world, "accepted", images=["golden-001", "golden-002"])))
         assert (await here.run("run", settings=settings)).status == 0
-        lost = Batch(project_id("ledger"), MemberStatus.ACCEPTED, None, (image_id("golden-003"),))
-        ward = Quarantined(
-            Share(project_id("payments"), image_id("golden-003")), MemberStatus.ACCEPTED, 1, "a", "b", world.now() + 900
+        lost = Batch(project_id("ledger"), Operation.ACCEPT, None, (image_id("golden-003"),))
+        held = Quarantined(
+            Share(project_id("payments"), image_id("golden-003")), Operation.ACCEPT, 1, "a", "b", world.now() + 900
         )
         async with open_journal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
             await journal.intend(lost, "run-0", world.now(), 0)
-            await journal.change_quarantine(QuarantineUpdate((ward,), ()))
+            await journal.change_quarantine(QuarantineUpdate((held,), ()))
         put_back(tmp_path / "journal.db", 7300.0)
         here.write("manifest.toml", manifest(world))
 

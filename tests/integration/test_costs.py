@@ -12,12 +12,12 @@ import pytest
 from rehearse import Worker, accepted, arrivals, fleet, image, kinds, made, manifest_of, rehearsal, usual, working
 
 from worker.core.calls import CallGroup
-from worker.core.manifest import Manifest
-from worker.core.outcome import OutcomeKind
+from worker.core.manifest.model import Manifest
+from worker.core.status import Status
 from worker.simulator.options import Group, Limits, Options
 from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
-from worker.simulator.world import Account, JobRules, Status, World
+from worker.simulator.world import Account, Answer, JobRules, World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -47,7 +47,7 @@ async def cost(whole: int, options: Options) -> Worker:
     """Accept a thousand images, of which so many are full-ECS images, with jobs of one second; return the worker."""
     async with usually(fleet({"p": 1000}, whole=whole, jobs=JobRules(seconds=(1.0, 1.0))), options=options) as worker:
         report = await worker.run()
-        assert kinds(report) == {OutcomeKind.CHANGED: 1000}
+        assert kinds(report) == {Status.CHANGED: 1000}
         assert made(report) == len(worker.calls) == len(worker.cloud.ledger.arrivals)
     return worker
 
@@ -78,7 +78,7 @@ async def test_ten_full_ecs_images_among_them_cost_one_job_more() -> None:
 @PAGE_INFO
 async def test_a_converged_pass_only_reads(page_info: Any) -> None:
     """A thousand accepted shares in each of three projects: no PUT, no query, five calls for each list at most."""
-    world = fleet(dict.fromkeys("abc", 1000), status=Status.ACCEPTED)
+    world = fleet(dict.fromkeys("abc", 1000), status=Answer.ACCEPTED)
     async with usually(world, options=Options(page_info=page_info)) as worker:
         report = await worker.run()
         assert (report.converged, report.outcomes) == (3000, ())
@@ -98,7 +98,7 @@ async def test_a_fleet_keeps_the_limits_and_sends_no_put_too_many(window: str) -
         limits = {"members_put": "20/100ms", "job_get": "20/100ms", "images_list": "20/100ms", "burst": "1000/s"}
     async with usually(fleet(SIZES), cloud_limits=cloud_limits, limits=limits) as worker:
         report = await worker.run()
-        assert kinds(report) == {OutcomeKind.CHANGED: sum(SIZES.values())} == {OutcomeKind.CHANGED: 10_000}
+        assert kinds(report) == {Status.CHANGED: sum(SIZES.values())} == {Status.CHANGED: 10_000}
         assert made(report, CallGroup.MEMBERS_PUT) == sum(ceil(size / 100) for size in SIZES.values())
         assert_within(worker, cloud_limits)
 
@@ -134,7 +134,7 @@ async def test_limits_belong_to_accounts(account: str, at_once: int) -> None:
         credentials={"other": {**OTHER_KEY, "account": account}},
     ) as worker:
         report = await worker.run()
-        assert kinds(report) == {OutcomeKind.CHANGED: 20}
+        assert kinds(report) == {Status.CHANGED: 20}
         assert (accepted(worker.cloud, "one"), accepted(worker.cloud, "two")) == (10, 10)
         assert worker.cloud.ledger.busiest(Group.MEMBERS_PUT, 0.3) == at_once
         for name in {"default", account}:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 from worker.errors import JournalError, JournalLocked
 from worker.journal.file_lock import hold
 
@@ -20,7 +20,7 @@ WHOLE = Shard()
 _HOLDER = """
 import sys
 from pathlib import Path
-from worker.core.target import parse_shard
+from worker.core.fleet.shards import parse_shard
 from worker.journal.file_lock import hold
 with hold(Path(sys.argv[1]), "run", parse_shard(sys.argv[2])):
     print("held", flush=True)

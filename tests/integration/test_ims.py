@@ -14,10 +14,13 @@ from virtual import wall
 from worker.cloud.ims import CloudConfig, Ims, Keys
 from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Connections
+from worker.core.batch import Batch, End
 from worker.core.calls import CallGroup, CallRecord
-from worker.core.job import JobApi, JobReply, JobState
+from worker.core.job import JobApi, JobReply
 from worker.core.limits import Rate
-from worker.core.state import Batch, MemberStatus, Project
+from worker.core.manifest.model import Project
+from worker.core.operation import Operation
+from worker.core.share import MemberStatus
 from worker.core.timing import RetryPolicy
 from worker.errors import AuthFailed, BadRequest, NotFound, Scope, TransientCloudError, UnexpectedReply
 from worker.simulator import effects
@@ -25,7 +28,7 @@ from worker.simulator.faults import Fault
 from worker.simulator.options import Group, Limits, Options
 from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
-from worker.simulator.world import Account, Image, JobRules, Status, Vault, World
+from worker.simulator.world import Account, Answer, Image, JobRules, Vault, World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -57,13 +60,13 @@ class Scene:
     ims: Ims
     records: list[CallRecord]
 
-    async def listed(self, status: MemberStatus = MemberStatus.PENDING, *, whole: bool | None = None) -> set[str]:
+    async def listed(self, status: MemberStatus = MemberStatus.PENDING, *, full_ecs: bool | None = None) -> set[str]:
         """Return the ids that the project's list has."""
-        return {image.id async for page in self.ims.list_shared(PROJECT, status, whole=whole) for image in page}
+        return {image.id async for page in self.ims.list_shared(PROJECT, status, full_ecs=full_ecs) for image in page}
 
     async def update(self, *images: str, vault_id: str | None = None) -> str:
         """Accept some images; return the job id."""
-        batch = Batch(PROJECT.id, MemberStatus.ACCEPTED, vault_id, images)
+        batch = Batch(PROJECT.id, Operation.ACCEPT, vault_id, images)
         return await self.ims.update_members(PROJECT, batch, _no_journal)
 
 
@@ -101,7 +104,7 @@ async def test_the_whole_way() -> None:
         assert await it.listed() == set(IMAGES)
         job_id = await it.update(*IMAGES[:2])
         reply = await it.ims.get_job(PROJECT, job_id)
-        assert reply == JobReply(JobState.SUCCEEDED, dict.fromkeys(IMAGES[:2], True))
+        assert reply == JobReply(End.SUCCEEDED, dict.fromkeys(IMAGES[:2], True))
         assert await it.listed(MemberStatus.ACCEPTED) == set(IMAGES[:2])
 
 
@@ -109,9 +112,9 @@ async def test_a_vault_travels_with_its_batch() -> None:
     """A full-ECS image is accepted into the vault that the batch names, and fails without one."""
     async with scene() as it:
         failed = await it.ims.get_job(PROJECT, await it.update(IMAGES[-1]))
-        assert (failed.state, failed.scope) == (JobState.FAILED, Scope.VAULT)
+        assert (failed.end, failed.scope) == (End.FAILED, Scope.VAULT)
         await it.ims.get_job(PROJECT, await it.update(IMAGES[-1], vault_id=VAULT))
-        assert it.cloud.world.status(IMAGES[-1], PROJECT.id) is Status.ACCEPTED
+        assert it.cloud.world.status(IMAGES[-1], PROJECT.id) is Answer.ACCEPTED
 
 
 @pytest.mark.parametrize("page_info", ["object", "array", "absent"])
@@ -133,7 +136,7 @@ async def test_a_server_that_ignores_the_marker_is_noticed() -> None:
 async def test_full_ecs_images_are_found(attribute: Any) -> None:
     """The filter finds them, and the attribute where the list has it."""
     async with scene(options=Options(whole_attribute=attribute)) as it:
-        assert await it.listed(whole=True) == {IMAGES[-1]}
+        assert await it.listed(full_ecs=True) == {IMAGES[-1]}
 
 
 @pytest.mark.parametrize("legacy", ["absent", "forbidden"])
@@ -142,7 +145,7 @@ async def test_the_newer_job_query_takes_over(legacy: Any) -> None:
     async with scene(options=Options(legacy=legacy)) as it:
         job_id = await it.update(IMAGES[0])
         for _ in range(3):
-            assert await it.ims.get_job(PROJECT, job_id) == JobReply(JobState.SUCCEEDED)
+            assert await it.ims.get_job(PROJECT, job_id) == JobReply(End.SUCCEEDED)
         assert (it.ims.counts().made[CallGroup.JOB_GET], it.ims.counts().made[CallGroup.JOB_PROGRESS]) == (1, 3)
 
 
@@ -249,7 +252,7 @@ async def test_a_throttle_teaches_the_limit() -> None:
     async with scene(cloud_limits=Limits(job_get=Limit(5, 1))) as it:
         job_id = await it.update(IMAGES[0])
         replies = await asyncio.gather(*(it.ims.get_job(PROJECT, job_id) for _ in range(12)))
-        assert {reply.state for reply in replies} == {JobState.SUCCEEDED}
+        assert {reply.end for reply in replies} == {End.SUCCEEDED}
         assert it.ims.counts().throttled > 0
         assert it.ims.standing()["default"][CallGroup.JOB_GET].rate == Rate(5, 1)
 

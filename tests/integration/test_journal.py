@@ -14,13 +14,15 @@ from disks import fill
 from opening import open_journal
 from sqlalchemy import Connection, Engine, event
 
+from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts
-from worker.core.job import JobState
-from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.quarantine import QuarantineUpdate
-from worker.core.report import PassRecord, Result, RunReport
-from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
-from worker.core.target import Shard
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.report import Result, RunReport
+from worker.core.fleet.shards import Shard
+from worker.core.operation import Operation
+from worker.core.quarantine import Quarantined, QuarantineUpdate
+from worker.core.share import MemberStatus, Share
+from worker.core.status import FINAL, ShareStatus, Status
 from worker.errors import JournalError
 from worker.journal.database import MEMORY
 from worker.journal.lease import hold_journal
@@ -28,9 +30,9 @@ from worker.journal.schema import VERSION
 
 DAY = 86400.0
 NOW = 1_800_000_000.0
-ACCEPT = Batch("p1", MemberStatus.ACCEPTED, "v1", ("a", "b"))
-REJECT = Batch("p2", MemberStatus.REJECTED, None, ("a",))
-WARD = Quarantined(Share("p1", "a"), MemberStatus.ACCEPTED, 2, "was poisoned", "still is", NOW + 900, 25)
+ACCEPT = Batch("p1", Operation.ACCEPT, "v1", ("a", "b"))
+REJECT = Batch("p2", Operation.REJECT, None, ("a",))
+HELD = Quarantined(Share("p1", "a"), Operation.ACCEPT, 2, "was poisoned", "still is", NOW + 900, 25)
 NOTHING = QuarantineUpdate((), ())
 
 
@@ -48,7 +50,7 @@ def untouched_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     assert list(tmp_path.iterdir()) == []
 
 
-def report(run_id: str, finished_at: float, *outcomes: Outcome) -> RunReport:
+def report(run_id: str, finished_at: float, *outcomes: ShareStatus) -> RunReport:
     """Return the report of a pass of ten seconds over three shares."""
     result = Result.PARTIAL if outcomes else Result.CONVERGED
     calls = CallCounts({}, 0, 0)
@@ -90,7 +92,7 @@ async def test_a_batch_that_has_ended_is_no_longer_in_flight(journal_url: str, e
         ended = await journal.intend(ACCEPT, "run-1", NOW, 0)
         left = await journal.intend(REJECT, "run-1", NOW, 1)
         if end == "settle":
-            await journal.settle(ended, JobState.PARTIAL, "", NOW)
+            await journal.settle(ended, End.PARTIAL, "", NOW)
         else:
             await getattr(journal, end)(ended, "why", NOW)
     async with open_journal(journal_url) as journal:
@@ -135,7 +137,7 @@ async def test_a_commit_is_on_the_disk(file_url: str, tmp_path: Path) -> None:
 
 async def test_what_a_write_raises_reaches_all_who_wait_for_its_commit(file_url: str) -> None:
     """A value that cannot be stored is an error for its group, not a wait without end; the journal goes on."""
-    bad = Batch("p1", MemberStatus.ACCEPTED, "lone surrogate \ud800", ("a",))
+    bad = Batch("p1", Operation.ACCEPT, "lone surrogate \ud800", ("a",))
     async with open_journal(file_url) as journal:
         writes = [journal.intend(batch, "run-1", NOW, 0) for batch in (ACCEPT, bad)]
         async with asyncio.timeout(300):
@@ -146,15 +148,15 @@ async def test_what_a_write_raises_reaches_all_who_wait_for_its_commit(file_url:
 
 
 async def test_quarantine_is_remembered_changed_and_left(journal_url: str) -> None:
-    """A ward comes back as it was put in; a later pass replaces or frees it."""
+    """A quarantined share comes back as it was put in; a later pass replaces or frees it."""
     async with open_journal(journal_url) as journal:
-        await journal.record(report("run-1", NOW), QuarantineUpdate((WARD,), ()))
+        await journal.record(report("run-1", NOW), QuarantineUpdate((HELD,), ()), {})
     async with open_journal(journal_url) as journal:
-        assert await journal.quarantined() == {WARD.share: WARD}
-        longer = Quarantined(WARD.share, WARD.status, 3, WARD.first_reason, "yet again", NOW + 1800)
-        await journal.record(report("run-2", NOW), QuarantineUpdate((longer,), ()))
-        assert await journal.quarantined() == {WARD.share: longer}
-        await journal.record(report("run-3", NOW), QuarantineUpdate((), (WARD.share,)))
+        assert await journal.quarantined() == {HELD.share: HELD}
+        longer = Quarantined(HELD.share, HELD.operation, 3, HELD.first_reason, "yet again", NOW + 1800)
+        await journal.record(report("run-2", NOW), QuarantineUpdate((longer,), ()), {})
+        assert await journal.quarantined() == {HELD.share: longer}
+        await journal.record(report("run-3", NOW), QuarantineUpdate((), (HELD.share,)), {})
         assert await journal.quarantined() == {}
 
 
@@ -183,12 +185,12 @@ async def test_who_approved_and_what_used_it_are_kept(file_url: str, tmp_path: P
 
 async def test_release_frees_from_quarantine(journal_url: str) -> None:
     """A released share is out of quarantine; its neighbours stay."""
-    other = Quarantined(Share("p1", "b"), MemberStatus.ACCEPTED, 1, "x", "x", NOW)
+    other = Quarantined(Share("p1", "b"), Operation.ACCEPT, 1, "x", "x", NOW)
     async with open_journal(journal_url) as journal:
-        await journal.record(report("run-1", NOW), QuarantineUpdate((WARD, other), ()))
-        assert await journal.release(WARD.share, "ann@host", NOW) == ("quarantine",)
+        await journal.record(report("run-1", NOW), QuarantineUpdate((HELD, other), ()), {})
+        assert await journal.release(HELD.share, "ann@host", NOW) == ("quarantine",)
         assert set(await journal.quarantined()) == {other.share}
-        assert await journal.release(WARD.share, "ann@host", NOW) == ()
+        assert await journal.release(HELD.share, "ann@host", NOW) == ()
 
 
 async def test_release_takes_a_share_out_of_a_batch_and_the_last_one_gives_the_batch_up(journal_url: str) -> None:
@@ -212,22 +214,22 @@ async def test_rejects_are_counted_by_project_from_a_moment_on(journal_url: str)
         refused = await journal.intend(REJECT, "run-1", NOW, 7)
         await journal.refuse(refused, "no", NOW)
         settled = await journal.intend(REJECT, "run-1", NOW, 2)
-        await journal.settle(settled, JobState.FAILED, "", NOW)
+        await journal.settle(settled, End.FAILED, "", NOW)
         abandoned = await journal.intend(REJECT, "run-1", NOW - DAY, 1)
         await journal.abandon(abandoned, "", NOW)
-        await journal.intend(Batch("p3", MemberStatus.REJECTED, None, ("a",)), "run-1", NOW, 4)
+        await journal.intend(Batch("p3", Operation.REJECT, None, ("a",)), "run-1", NOW, 4)
         await journal.intend(ACCEPT, "run-1", NOW, 0)
         assert await journal.rejected_since(NOW - DAY) == {"p2": 3, "p3": 4}
 
 
 async def test_the_last_passes_come_newest_first(journal_url: str) -> None:
     """Of three passes the two that ended last are returned, with their counts as in the report."""
-    failed = Outcome(WARD.share, WARD.status, None, MemberStatus.PENDING, OutcomeKind.FAILED, "poisoned")
+    failed = ShareStatus(HELD.share, Status.FAILED, HELD.operation, None, MemberStatus.PENDING, "poisoned")
     async with open_journal(journal_url) as journal:
         for run_id, at in (("middle", NOW + 1), ("last", NOW + 2), ("first", NOW)):
-            await journal.record(report(run_id, at, failed), NOTHING)
+            await journal.record(report(run_id, at, failed), NOTHING, {})
         found = (await journal.last_passes(2)).needed()
-    zeros = dict.fromkeys((kind.value for kind in OutcomeKind), 0)
+    zeros = dict.fromkeys((kind.value for kind in FINAL), 0)
     counts = {"desired": 3, "converged": 2} | zeros | {"failed": 1}
     assert found == (
         PassRecord("last", NOW - 8, NOW + 2, "partial", counts),
@@ -239,12 +241,12 @@ async def test_prune_forgets_what_has_ended_long_ago_and_nothing_else(file_url: 
     """Old passes and old ended batches go; young ones, and what is in flight however old, stay."""
     async with open_journal(file_url) as journal:
         old = await journal.intend(ACCEPT, "old", NOW - 40 * DAY, 0)
-        await journal.settle(old, JobState.SUCCEEDED, "", NOW - 40 * DAY)
+        await journal.settle(old, End.SUCCEEDED, "", NOW - 40 * DAY)
         stuck = await journal.intend(ACCEPT, "old", NOW - 40 * DAY, 0)
         young = await journal.intend(ACCEPT, "new", NOW, 0)
-        await journal.settle(young, JobState.SUCCEEDED, "", NOW)
-        await journal.record(report("old", NOW - 40 * DAY), NOTHING)
-        await journal.record(report("new", NOW), NOTHING)
+        await journal.settle(young, End.SUCCEEDED, "", NOW)
+        await journal.record(report("old", NOW - 40 * DAY), NOTHING, {})
+        await journal.record(report("new", NOW), NOTHING, {})
         await journal.prune(NOW - 30 * DAY)
         assert [each.run_id for each in (await journal.last_passes(10)).needed()] == ["new"]
         assert [flight.key for flight in await journal.in_flight()] == [stuck]
@@ -255,12 +257,12 @@ async def test_prune_forgets_what_has_ended_long_ago_and_nothing_else(file_url: 
 async def test_history_stays_small(file_url: str, tmp_path: Path) -> None:
     """Two hundred thousand settled shares take less than two megabytes: which images they were is not kept."""
     image_ids = tuple(f"d164b5df-1bc3-4c3f-893e-{number:012}" for number in range(100))
-    batch = Batch("edc89b490d7d4392898e19b2deb34797", MemberStatus.ACCEPTED, None, image_ids)
+    batch = Batch("edc89b490d7d4392898e19b2deb34797", Operation.ACCEPT, None, image_ids)
     async with open_journal(file_url) as journal:
         for _ in range(20):
             keys = await asyncio.gather(*(journal.intend(batch, "run-1", NOW, 0) for _ in range(100)))
             await asyncio.gather(*(journal.accept(key, f"{key:032}", NOW) for key in keys))
-            await asyncio.gather(*(journal.settle(key, JobState.SUCCEEDED, "", NOW) for key in keys))
+            await asyncio.gather(*(journal.settle(key, End.SUCCEEDED, "", NOW) for key in keys))
         assert await journal.in_flight() == ()
     assert (tmp_path / "journal.db").stat().st_size < 2_000_000
 
@@ -380,7 +382,7 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(small_disk: Path) -> No
     async with open_journal(url) as journal:
         key = await journal.intend(ACCEPT, "run-1", NOW, 0)
         fill(ballast)
-        big = Batch("p1", MemberStatus.ACCEPTED, None, tuple(f"image-{n:060}" for n in range(1000)))
+        big = Batch("p1", Operation.ACCEPT, None, tuple(f"image-{n:060}" for n in range(1000)))
         with pytest.raises(JournalError) as caught:
             await journal.intend(big, "run-1", NOW, 0)
         assert_names(caught.value, str(small_disk / "journal.db"), "full", "make room")

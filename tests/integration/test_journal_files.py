@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from opening import open_journal
 
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 from worker.errors import JournalError, JournalLocked, JournalMissing, JournalUnreachable
 from worker.journal import store
 from worker.journal.database import is_same

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from opening import open_journal
 
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 from worker.errors import JournalError
 from worker.journal import store
 from worker.journal.lease import hold_journal

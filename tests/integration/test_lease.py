@@ -11,18 +11,19 @@ from pathlib import Path
 import pytest
 from opening import open_journal
 
-from worker.core.state import Batch, MemberStatus
-from worker.core.target import Shard
+from worker.core.batch import Batch
+from worker.core.fleet.shards import Shard
+from worker.core.operation import Operation
 from worker.errors import JournalLocked
 from worker.journal.database import MEMORY
 from worker.journal.lease import hold_journal
 
 NOW = 1_800_000_000.0
-BATCH = Batch("p1", MemberStatus.ACCEPTED, None, ("a",))
+BATCH = Batch("p1", Operation.ACCEPT, None, ("a",))
 WHOLE = Shard()
 _HOLDER = """
 import asyncio, sys
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 from worker.journal.database import MEMORY
 from worker.journal.lease import hold_journal
 async def main():

@@ -20,11 +20,15 @@ from opening import open_journal
 from psycopg.types.json import Json
 
 from worker.cli import build_parser
-from worker.core.job import JobState
+from worker.core.batch import Batch, End
+from worker.core.batch_size import BatchSize, SizeKey
+from worker.core.calls import CallCounts
+from worker.core.fleet.report import Exit, Result, RunReport
+from worker.core.fleet.shards import WHOLE
+from worker.core.operation import Operation
 from worker.core.quarantine import QuarantineUpdate
-from worker.core.report import Exit
-from worker.core.state import Batch, MemberStatus, Share
-from worker.core.target import WHOLE
+from worker.core.reading import LastReading
+from worker.core.share import Share
 from worker.errors import JournalError
 from worker.journal.holder import described
 from worker.journal.lease import HeldJournal, hold_journal
@@ -35,9 +39,10 @@ from worker.verbs import perform
 NOW = 1_800_000_000.0
 PROJECT_IDS = (project_id(PROJECTS[0]), project_id(PROJECTS[1]))
 IMAGES = tuple(image_id(name) for name in image_names(2))
-BATCH = Batch(PROJECT_IDS[0], MemberStatus.ACCEPTED, None, IMAGES)
+BATCH = Batch(PROJECT_IDS[0], Operation.ACCEPT, None, IMAGES)
 SHARE = Share(PROJECT_IDS[0], IMAGES[0])
 NOTHING = QuarantineUpdate((), ())
+A_PASS = RunReport("run-2", NOW, NOW, Result.CONVERGED, 0, 0, 0, (), (), CallCounts(), "")
 TABLES = {
     "about": ("schema_version",),
     "batches": (
@@ -52,6 +57,9 @@ TABLES = {
     "passes": ("run_id", "started_at", "finished_at", "result", "counts", "shard_index", "shard_count"),
     "leases": ("shard_index", "shard_count", "fence", "holder", "is_open"),
     "calls": ("account", "call_group", "at", "made", "shard_index", "shard_count", "key"),
+    "readings": ("project_id", "at", "desired"),
+    "readings_amiss": ("project_id", "image_id", "status", "operation", "observed", "reason", "source"),
+    "batch_sizes": ("account", "region", "taken", "refused", "learned_at"),
 }
 CELLS = st.sampled_from([(table, column) for table, names in TABLES.items() for column in names])
 ODD: st.SearchStrategy[tuple[object, bool]] = st.one_of(
@@ -120,10 +128,14 @@ def calls_of(journal: Journal) -> Iterator[Callable[[], Awaitable[Any]]]:
     yield lambda: journal.use_approval(f"sha256:{'0' * 64}", "run-2", NOW)
     yield lambda: journal.approve("sha256:1", "ann@host", NOW)
     yield lambda: journal.reserve({PROJECT_IDS[1]: 1}, "run-2", NOW, NOW - 3600, lambda _: ())
-    yield lambda: journal.settle(1, JobState.SUCCEEDED, "", NOW)
+    yield lambda: journal.settle(1, End.SUCCEEDED, "", NOW)
     yield lambda: journal.intend(BATCH, "run-2", NOW, 0)
     yield lambda: journal.release(SHARE, "ann@host", NOW)
     yield lambda: journal.change_quarantine(NOTHING)
+    yield journal.last_readings
+    yield journal.sizes.known
+    yield lambda: journal.sizes.learn(SizeKey("default", "eu-west-0"), BatchSize(7))
+    yield lambda: journal.record(A_PASS, NOTHING, {PROJECT_IDS[1]: LastReading(NOW, 3)})
     yield lambda: journal.prune(NOW - 30 * 86400)
 
 
@@ -263,6 +275,12 @@ NEEDED_BY = {
     ("reservations", "rejects", "many"): set[str](),
     ("leases", "holder", HOSTILE): set[str](),
     ("leases", "fence", float("inf")): {"run"},
+    ("readings", "at", "yesterday"): set[str](),
+    ("readings", "desired", -1): set[str](),
+    ("readings_amiss", "status", "frozen"): set[str](),
+    ("readings_amiss", "reason", b"\xff\x1b[2J"): set[str](),
+    ("batch_sizes", "taken", "many"): set[str](),
+    ("batch_sizes", "learned_at", 1e15): set[str](),
     ("about", "schema_version", "frozen"): {"status", "plan", "run", "release", "approve"},
     ("about", "schema_version", None): {"status", "plan", "run", "release", "approve"},
     ("about", "schema_version", 2.5): {"status", "plan", "run", "release", "approve"},
@@ -296,7 +314,8 @@ def test_a_row_that_cannot_be_read_stops_only_what_needs_it(
             assert "Journal: " in out
             assert status is (Exit.USAGE if told else Exit.CONVERGED)
         else:
-            assert not told, (verb, err)
+            # What was learned of sizes is learned again: a note says so, and that is all.
+            assert not told or table == "batch_sizes", (verb, err)
             assert status is not Exit.USAGE, (verb, err)
 
 
@@ -330,6 +349,8 @@ def test_status_shows_what_is_in_flight_beside_a_quarantine_that_cannot_be_read(
         ("passes", "result"),
         ("calls", "account"),
         ("approvals", "approved_by"),
+        ("readings_amiss", "reason"),
+        ("batch_sizes", "account"),
     ],
 )
 def test_what_a_terminal_would_obey_is_shown_escaped(

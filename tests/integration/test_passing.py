@@ -6,8 +6,8 @@ import pytest
 from rehearse import accepted, arrivals, fleet, image, kinds, rehearsal
 
 from worker.core.events import BatchSubmitted, Event
-from worker.core.outcome import OutcomeKind
-from worker.reconcile.halt import Halt
+from worker.core.status import Status
+from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.run import run_once
 from worker.simulator import effects
 from worker.simulator.faults import Fault
@@ -17,7 +17,7 @@ from worker.wiring.site import Aim, order_of
 from worker.wiring.work import make_pass
 
 PUT = (Group.MEMBERS_PUT,)
-ALL = {OutcomeKind.CHANGED: 60}
+ALL = {Status.CHANGED: 60}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ ALL = {OutcomeKind.CHANGED: 60}
 async def test_what_heals_goes_with_the_next_pass(effect: effects.Effect) -> None:
     """A right is given, a project thawed, a vault enlarged: the same worker's next pass sends all in one PUT."""
     async with rehearsal(fleet({"p": 60}), faults=[Fault(effect, PUT)]) as worker:
-        assert kinds(await worker.run()) == {OutcomeKind.FAILED: 60}
+        assert kinds(await worker.run()) == {Status.FAILED: 60}
         assert await worker.journal.quarantined() == {}
         worker.cloud.set_faults(())
         assert kinds(await worker.run()) == ALL
@@ -60,9 +60,9 @@ async def test_a_share_that_is_taken_back_after_the_put_is_read_as_gone_once() -
             world.revoke(image(7), project_id("p"))
 
     async with rehearsal(world, batch={"page_size": 10}, polling={"verify": "30s"}) as worker:
-        the_pass = make_pass(worker.site.settings, worker.ims, worker.journal, take_back, Halt())
-        report = await run_once(order_of(worker.site, Aim()), the_pass)
-        assert kinds(report) == {OutcomeKind.CHANGED: 59, OutcomeKind.ABSENT: 1}
+        context = await make_pass(worker.site, worker.ims, worker.journal, take_back, Deadlines())
+        report = await run_once(order_of(worker.site, Aim()), context)
+        assert kinds(report) == {Status.CHANGED: 59, Status.ABSENT: 1}
         pages = 60 // 10 + 1
         before, after = pages + 2, 2 * pages + 2
         assert len(arrivals(worker.cloud, Group.IMAGES_LIST)) <= before + after

@@ -14,15 +14,16 @@ import pytest
 from opening import open_journal
 from sqlalchemy.exc import OperationalError
 
-from worker.core.state import Batch, MemberStatus
-from worker.core.target import Shard
+from worker.core.batch import Batch
+from worker.core.fleet.shards import Shard
+from worker.core.operation import Operation
 from worker.errors import JournalError, JournalLocked
 from worker.journal import database
 from worker.journal.advisory_lock import SILENT_FOR
 from worker.journal.lease import HeldJournal, hold_journal
 
 NOW = 1_800_000_000.0
-BATCH = Batch("p1", MemberStatus.ACCEPTED, None, ("a",))
+BATCH = Batch("p1", Operation.ACCEPT, None, ("a",))
 
 
 def cut_off(url: str) -> None:
@@ -72,7 +73,7 @@ async def test_a_killed_holder_is_gone_with_its_connection(postgresql: str) -> N
     """After SIGKILL the server lets the lease go, and the next holder knows that the end was unclean."""
     code = """
 import asyncio, os, sys
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 from worker.journal.lease import hold_journal
 async def main():
     async with hold_journal(sys.argv[1], "run", Shard()):
@@ -87,11 +88,12 @@ asyncio.run(main())
 
 _STOPPED = """
 import asyncio, os, signal, sys
-from worker.core.state import Batch, MemberStatus
-from worker.core.target import Shard
+from worker.core.batch import Batch
+from worker.core.fleet.shards import Shard
+from worker.core.operation import Operation
 from worker.errors import JournalError
 from worker.journal.lease import hold_journal
-BATCH = Batch("p1", MemberStatus.ACCEPTED, None, ("a",))
+BATCH = Batch("p1", Operation.ACCEPT, None, ("a",))
 async def main():
     async with hold_journal(sys.argv[1], "run", Shard()) as journal:
         await journal.intend(BATCH, "before", 1.0, 0)

@@ -29,24 +29,24 @@ from rehearse import (
     working,
 )
 
+from worker.core.batch import End
 from worker.core.calls import CallGroup
-from worker.core.job import JobState
-from worker.core.manifest import Manifest
-from worker.core.outcome import OutcomeKind
-from worker.core.report import Exit, Result, exit_of_report
-from worker.core.state import MemberStatus, Wish
+from worker.core.fleet.report import Exit, Result, exit_of_report
+from worker.core.manifest.model import Manifest, Wish
+from worker.core.operation import Operation
+from worker.core.status import Status
 from worker.simulator import effects
 from worker.simulator.faults import Fault
 from worker.simulator.naming import project_id
 from worker.simulator.options import Group, Limits, Options
 from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
-from worker.simulator.world import Account, Image, JobRules, Status, World
+from worker.simulator.world import Account, Answer, Image, JobRules, World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
 LIST, PUT, QUERY = (Group.IMAGES_LIST,), (Group.MEMBERS_PUT,), (Group.JOB_GET,)
-CHANGED, UNKNOWN, FAILED = {OutcomeKind.CHANGED: 6}, {OutcomeKind.UNKNOWN: 6}, {OutcomeKind.FAILED: 6}
+CHANGED, UNKNOWN, FAILED = {Status.CHANGED: 6}, {Status.UNKNOWN: 6}, {Status.FAILED: 6}
 UNKNOWN_FOR = 0.5
 HASTY = {"connect_timeout": "200ms", "read_timeout": "200ms"}
 SILENT = "its lists were asked for in vain for long, and the projects that have been read do not wait for it"
@@ -94,7 +94,7 @@ async def test_1_what_cannot_be_read_again_is_unknown_and_not_sent_again() -> No
     async with rehearsal(fleet({"p": 6}), faults=[Fault(effects.Refuse(503), LIST, skip=4)]) as worker:
         report = await worker.run()
         assert kinds(report) == UNKNOWN
-        assert [job.state for job in report.jobs] == [JobState.SUCCEEDED]
+        assert [job.end for job in report.jobs] == [End.SUCCEEDED]
         assert made(report, CallGroup.MEMBERS_PUT) == 1
 
 
@@ -102,12 +102,12 @@ async def test_1_what_a_project_shares_out_is_not_offered_to_it() -> None:
     """An image of its own in the project's list is neither accepted nor counted as unmanaged."""
     world = fleet({"p": 6, "q": 1})
     world.add_image(Image(image(99), "own", project_id("p")))
-    world.share(image(99), project_id("q"), Status.ACCEPTED)
+    world.share(image(99), project_id("q"), Answer.ACCEPTED)
     manifest = manifest_of(world)
-    wishes = {**manifest.wishes[project_id("p")], image(99): Wish(MemberStatus.ACCEPTED)}
+    wishes = {**manifest.wishes[project_id("p")], image(99): Wish(Operation.ACCEPT)}
     async with rehearsal(world, replace(manifest, wishes={project_id("p"): wishes})) as worker:
         report = await worker.run()
-        assert kinds(report) == {OutcomeKind.CHANGED: 6, OutcomeKind.ABSENT: 1}
+        assert kinds(report) == {Status.CHANGED: 6, Status.ABSENT: 1}
         assert report.unmanaged == 0
 
 
@@ -136,7 +136,7 @@ async def test_1_the_recommended_job_query_takes_over(legacy: Any) -> None:
     async with rehearsal(fleet({"p": 6}, jobs=slow), options=Options(legacy=legacy)) as worker:
         report = await worker.run()
         assert kinds(report) == CHANGED
-        assert [job.state for job in report.jobs] == [JobState.SUCCEEDED]
+        assert [job.end for job in report.jobs] == [End.SUCCEEDED]
         assert made(report, CallGroup.JOB_GET) == 1 < made(report, CallGroup.JOB_PROGRESS)
 
 
@@ -154,7 +154,7 @@ async def test_1_a_hostile_job_id_is_never_used() -> None:
     rules = JobRules(seconds=(0.005, 0.015), ids="hostile")
     async with rehearsal(fleet({"p": 9}, jobs=rules), batch={"max_images": 1}) as worker:
         report = await worker.run()
-        assert kinds(report) == {OutcomeKind.CHANGED: 9}
+        assert kinds(report) == {Status.CHANGED: 9}
         assert made(report, CallGroup.MEMBERS_PUT) == 9
         assert made(report, CallGroup.JOB_GET, CallGroup.JOB_PROGRESS) == 0
 
@@ -165,7 +165,7 @@ async def test_1_a_job_without_results_is_settled_by_the_lists(results: Any) -> 
     faults = [Fault(effects.Partial(code="IMG.0182"), PUT)]
     async with rehearsal(fleet({"p": 6}), faults=faults, options=Options(results=results)) as worker:
         report = await worker.run()
-        assert kinds(report) == {OutcomeKind.CHANGED: 3, OutcomeKind.FAILED: 3}
+        assert kinds(report) == {Status.CHANGED: 3, Status.FAILED: 3}
         assert accepted(worker.cloud, "p") == 3
 
 
@@ -208,7 +208,7 @@ async def test_2_a_job_that_outlives_its_pass_is_followed_by_the_next_worker(tmp
     async with Simulator(world) as cloud:
         hasty = quick(cloud, journal=journal, polling={"deadline": "100ms", "max": "50ms"})
         async with working(cloud, manifest_of(world), hasty) as worker:
-            assert kinds(await worker.run()) == {OutcomeKind.UNSETTLED: 6}
+            assert kinds(await worker.run()) == {Status.UNSETTLED: 6}
         patient = quick(cloud, journal=journal, polling={"deadline": "5s"})
         async with working(cloud, manifest_of(world), patient) as worker:
             assert kinds(await worker.run()) == CHANGED
@@ -254,7 +254,7 @@ async def test_5_what_is_bad_stops_nothing_else() -> None:
     async with rehearsal(world, manifest, faults=[poison], credentials={"wrong": wrong}) as worker:
         report = await worker.run()
         assert kinds(report, "good") == CHANGED
-        assert kinds(report, "poisoned") == {OutcomeKind.CHANGED: 5, OutcomeKind.FAILED: 1}
+        assert kinds(report, "poisoned") == {Status.CHANGED: 5, Status.FAILED: 1}
         assert kinds(report, "forbidden") == kinds(report, "wrong") == UNKNOWN
         assert [call.status for call in arrivals(worker.cloud, Group.IMAGES_LIST, "wrong")] == [401]
 
@@ -268,7 +268,7 @@ async def test_5_a_project_that_keeps_silent_stops_nothing_else() -> None:
         assert kinds(report, "good") == CHANGED
         assert kinds(report, "silent") == UNKNOWN
         assert exit_of_report(report) is Exit.INCOMPLETE
-        assert {outcome.reason for outcome in report.outcomes if outcome.kind is OutcomeKind.UNKNOWN} == {SILENT}
+        assert {outcome.reason for outcome in report.outcomes if outcome.status is Status.UNKNOWN} == {SILENT}
 
 
 async def test_6_the_first_call_of_a_credential_goes_alone() -> None:
@@ -276,7 +276,7 @@ async def test_6_the_first_call_of_a_credential_goes_alone() -> None:
     names = [f"p-{number}" for number in range(10)]
     slow = Fault(effects.Delay(0.15), times=1)
     async with rehearsal(fleet(dict.fromkeys(names, 1)), faults=[slow]) as worker:
-        assert kinds(await worker.run()) == {OutcomeKind.CHANGED: 10}
+        assert kinds(await worker.run()) == {Status.CHANGED: 10}
         first, second = arrivals(worker.cloud, Group.IMAGES_LIST)[:2]
         assert second.at - first.at > 0.149
 
@@ -295,30 +295,30 @@ async def test_6_the_calls_of_an_earlier_process_count(tmp_path: Path) -> None:
         )
         for each in (replace(manifest, wishes=half), manifest):
             async with working(cloud, each, settings) as worker:
-                assert kinds(await worker.run()) == {OutcomeKind.CHANGED: 5}
+                assert kinds(await worker.run()) == {Status.CHANGED: 5}
         assert [call for call in cloud.ledger.arrivals if call.status == 429] == []
 
 
 async def test_7_a_refused_plan_sends_nothing_until_it_is_approved_and_then_once() -> None:
     """Three rejections of twenty are more than a tenth; the approval of their digest lets them pass, and is used up."""
-    world = fleet({"p": 20}, status=Status.ACCEPTED)
+    world = fleet({"p": 20}, status=Answer.ACCEPTED)
     async with rehearsal(world, rejecting(world, 3), guards={"max_reject": "10%"}) as worker:
         refused = await worker.run()
         assert (refused.result, exit_of_report(refused)) == (Result.REFUSED, Exit.REFUSED)
-        assert kinds(refused) == {OutcomeKind.NOT_SENT: 3}
+        assert kinds(refused) == {Status.NOT_SENT: 3}
         assert "3 of 20" in refused.refusals[0]
         assert accepted(worker.cloud, "p") == 20
         await worker.journal.approve(refused.digest, "somebody", 0.0)
-        assert kinds(await worker.run()) == {OutcomeKind.CHANGED: 3}
+        assert kinds(await worker.run()) == {Status.CHANGED: 3}
         for number in range(3):
-            world.share(image(number), project_id("p"), Status.ACCEPTED)
+            world.share(image(number), project_id("p"), Answer.ACCEPTED)
         assert (await worker.run()).result is Result.REFUSED
         assert len(arrivals(worker.cloud, Group.MEMBERS_PUT)) == 1
 
 
 async def test_7_rejections_of_a_day_add_up() -> None:
     """Two rejections of twenty are allowed; two more within the day, also by a later pass, are not."""
-    world = fleet({"p": 20}, status=Status.ACCEPTED)
+    world = fleet({"p": 20}, status=Answer.ACCEPTED)
     async with rehearsal(world, rejecting(world, 2), guards={"max_reject": "10%"}) as worker:
         assert (await worker.run()).result is Result.CONVERGED
         refused = await replace(worker, site=replace(worker.site, manifest=rejecting(world, 4))).run()
@@ -328,7 +328,7 @@ async def test_7_rejections_of_a_day_add_up() -> None:
 
 async def test_7_what_left_the_manifest_is_left_alone() -> None:
     """An empty manifest asks for nothing, and a project that vanished from it keeps what it accepted."""
-    world = fleet({"kept": 6, "vanished": 6}, status=Status.ACCEPTED)
+    world = fleet({"kept": 6, "vanished": 6}, status=Answer.ACCEPTED)
     manifest = manifest_of(world)
     for wishes in ({}, {project_id("kept"): manifest.wishes[project_id("kept")]}):
         async with rehearsal(world, replace(manifest, wishes=wishes)) as worker:
@@ -340,6 +340,6 @@ async def test_7_what_left_the_manifest_is_left_alone() -> None:
 
 def rejecting(world: World, count: int) -> Manifest:
     """Return a manifest that wants the first images of each project to be rejected, and the others as accepted."""
-    manifest, reject = manifest_of(world), Wish(MemberStatus.REJECTED)
+    manifest, reject = manifest_of(world), Wish(Operation.REJECT)
     first = {image(number): reject for number in range(count)}
     return replace(manifest, wishes={project: wishes | first for project, wishes in manifest.wishes.items()})

@@ -15,18 +15,19 @@ from rehearse import KEYS, fleet, manifest_of, quick
 
 from worker.cloud.ims import Ims
 from worker.cloud.throttle import Standing
+from worker.core.batch import Batch
 from worker.core.calls import CallCounts, CallGroup
+from worker.core.fleet.report import Result, RunReport
+from worker.core.fleet.shards import WHOLE, Shard, shard_of
 from worker.core.limits import Rate
-from worker.core.manifest import Manifest
-from worker.core.outcome import OutcomeKind
+from worker.core.manifest.model import Manifest, Project, Wish
+from worker.core.operation import Operation
 from worker.core.quarantine import QuarantineUpdate
-from worker.core.report import Result, RunReport
-from worker.core.state import Batch, MemberStatus, Project, Wish
-from worker.core.target import WHOLE, Shard, shard_of
+from worker.core.status import Status
 from worker.errors import JournalError, SettingsError
 from worker.journal.database import MEMORY, open_database
 from worker.journal.lease import HeldJournal, hold_journal
-from worker.reconcile.halt import Halt
+from worker.reconcile.deadlines import Deadlines
 from worker.settings import Settings
 from worker.simulator.naming import project_id
 from worker.simulator.options import Limits
@@ -63,7 +64,7 @@ def site(url: str = MEMORY, *, others: int = 0, limits: dict[str, Any] | None = 
             "credentials": {"default": KEYS, "other": {**KEYS, "account": "another"}},
         }
     )
-    wishes = {project: {"image": Wish(MemberStatus.ACCEPTED)} for project in projects}
+    wishes = {project: {"image": Wish(Operation.ACCEPT)} for project in projects}
     return Site(settings, Manifest(projects, wishes, {}, {}, {}, {}))
 
 
@@ -235,7 +236,7 @@ async def test_shards_that_reserve_at_once_keep_one_allowance(journal_url: str) 
 async def test_a_reservation_counts_as_far_as_it_is_not_sent_until_its_pass_is_recorded(journal_url: str) -> None:
     """Sent, it counts once; refused by the cloud, again as reserved; recorded, only what was sent is left."""
     own, others = hold_journal(journal_url, "run", Shard(0, 2)), hold_journal(journal_url, "run", Shard(1, 2))
-    reject = Batch("p", MemberStatus.REJECTED, None, ("a", "b"))
+    reject = Batch("p", Operation.REJECT, None, ("a", "b"))
     async with own as journal, others as sibling:
         assert await reserve(journal, {"p": 4, "q": 1}) == ()
         assert await journal.rejected_since(NOW) == {}
@@ -247,7 +248,7 @@ async def test_a_reservation_counts_as_far_as_it_is_not_sent_until_its_pass_is_r
         await journal.intend(reject, "another", NOW + 3, 2)
         assert await sibling.rejected_since(NOW) == {"p": 6, "q": 1}
         assert await sibling.rejected_since(NOW + 4) == {}
-        await journal.record(a_report("run-0"), QuarantineUpdate((), ()))
+        await journal.record(a_report("run-0"), QuarantineUpdate((), ()), {})
         assert await sibling.rejected_since(NOW) == {"p": 4}
 
 
@@ -267,7 +268,7 @@ async def test_a_pass_that_broke_off_does_not_stand_in_the_way_of_the_next(journ
     async with hold_journal(journal_url, "run", after) as journal:
         assert await journal.rejected_since(NOW) == {}
         assert await reserve(journal, {"q": 5}, "run-1") == ()
-        await journal.record(a_report("run-1"), QuarantineUpdate((), ()))
+        await journal.record(a_report("run-1"), QuarantineUpdate((), ()), {})
     async with hold_journal(journal_url, "run", Shard(1, 2)) as sibling:
         assert await sibling.rejected_since(NOW) == {}
 
@@ -300,11 +301,11 @@ async def test_shards_that_run_at_once_keep_max_reject_together(journal_url: str
             pass
         assert (await a_pass(Site(settings, manifest), WHOLE)).result is Result.CONVERGED
         for wishes in manifest.wishes.values():
-            wishes[min(wishes)] = Wish(MemberStatus.REJECTED)
+            wishes[min(wishes)] = Wish(Operation.REJECT)
         reports = await asyncio.gather(*(a_pass(Site(settings, manifest), Shard(index, 4)) for index in range(4)))
     results = sorted(report.result.value for report in reports)
     assert results == [Result.CONVERGED.value, *[Result.REFUSED.value] * 3]
-    assert sum(report.count(OutcomeKind.CHANGED) for report in reports) == 2
+    assert sum(report.count(Status.CHANGED) for report in reports) == 2
 
 
 async def reserve(journal: HeldJournal, planned: dict[str, int], run_id: str = "") -> tuple[str, ...]:
@@ -325,13 +326,13 @@ def a_report(run_id: str) -> RunReport:
 async def a_pass(place: Site, shard: Shard) -> RunReport:
     """Make one pass over a shard."""
     async with working(place, shard) as (journal, ims):
-        the_pass = make_pass(place.settings, ims, journal, lambda _: None, Halt())
-        return await run(place, order_of(place, Aim(shard=shard)), the_pass, journal)
+        context = await make_pass(place, ims, journal, lambda _: None, Deadlines())
+        return await run(place, order_of(place, Aim(shard=shard)), context, journal)
 
 
 async def put(url: str, name: str, count: int, at: float | None = None) -> None:
     """Journal that many PUT for a project: answered just now, or begun at `at` and never answered."""
-    batch = Batch(project_id(name), MemberStatus.ACCEPTED, None, ("image",))
+    batch = Batch(project_id(name), Operation.ACCEPT, None, ("image",))
     async with hold_journal(url, "run", WHOLE) as journal:
         for _ in range(count):
             key = await journal.intend(batch, "run", at or time.time(), 0)

@@ -15,7 +15,7 @@ from virtual import wall
 from worker.simulator.faults import parse_faults
 from worker.simulator.options import Group
 from worker.simulator.server import Simulator
-from worker.simulator.world import Image, JobRules, Status, World
+from worker.simulator.world import Answer, Image, JobRules, World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -55,7 +55,7 @@ async def test_a_reset_after_the_work_loses_the_answer(world: World) -> None:
     async with cloud_with(world, "reset", "after_work = true") as cloud, Client.of(cloud, PROJECT) as client:
         with pytest.raises(Unanswered):
             await client.put("x")
-    assert world.status("x", PROJECT) is Status.ACCEPTED
+    assert world.status("x", PROJECT) is Answer.ACCEPTED
 
 
 @pytest.mark.parametrize(("after_work", "jobs"), [("false", 0), ("true", 1)])

@@ -17,7 +17,7 @@ from worker.simulator.effects import Delay, Hang
 from worker.simulator.faults import Fault
 from worker.simulator.options import Group, Limits, Options, Rate
 from worker.simulator.server import Simulator
-from worker.simulator.world import HOSTILE_JOB_IDS, Account, Image, JobRules, Status, World
+from worker.simulator.world import HOSTILE_JOB_IDS, Account, Answer, Image, JobRules, World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -152,7 +152,7 @@ async def test_the_owner_may_change_his_mind_meanwhile() -> None:
     async with Simulator(world) as cloud, Client.of(cloud, PROJECT) as client:
         world.revoke("x", PROJECT)
         assert (await client.put("x")).json["error"]["code"] == "IMG.0144"
-        world.share("x", PROJECT, Status.REJECTED)
+        world.share("x", PROJECT, Answer.REJECTED)
         assert [image["id"] for image in (await client.images("rejected")).json["images"]] == ["x"]
 
 

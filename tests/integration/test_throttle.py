@@ -10,6 +10,7 @@ import asyncio_throttle.throttler
 import pytest
 from asyncio_throttle import Throttler
 
+from worker.cloud.pool import Pool
 from worker.cloud.throttle import Throttle
 from worker.core.calls import CallGroup
 from worker.core.limits import Rate
@@ -31,11 +32,11 @@ async def test_every_call_passes_its_inner_gates_and_none_waits_there(monkeypatc
 
     monkeypatch.setattr(Throttler, "acquire", counted)
     monkeypatch.setattr(asyncio_throttle.throttler, "asyncio", SimpleNamespace(sleep=sleep))
-    throttle = Throttle({CallGroup.MEMBERS_PUT: Rate(10, 0.1)}, burst=Rate(7, 0.05))
+    throttle = Throttle({CallGroup.MEMBERS_PUT: Rate(10, 0.1)}, Rate(7, 0.05), Pool(10**6).of_account("account"))
     left: list[float] = []
 
     async def call(key: str) -> None:
-        async with throttle.slot(CallGroup.MEMBERS_PUT, key):
+        async with throttle.slot(CallGroup.MEMBERS_PUT, "https://ims.example", key):
             left.append(time.monotonic())
 
     await asyncio.gather(*(call(str(number % 3)) for number in range(40)))

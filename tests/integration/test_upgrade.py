@@ -10,11 +10,17 @@ import pytest
 from opening import open_journal
 from sqlalchemy import inspect
 
+from worker.core.batch import Batch, InFlight
+from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallCounts, CallGroup
-from worker.core.quarantine import QuarantineUpdate
-from worker.core.report import PassRecord, Result, RunReport
-from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
-from worker.core.target import WHOLE, Shard
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.report import Result, RunReport
+from worker.core.fleet.shards import WHOLE, Shard
+from worker.core.operation import Operation
+from worker.core.quarantine import Quarantined, QuarantineUpdate
+from worker.core.reading import LastReading
+from worker.core.share import Share
+from worker.core.status import ShareStatus, Status
 from worker.errors import JournalError
 from worker.journal import schema
 from worker.journal.call_log import CallsMade
@@ -23,8 +29,8 @@ from worker.journal.lease import hold_journal
 from worker.journal.schema import VERSION
 
 NOW = 1_800_000_000.0
-BATCH = Batch("p1", MemberStatus.ACCEPTED, "v1", ("a", "b"))
-WARD = Quarantined(Share("p1", "a"), MemberStatus.ACCEPTED, 2, "was poisoned", "still is", NOW + 900)
+BATCH = Batch("p1", Operation.ACCEPT, "v1", ("a", "b"))
+HELD = Quarantined(Share("p1", "a"), Operation.ACCEPT, 2, "was poisoned", "still is", NOW + 900)
 OLD_PASS = PassRecord("old", NOW - 10, NOW, "partial", {"desired": 3, "converged": 2}, WHOLE)
 OLD_CALLS = CallsMade("default", CallGroup.IMAGES_LIST, NOW, 7, WHOLE)
 FLIGHT = InFlight(1, BATCH, NOW, "job-1", NOW + 1, "old")
@@ -32,6 +38,9 @@ VERSION_1 = """
 DROP TABLE passes;
 DROP TABLE calls;
 DROP TABLE reservations;
+DROP TABLE readings;
+DROP TABLE readings_amiss;
+DROP TABLE batch_sizes;
 ALTER TABLE quarantine DROP COLUMN together;
 CREATE TABLE passes (
     run_id VARCHAR(64) NOT NULL PRIMARY KEY, started_at FLOAT NOT NULL, finished_at FLOAT NOT NULL,
@@ -52,10 +61,10 @@ UPDATE about SET schema_version = 1
 
 @pytest.fixture
 async def old_url(journal_url: str) -> str:
-    """Return the URL of a journal as the first version left it: a pass, its calls, a job in flight and a ward."""
+    """Return the URL of a journal as the first version left it: a pass, its calls, a job, a share in quarantine."""
     async with open_journal(journal_url) as journal:
         await journal.accept(await journal.intend(BATCH, "old", NOW, 0), "job-1", NOW + 1)
-        await journal.change_quarantine(QuarantineUpdate((WARD,), ()))
+        await journal.change_quarantine(QuarantineUpdate((HELD,), ()))
     database = open_database(journal_url)
     key = "SERIAL" if database.engine.dialect.name == "postgresql" else "INTEGER"
     with database.engine.begin() as connection:
@@ -70,12 +79,12 @@ async def test_nothing_is_lost_and_the_shards_are_told_apart_from_then_on(old_ur
     shard = Shard(1, 4)
     async with hold_journal(old_url, "run", shard) as journal:
         assert await journal.in_flight() == (FLIGHT,)
-        assert await journal.quarantined() == {WARD.share: WARD}
+        assert await journal.quarantined() == {HELD.share: HELD}
         assert (await journal.last_passes(9)).needed() == (OLD_PASS,)
         assert await journal.calls.since(NOW) == (OLD_CALLS,)
         calls = CallCounts({}, 0, 0)
         report = RunReport("new", NOW + 5, NOW + 6, Result.CONVERGED, 1, 1, 0, (), (), calls, "")
-        await journal.record(report, QuarantineUpdate((), ()))
+        await journal.record(report, QuarantineUpdate((), ()), {})
         journal.calls.note("default", CallGroup.JOB_GET, NOW + 6)
         assert await journal.reserve({"p1": 2}, "next", NOW + 7, NOW, lambda _: ()) == ()
         async with hold_journal(old_url, "run", Shard(2, 4)) as sibling:
@@ -102,8 +111,8 @@ async def test_who_only_looks_or_writes_a_row_leaves_an_old_journal_as_it_is(old
         assert (await journal.last_passes(9)).needed() == (await journal.memory(9)).fleet.needed() == (OLD_PASS,)
         assert await journal.rejected_since(NOW) == {}
         assert await journal.calls.since(NOW) == (OLD_CALLS,)
-        assert await journal.quarantined() == {WARD.share: WARD}
-        assert await journal.release(WARD.share, "ann@host", NOW) == ("quarantine", "job job-1")
+        assert await journal.quarantined() == {HELD.share: HELD}
+        assert await journal.release(HELD.share, "ann@host", NOW) == ("quarantine", "job job-1")
         journal.calls.note("default", CallGroup.JOB_GET, NOW + 6)
     assert version(old_url) == 1
     async with hold_journal(old_url, "run", WHOLE) as journal:
@@ -111,22 +120,51 @@ async def test_who_only_looks_or_writes_a_row_leaves_an_old_journal_as_it_is(old
 
 
 async def test_a_journal_of_the_second_version_learns_what_failed_together(journal_url: str) -> None:
-    """Who only looks takes each ward for one that failed by itself, and so does the next holder, who can tell anew."""
+    """Who only looks takes each share for one that failed by itself, and so does the next holder, who can tell anew."""
     async with open_journal(journal_url) as journal:
-        await journal.change_quarantine(QuarantineUpdate((WARD,), ()))
+        await journal.change_quarantine(QuarantineUpdate((HELD,), ()))
     engine = open_database(journal_url).engine
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE quarantine DROP COLUMN together")
         connection.exec_driver_sql("UPDATE about SET schema_version = 2")
     engine.dispose()
     async with open_journal(journal_url) as journal:
-        assert await journal.quarantined() == {WARD.share: WARD}
+        assert await journal.quarantined() == {HELD.share: HELD}
     assert version(journal_url) == 2
-    anew = replace(WARD, together=25)
+    anew = replace(HELD, failed_batch_size=25)
     async with hold_journal(journal_url, "run", WHOLE) as journal:
-        assert await journal.quarantined() == {WARD.share: WARD}
+        assert await journal.quarantined() == {HELD.share: HELD}
         await journal.change_quarantine(QuarantineUpdate((anew,), ()))
-        assert await journal.quarantined() == {WARD.share: anew}
+        assert await journal.quarantined() == {HELD.share: anew}
+    assert version(journal_url) == VERSION
+
+
+async def test_a_journal_of_the_third_version_learns_what_was_read_and_how_large_batches_may_be(
+    journal_url: str,
+) -> None:
+    """Who only looks finds neither, and nothing is changed; the next holder has the tables, and keeps both."""
+    async with open_journal(journal_url) as journal:
+        await journal.change_quarantine(QuarantineUpdate((HELD,), ()))
+    engine = open_database(journal_url).engine
+    with engine.begin() as connection:
+        for table in ("readings", "readings_amiss", "batch_sizes"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("UPDATE about SET schema_version = 3")
+    engine.dispose()
+    async with open_journal(journal_url) as journal:
+        assert (await journal.last_readings(), (await journal.sizes.known()).needed()) == ({}, ())
+    assert version(journal_url) == 3
+    absent = ShareStatus(Share("p1", "a"), Status.ABSENT, Operation.ACCEPT, reason="why", source="who")
+    readings = {"p1": LastReading(NOW, 3, (absent,)), "p2": LastReading(NOW, 4)}
+    report = RunReport("new", NOW, NOW, Result.CONVERGED, 0, 0, 0, (), (), CallCounts({}, 0, 0), "")
+    key, size = SizeKey("default", "eu-west-0"), BatchSize(100, 200, NOW)
+    async with hold_journal(journal_url, "run", WHOLE) as journal:
+        assert await journal.quarantined() == {HELD.share: HELD}
+        await journal.record(report, QuarantineUpdate((), ()), readings)
+        await journal.sizes.learn(key, size)
+    async with open_journal(journal_url) as journal:
+        assert await journal.last_readings() == readings
+        assert (await journal.sizes.known()).needed() == ((key, size),)
     assert version(journal_url) == VERSION
 
 

@@ -27,12 +27,12 @@ from commands import Stage, fleet, manifest, share, stage
 from served import Served, serving
 
 import worker
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 from worker.journal.lease import hold_journal
 from worker.simulator import effects
 from worker.simulator.faults import Fault, FaultSet
 from worker.simulator.options import Group, Rate
-from worker.simulator.world import Status
+from worker.simulator.world import Answer
 from worker.wiring.daemon import Daemon
 from worker.wiring.front import Front
 from worker.wiring.generation import Reader
@@ -210,7 +210,7 @@ async def stir(here: Stage, seed: int) -> None:
         if chance.random() < 0.3:
             here.world.revoke(image, project)
         else:
-            here.world.share(image, project, chance.choice((Status.PENDING, Status.REJECTED)))
+            here.world.share(image, project, chance.choice((Answer.PENDING, Answer.REJECTED)))
 
 
 async def change_files(here: Stage) -> None:

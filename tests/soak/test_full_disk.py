@@ -24,12 +24,12 @@ async def test_a_full_disk_costs_time_and_nothing_else(tmp_path: Path, small_dis
             await here.until(lambda: here.puts() >= sent_before, running)
             await asyncio.to_thread(fill, small_disk / "ballast")
             done = await running.finished()
-            assert done.status == 1, done.out + done.err
+            assert done.status == 7, done.out + done.err
             assert "make room on its disk" in done.err
         else:
             await asyncio.to_thread(fill, small_disk / "ballast")
             done = await here.run("run", "--json", settings=settings)
-            assert (done.status, here.puts()) == (2, 0)
+            assert (done.status, here.puts()) == (7, 0)
         assert here.puts() < 16
         (small_disk / "ballast").unlink()
         done = await here.run("run", "--json", settings=settings | {"limits.members_put": "100/1s"})

@@ -2,8 +2,10 @@
 
 What is taught is the limit of the whole account: where several processes use it, each keeps to its part.
 
-A throttle pauses just the calls that share the limit. Where the cloud does not say for how long, the pause is an
-eighth of the window at first, and doubles up to all of it with each further throttle until a call succeeds.
+A throttle pauses just the calls that share the limit. As long as a single project is throttled while nobody else is,
+these are its own; when another one is too, they are all calls of the group. The pause is what the cloud asks for, up to
+the window; where it asks for nothing, an eighth of the window at first, doubled up to all of it with each further
+throttle until a call succeeds.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from worker.cloud.signing import SigningKeys
 from worker.cloud.throttle import Throttle
 from worker.cloud.transport import Call, Transport
 from worker.core.calls import CallCounts, CallGroup, CallRecord
+from worker.core.fleet.shards import Split
 from worker.core.limits import LEARNED_FOR, Rate, believed, learned_rate
-from worker.core.target import Split
 from worker.errors import CloudError, Scope, TransientCloudError
 
 MAX_PAUSE: Final = 900.0
@@ -69,11 +71,14 @@ class Account:
     ) -> None:
         part = limits.split.part
         self.name = name
-        self.throttle = Throttle({group: part(rate) for group, rate in limits.rates.items()}, part(limits.burst))
+        self.connections = transport.pool.of_account(name)
+        rates = {group: part(rate) for group, rate in limits.rates.items()}
+        self.throttle = Throttle(rates, part(limits.burst), self.connections)
         self._limits = limits
         self._transport = transport
         self._observer = observer
-        self._lessons = {group: _Lesson() for group in CallGroup}
+        self._streaks = {group: _Streak() for group in CallGroup}
+        self._own_streaks: dict[tuple[CallGroup, str], _Streak] = {}
 
     async def send(self, call: Call, attempt: int, ready: Callable[[], Awaitable[SigningKeys]]) -> bytes:
         """Make one attempt at a call as soon as the limits allow it; return the body of a 2xx answer.
@@ -81,7 +86,7 @@ class Account:
         `ready` is awaited when the call is about to leave, and gives the keys; if it raises, nothing is sent. Raises
         CloudError as `Transport.exchange` does. When cancelled after `ready`, the call may have been carried out.
         """
-        async with self.throttle.slot(call.group, call.project_id), self._transport.free_connection:
+        async with self.throttle.slot(call.group, call.origin, call.project_id, is_part=call.is_part):
             keys = await ready()
             return await self._exchange(call, keys, attempt)
 
@@ -92,13 +97,18 @@ class Account:
             reply = await self._transport.exchange(call, keys)
         except CloudError as error:
             status, throttled, outcome = error.status, error.scope is Scope.THROTTLE, str(error)
+            self.connections.heard(call.origin, answered=bool(error.status))
+            # Within the slot, so that nobody slips out between the answer and the pause.
             if throttled:
-                # Within the slot, so that nobody slips out between the answer and the pause.
-                self._learn(call.group, error, started)
+                self._learn(call, error, started)
+            elif isinstance(error, TransientCloudError) and error.retry_after is not None:
+                error.retry_after = min(error.retry_after, self._configured(call.group).window)
             raise
         else:
             status, outcome = reply.status, ""
-            self._lessons[call.group].forget(started)
+            self.connections.heard(call.origin, answered=True)
+            self._streaks[call.group].forget(started)
+            self._own_streaks.pop((call.group, call.project_id), None)
             return reply.body
         finally:
             seconds = _now() - started
@@ -106,38 +116,56 @@ class Account:
                 CallRecord(self.name, call.group, call.project_id, status, seconds, attempt, throttled, outcome)
             )
 
-    def _learn(self, group: CallGroup, error: CloudError, started: float) -> None:
-        configured = self._limits.rates.get(group, self._limits.burst)
+    def silent_for(self, origin: str, group: CallGroup) -> float:
+        """Return since how many seconds a host answers no call, while the limits would let one of `group` leave."""
+        standing = self.throttle.standing(group)
+        return self.connections.silent_for(origin) if standing.left and not standing.paused_for else 0.0
+
+    def _learn(self, call: Call, error: CloudError, started: float) -> None:
+        group, configured = call.group, self._configured(call.group)
         stated = learned_rate(error.message)
         rate = configured if stated is None else believed(stated, configured)
         if stated is not None:
             self.throttle.learn(group, self._limits.split.part(rate), LEARNED_FOR)
-        lesson = self._lessons[group]
-        lesson.repeat(started, _now())
+        streak, own = self._streaks[group], self._own_streaks.setdefault((group, call.project_id), _Streak())
+        for each in (streak, own):
+            each.repeat(call.project_id, started, _now())
         asked = error.retry_after if isinstance(error, TransientCloudError) else None
         window = min(rate.window, configured.window)
         spread = random.random()  # noqa: S311 - it spreads waits and guards nothing
-        self.throttle.pause(group, min(asked or growing_pause(window, lesson.strikes, spread), MAX_PAUSE))
+        strikes = streak.strikes if streak.of_many else own.strikes
+        pause = min(asked or growing_pause(window, strikes, spread), rate.window, MAX_PAUSE)
+        if streak.of_many:
+            self.throttle.pause(group, pause)
+        else:
+            self.throttle.pause_key(group, call.project_id, pause)
+
+    def _configured(self, group: CallGroup) -> Rate:
+        return self._limits.rates.get(group, self._limits.burst)
 
 
-class _Lesson:
-    """The throttle answers in a row to one call group.
+class _Streak:
+    """The throttle answers in a row to one call group, and whether they are of many projects.
 
     Calls that were under way when a pause began say nothing about whether it was long enough.
     """
 
     def __init__(self) -> None:
         self.strikes = 0
+        self.of_many = False
+        self._project_id = ""
         self._since = 0.0
 
-    def repeat(self, started: float, now: float) -> None:
+    def repeat(self, project_id: str, started: float, now: float) -> None:
+        self.of_many |= self._project_id not in {"", project_id}
+        self._project_id = project_id
         if started >= self._since:
             self.strikes += 1
             self._since = now
 
     def forget(self, started: float) -> None:
         if started >= self._since:
-            self.strikes = 0
+            self.strikes, self.of_many, self._project_id = 0, False, ""
 
 
 def growing_pause(window: float, strikes: int, u: float) -> float:

@@ -1,8 +1,8 @@
 """Whose keys sign a call, and what a refused key means.
 
 The cloud blocks an access key for five minutes after a handful of failed authentications in a row. So the first call
-of a credential goes alone, and the others wait until it is proven; a 401 stops the credential unless its keys can
-be renewed. Source: questions and answers of the vendor's API gateway.
+of a credential goes alone, or is followed by very few where it is not answered, and the others wait until it is proven;
+a 401 stops the credential unless its keys can be renewed. Source: questions and answers of the vendor's API gateway.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from worker.cloud.account import Account
+from worker.cloud.proving import Proving
 from worker.cloud.refusals import UNDECIDED
 from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Call
@@ -24,14 +25,11 @@ _T = TypeVar("_T")
 MAX_THROTTLED: Final = 30
 """Throttle answers in a row after which a read gives up. Pauses grow to the whole window, so this takes hours."""
 
-_SHARED_AFTER: Final = 3
-"""First calls in a row that proved nothing, after which those who wait are not tried one by one any more."""
-
 
 class Credential:
     """Keys of one account: unproven, then proven, or stopped.
 
-    `renew` fetches new keys after a 401, and is None for keys that are fixed.
+    `proving` says who may try unproven keys. `renew` fetches new keys after a 401, and is None for keys that are fixed.
     """
 
     def __init__(
@@ -40,18 +38,18 @@ class Credential:
         keys: SigningKeys,
         account: Account,
         retry: RetryPolicy,
+        proving: Proving,
         renew: Callable[[], Awaitable[SigningKeys]] | None = None,
     ) -> None:
         self.name = name
         self.account = account
         self._keys = keys
         self._retry = retry
+        self._proving = proving
         self._renew = renew
         self._proven = False
         self._renewed = False
         self._stopped: AuthFailed | None = None
-        self._first: asyncio.Future[CloudError | None] | None = None
-        self._unclear = 0
         self._renewal = asyncio.Lock()
         self._queued: set[asyncio.Timeout] = set()
 
@@ -80,7 +78,7 @@ class Credential:
     async def send(self, call: Call, attempt: int = 1, on_slot: Callable[[], Awaitable[None]] | None = None) -> bytes:
         """Make one attempt at a call; return the body of a 2xx answer.
 
-        Waits while another call tries unproven keys. `on_slot` is awaited when the call is about to leave; if it
+        Waits while other calls try unproven keys. `on_slot` is awaited when the call is about to leave; if it
         raises, nothing is sent. Raises AuthFailed without a call once the keys are refused, even to those who wait
         for the limits, and else CloudError as `Account.send` does. Keys that were renewed show as a
         TransientCloudError that is `answered`: the call did nothing and may be made again. When cancelled after
@@ -88,12 +86,9 @@ class Credential:
         """
         while not self._proven:
             self._raise_if_stopped()
-            if self._first is None:
-                return await self._send_first(call, attempt, on_slot)
-            failure = await asyncio.shield(self._first)
-            if failure is not None and self._unclear >= _SHARED_AFTER and self._stopped is None:
-                message = f"not sent, as the first call of credential {self.name!r} failed: {failure}"
-                raise TransientCloudError(message, answered=True)
+            async with self._proving.turn(call.origin, call.project_id) as is_first:
+                if is_first:
+                    return await self._send(call, attempt, on_slot, first=True)
         self._raise_if_stopped()
         return await self._send(call, attempt, on_slot)
 
@@ -111,20 +106,6 @@ class Credential:
         """Let refused keys be tried once more: the next call goes alone."""
         if self._stopped is not None:
             self._stopped, self._proven, self._renewed = None, False, False
-
-    async def _send_first(self, call: Call, attempt: int, on_slot: Callable[[], Awaitable[None]] | None) -> bytes:
-        self._first = first = asyncio.get_running_loop().create_future()
-        failure = None
-        try:
-            return await self._send(call, attempt, on_slot, first=True)
-        except CloudError as error:
-            if not self._proven and error.scope is not Scope.THROTTLE:
-                self._unclear += 1
-                failure = error
-            raise
-        finally:
-            self._first = None
-            first.set_result(failure)
 
     async def _send(
         self, call: Call, attempt: int, on_slot: Callable[[], Awaitable[None]] | None, *, first: bool = False
@@ -169,7 +150,8 @@ class Credential:
 
     def _prove(self, keys: SigningKeys) -> None:
         if keys is self._keys and not self._renewal.locked():
-            self._proven, self._renewed, self._unclear = True, False, 0
+            self._proven, self._renewed = True, False
+            self._proving.over()
 
     async def _renew_or_stop(self, keys: SigningKeys, error: AuthFailed) -> None:
         async with self._renewal:
@@ -184,6 +166,7 @@ class Credential:
     def _stop(self, error: AuthFailed) -> None:
         """Send nothing more, and let those who wait for the limits know at once."""
         self._stopped = error
+        self._proving.over()
         now = asyncio.get_running_loop().time()
         for queued in self._queued:
             queued.reschedule(now)

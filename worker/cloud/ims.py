@@ -17,17 +17,21 @@ from typing import Final, Self
 
 from worker.cloud.account import Account, AccountLimits, Tally
 from worker.cloud.credentials import Credential
+from worker.cloud.proving import Proving
 from worker.cloud.redaction import MASK
 from worker.cloud.regions import endpoint_origin, region_origin
 from worker.cloud.signing import SigningKeys, quoted
 from worker.cloud.throttle import Standing
 from worker.cloud.transport import Call, Connections, Transport
 from worker.cloud.wire import Page, checked_job_id, members_body, read_job, read_page, read_submitted
+from worker.core.batch import Batch
 from worker.core.calls import CallCounts, CallGroup, CallRecord
+from worker.core.fleet.shards import Split
 from worker.core.job import JobApi, JobReply
 from worker.core.limits import Rate
-from worker.core.state import Batch, MemberStatus, ObservedImage, Project
-from worker.core.target import Split
+from worker.core.manifest.model import Project
+from worker.core.reading import ObservedImage
+from worker.core.share import MemberStatus
 from worker.core.timing import RetryPolicy
 from worker.errors import (
     BadRequest,
@@ -102,7 +106,13 @@ class Ims:
         names = {entry.account for entry in config.credentials.values()}
         self._accounts = {name: self._account(name, transport) for name in sorted(names)}
         self._credentials = {
-            name: Credential(name, entry.keys, self._accounts[entry.account], config.retry)
+            name: Credential(
+                name,
+                entry.keys,
+                self._accounts[entry.account],
+                config.retry,
+                Proving(name, config.connections.connect_timeout),
+            )
             for name, entry in config.credentials.items()
         }
         self._progress_only: set[tuple[str, str]] = set()
@@ -117,11 +127,11 @@ class Ims:
             yield cls(config, transport)
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool | None = None
+        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield, page after page, the images that others share with `project` and that it has given `status`.
 
-        With `whole`, only full-ECS images, or only others, are asked for; a region may ignore that. No image comes
+        With `full_ecs`, only full-ECS images, or only others, are asked for; a region may ignore that. No image comes
         twice. Failed calls are repeated. Raises CloudError: UnexpectedReply where the list does not go on as promised,
         ListBrokenOff where the image that its next page begins after was deleted or withdrawn meanwhile. What was
         yielded before is then only a part. Stopping or cancelling leaves nothing behind.
@@ -132,7 +142,7 @@ class Ims:
             ("visibility", "shared"),
             ("member_status", status.value),
             ("limit", self._config.page_size),
-            *(() if whole is None else (("__whole_image", str(whole).lower()),)),
+            *(() if full_ecs is None else (("__whole_image", str(full_ecs).lower()),)),
         )
         most = max(_PAGES_IN_ONE * self._config.page_size, _LEAST_PAGE)
         size, values = most * _IMAGE_BYTES, most * _IMAGE_VALUES
@@ -169,7 +179,7 @@ class Ims:
         raise UnexpectedReply(f"the image list does not end within {MAX_PAGES} pages")
 
     async def update_members(self, project: Project, batch: Batch, on_slot: Callable[[], Awaitable[None]]) -> str:
-        """Send a batch once, and return the id of the job that does it.
+        """Send a batch once, and return the id of the job that does it; whole batches go before parts of others.
 
         `on_slot` is awaited when the limits let the call leave: what must be durable before is written there, and
         if it raises, nothing is sent. An error may also come before it, and then nothing is sent either. What the
@@ -179,7 +189,7 @@ class Ims:
         """
         credential, origin = self._route(project)
         body = members_body(batch, self._spelled.get(project.id, {}))
-        call = Call(CallGroup.MEMBERS_PUT, "PUT", origin, _MEMBERS, project.id, body=body)
+        call = Call(CallGroup.MEMBERS_PUT, "PUT", origin, _MEMBERS, project.id, body=body, is_part=batch.is_part)
         return read_submitted(await credential.send(call, on_slot=on_slot), credential.secrets)
 
     async def get_job(self, project: Project, job_id: str) -> JobReply:
@@ -217,10 +227,13 @@ class Ims:
     def silent_for(self, project: Project) -> float:
         """Return since how many seconds a project's lists are asked for in vain; waits for a limit are not in vain.
 
-        That begins with the first of the calls that failed in a row, and shows when that has failed.
+        That begins with the first of the calls that failed in a row, and shows when that has failed. Who waits for
+        others of its account, whose calls its host does not answer, asks in vain too.
         """
+        credential, origin = self._route(project)
+        of_host = credential.account.silent_for(origin, CallGroup.IMAGES_LIST)
         since = self._in_vain_since.get(project.id)
-        return 0.0 if since is None else asyncio.get_running_loop().time() - since
+        return of_host if since is None else max(of_host, asyncio.get_running_loop().time() - since)
 
     def without_secrets(self, text: str) -> str:
         """Return a text of our own, such as a traceback, in which no key stands as it is."""
@@ -254,10 +267,14 @@ class Ims:
             raise TerminalCloudError(f"there is no credential {project.credential!r}")
         try:
             if self._config.endpoint:
-                return credential, endpoint_origin(self._config.endpoint)
-            return credential, region_origin("ims", project.region or self._config.region)
+                origin = endpoint_origin(self._config.endpoint)
+            else:
+                origin = region_origin("ims", project.region or self._config.region)
         except ValueError as error:
             raise TerminalCloudError(str(error)) from error
+        # Now, and not when its turn comes: what others borrow until then leaves it its share.
+        credential.account.connections.know(origin)
+        return credential, origin
 
     def _remember_spelling(self, project_id: str, page: Page) -> None:
         """Keep how a project's lists spell ids that are not in small letters: so, and not otherwise, they are found."""
@@ -287,12 +304,16 @@ class Ims:
 
     def _observe(self, record: CallRecord) -> None:
         self._tally.add(record)
-        if record.group is CallGroup.IMAGES_LIST and record.throttled:
+        if record.group is CallGroup.IMAGES_LIST and record.throttled and self._is_paused(record):
             self._in_vain_since.pop(record.project_id, None)
         elif record.group is CallGroup.IMAGES_LIST and record.error:
             began = asyncio.get_running_loop().time() - record.seconds
             self._in_vain_since.setdefault(record.project_id, began)
         self._config.observer(record)
+
+    def _is_paused(self, record: CallRecord) -> bool:
+        """Tell whether a throttle answer was for the whole account, and not for a project that is throttled alone."""
+        return self._accounts[record.account].throttle.standing(record.group).paused_for > 0
 
 
 def _query_is_gone(error: CloudError) -> bool:

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
@@ -24,6 +23,7 @@ import aiohttp
 from yarl import URL
 
 from worker.cloud.bodies import MAX_VALUES, MEGABYTE, Body
+from worker.cloud.pool import Pool
 from worker.cloud.proxies import LoginRefused, Proxies, Proxy
 from worker.cloud.redaction import tidy
 from worker.cloud.refusals import Reply, refusal
@@ -61,7 +61,8 @@ class Connections:
 class Call:
     """One call to be made. `origin` is `https://host[:port]`, `path` as it is on the wire.
 
-    `max_bytes` and `max_values` bound the answer, unpacked, and as JSON.
+    `max_bytes` and `max_values` bound the answer, unpacked, and as JSON. `is_part` tells that it is about a part of
+    what failed as a whole, and so lets others go first.
 
     The project is named in a header, where the signature covers it.
     """
@@ -75,13 +76,14 @@ class Call:
     body: bytes = field(default=b"", repr=False)
     max_bytes: int = MEGABYTE
     max_values: int = MAX_VALUES
+    is_part: bool = False
 
 
 class Transport:
-    """The session that all calls of all accounts share, and its free connections."""
+    """The session that all calls of all accounts share, and its connections, which `pool` shares out."""
 
     def __init__(self, session: aiohttp.ClientSession, max_connections: int, clock: Callable[[], float]) -> None:
-        self.free_connection = asyncio.Semaphore(max_connections)
+        self.pool = Pool(max_connections)
         self._session = session
         self._clock = clock
         self._proxies = Proxies()
@@ -113,7 +115,7 @@ class Transport:
     async def exchange(self, call: Call, keys: SigningKeys) -> Reply:
         """Sign a call, send it once, and return the answer if its status is 2xx.
 
-        The caller holds `free_connection`, so that no time passes between the signature and the sending. Raises
+        The caller holds a connection of `pool`, so that no time passes between the signature and the sending. Raises
         CloudError. A TransientCloudError is `answered` if the call certainly did nothing: there was no connection to
         send it on, or the cloud said so. Cancellation drops the connection; the call may have been carried out.
         """

@@ -25,8 +25,9 @@ import msgspec
 
 from worker.cloud.redaction import MAX_READ, holds_any, tidy
 from worker.cloud.refusals import plain_text, scope_of
-from worker.core.job import JobReply, JobState
-from worker.core.state import Batch, ObservedImage
+from worker.core.batch import Batch, End
+from worker.core.job import JobReply
+from worker.core.reading import ObservedImage
 from worker.errors import UnexpectedReply
 
 MAX_NAME: Final = 4096
@@ -40,7 +41,7 @@ _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _CODE: Final = re.compile(r"\b[A-Za-z]{2,32}\.\d{4,8}\b")
 _STATE: Final = re.compile(r"[a-z]{1,12}(?:[_-][a-z]{1,12})?")
 _BOOLEANS: Final = {"true": True, "false": False}
-_STATES: Final = {"success": JobState.SUCCEEDED, "fail": JobState.FAILED, "failed": JobState.FAILED}
+_STATES: Final = {"success": End.SUCCEEDED, "fail": End.FAILED, "failed": End.FAILED}
 _VERDICTS: Final = {"success": True, "fail": False, "failed": False}
 _REASONS: Final = ("error_code", "fail_reason", "error", "addition_error_code", "addition_error_msg")
 
@@ -109,7 +110,7 @@ def members_body(batch: Batch, spelled: Mapping[str, str]) -> bytes:
     A vault that is not wanted is left out, since the API knows neither null nor an empty one.
     """
     images = [spelled.get(image, image) for image in batch.images]
-    body = {"images": images, "project_id": batch.project_id, "status": batch.status.value}
+    body = {"images": images, "project_id": batch.project_id, **batch.operation.fields}
     return msgspec.json.encode(body | ({"vault_id": batch.vault_id} if batch.vault_id else {}))
 
 
@@ -130,7 +131,7 @@ def checked_job_id(job_id: object, secrets: Sequence[str] = ()) -> str:
 def read_job(body: bytes, secrets: Sequence[str] = ()) -> JobReply:
     """Return what either job query says, without the `secrets` of the call; raise UnexpectedReply."""
     job = _decoded(_JOB, body, "job", secrets)
-    state = _STATES.get(job.status.strip().lower(), JobState.RUNNING)
+    state = _STATES.get(job.status.strip().lower(), None)
     entities = job.entities if isinstance(job.entities, dict) else {}
     top = {"error_code": job.error_code, "fail_reason": job.fail_reason}
     said = (source.get(name) for source in (top, entities) for name in _REASONS)
@@ -138,7 +139,7 @@ def read_job(body: bytes, secrets: Sequence[str] = ()) -> JobReply:
     named = _CODE.search(" ".join(texts))
     code = named[0] if named else ""
     return JobReply(
-        state=state,
+        end=state,
         results=_results(entities.get("results")),
         reason=tidy(": ".join(texts), secrets),
         code=code,
@@ -174,7 +175,7 @@ def _image(image: _Image, secrets: Sequence[str]) -> ObservedImage:
         id=id_,
         name=_text(image.name)[:MAX_NAME],
         owner=_text(image.owner).lower(),
-        whole=_whole(image),
+        full_ecs=_whole(image),
         state="" if image.status == "active" and image.hidden is None else _state(image),
     )
 

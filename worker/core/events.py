@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from worker.core.batch import Batch, End, InFlight
+from worker.core.batch_size import BatchSize, SizeKey
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.plan import Plan
+from worker.core.fleet.report import RunReport
 from worker.core.job import Job, Settlement
-from worker.core.outcome import Outcome
-from worker.core.plan import Plan
-from worker.core.report import PassRecord, RunReport
-from worker.core.state import Batch, DesiredState, InFlight, Quarantined
+from worker.core.quarantine import Quarantined
+from worker.core.status import ShareStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,20 @@ class Listening:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """Config and manifest were read again and take effect at the next pass."""
+    """Config and manifest were read again, and from now on it goes by them."""
 
     projects: int
     shares: int
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Files that ask for something else were loaded at `at` (seconds since the epoch) while a pass is under way.
+
+    They hold at once: nothing more is sent that they do not ask for. The pass ends early, the next begins by them.
+    """
+
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +122,11 @@ class ProjectObserved:
 class Planned:
     """The plan is made and its batches are known; `refusals` says why the guards refuse it, if they do.
 
-    `desired` is what the pass is aimed at.
+    `image_names` has the manifest's names of images by id.
     """
 
     plan: Plan
-    desired: DesiredState
+    image_names: Mapping[str, str]
     batches: int
     resumed: int
     refusals: tuple[str, ...]
@@ -131,7 +144,7 @@ class BatchNotAccepted:
     """A PUT did not give a job: refused, unanswered (its work may be alive), or not sent."""
 
     batch: Batch
-    how: str
+    how: End
     reason: str
 
 
@@ -144,9 +157,24 @@ class JobSettled:
 
 @dataclass(frozen=True, slots=True)
 class ShareJudged:
-    """The final word for one share of a batch."""
+    """Where one share of a batch stands in the end."""
 
-    outcome: Outcome
+    status: ShareStatus
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSizeLearned:
+    """It was found how many images the cloud takes in one PUT, of an account in a region."""
+
+    key: SizeKey
+    size: BatchSize
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSizesRemembered:
+    """What earlier passes learned of how many images the cloud takes in one PUT."""
+
+    known: Mapping[SizeKey, BatchSize]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +218,7 @@ Event = (
     | Stopping
     | Listening
     | Reloaded
+    | Superseded
     | ReloadFailed
     | PassScheduled
     | ClockSet
@@ -202,6 +231,8 @@ Event = (
     | BatchNotAccepted
     | JobSettled
     | ShareJudged
+    | BatchSizeLearned
+    | BatchSizesRemembered
     | Trouble
     | BugFound
     | PassBroken

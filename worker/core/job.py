@@ -9,19 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.core.state import Batch, InFlight
+from worker.core.batch import Batch, End, InFlight
 from worker.errors import Scope
-
-
-class JobState(StrEnum):
-    """What is known of a job. All but `RUNNING` and `UNSETTLED` are final."""
-
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    PARTIAL = "partial"
-    FAILED = "failed"
-    LOST = "lost"
-    UNSETTLED = "unsettled"
 
 
 class JobApi(StrEnum):
@@ -36,11 +25,11 @@ class JobApi(StrEnum):
 class JobReply:
     """One answer to a job query.
 
-    `state` is RUNNING, SUCCEEDED or FAILED: a word that nobody documented counts as running. `results` has, by image
-    id, True for an image that was done and False for one that failed; what is missing was not said.
+    `end` is SUCCEEDED, FAILED, or None while it runs: a word that nobody documented counts as running. `results` has,
+    by image id, True for an image that was done and False for one that failed; what is missing was not said.
     """
 
-    state: JobState
+    end: End | None
     results: Mapping[str, bool] = field(default_factory=dict)
     reason: str = ""
     code: str = ""
@@ -66,13 +55,13 @@ def job_of(flight: InFlight) -> Job | None:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a job ended, or that it has not: `state` is never RUNNING. `settled_at` in seconds since the epoch.
+    """How a job ended, or that it has not. `settled_at` in seconds since the epoch.
 
     The end of a job was noticed within `noticed_within` seconds: that long ago it was still running, or not begun.
     """
 
     job: Job
-    state: JobState
+    end: End
     polls: int
     settled_at: float
     reason: str = ""
@@ -82,11 +71,11 @@ class Settlement:
     noticed_within: float | None = None
 
 
-def final_state(reply: JobReply) -> JobState:
-    """Tell how a job that has ended ended: PARTIAL when its images fared differently."""
+def end_of(reply: JobReply) -> End | None:
+    """Tell how a job ended: PARTIAL when its images fared differently; None while it runs."""
     verdicts = set(reply.results.values())
+    if reply.end is None:
+        return None
     if verdicts == {True, False}:
-        return JobState.PARTIAL
-    if reply.state is JobState.SUCCEEDED and verdicts == {False}:
-        return JobState.FAILED
-    return reply.state
+        return End.PARTIAL
+    return End.FAILED if verdicts == {False} else reply.end

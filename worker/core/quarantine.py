@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from worker.core.clock import is_ahead
-from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.state import DesiredState, Quarantined, Share
+from worker.core.operation import Operation
+from worker.core.share import Share
+from worker.core.status import ShareStatus, Status
+from worker.core.timing import QuarantinePolicy
+
+_PARTS = 4
+"""Into how many parts a batch that failed is divided when it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
-class QuarantinePolicy:
-    """How long a share is left alone after its first failure, and at most, in seconds; the time doubles between."""
+class Quarantined:
+    """A share that kept failing: it is tried again later and later, at `next_try` (seconds since the epoch).
 
-    first: float
-    max: float
+    `failed_batch_size` is how many images failed with it as one, itself included.
+    """
+
+    share: Share
+    operation: Operation
+    attempts: int
+    first_reason: str
+    last_reason: str
+    next_try: float
+    failed_batch_size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WishedOf:
+    """What is wished of one share: an operation, or None. `is_known` is false where that rests on what was not read.
+
+    `is_meant` tells whether the pass was about it.
+    """
+
+    operation: Operation | None
+    is_known: bool = True
+    is_meant: bool = True
+
+
+Wished = Callable[[Share], WishedOf]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,60 +55,65 @@ class QuarantineUpdate:
 
 
 def update_quarantine(
-    wards: Mapping[Share, Quarantined],
-    everything: DesiredState,
-    desired: DesiredState,
-    outcomes: Collection[Outcome],
+    quarantined: Mapping[Share, Quarantined],
+    outcomes: Collection[ShareStatus],
+    wished: Wished,
     policy: QuarantinePolicy,
     now: float,
 ) -> QuarantineUpdate:
     """Hold the shares that failed in this pass; free those that converged, or whose wish changed or is gone.
 
-    Who is not to blame is not held: nothing was learned of it, so the next pass may send it again.
-
-    `everything` is the desired state of the whole manifest, `desired` the part of it that the pass was aimed at: of a
-    share outside of it nothing was learned, so it stays. `outcomes` has every share of that part but the converged.
+    `wished` tells what is wished of a quarantined share, and whether the pass was about it: of others nothing was
+    learned, so they stay. `outcomes` has every share that the pass was about but the converged.
     """
-    kinds = {outcome.share: outcome.kind for outcome in outcomes}
+    ends = {outcome.share: outcome.status for outcome in outcomes}
     held = [
-        _hold(wards.get(outcome.share), outcome, policy, now)
+        _hold(quarantined.get(outcome.share), outcome, policy, now)
         for outcome in outcomes
-        if outcome.kind is OutcomeKind.FAILED and not outcome.blameless
+        if outcome.status is Status.FAILED and outcome.blames_image
     ]
-    freed = [
-        ward.share
-        for ward in wards.values()
-        if not _wishes_for(ward, everything)
-        or (_wishes_for(ward, desired) and kinds.get(ward.share, OutcomeKind.CHANGED) is OutcomeKind.CHANGED)
-    ]
-    return QuarantineUpdate(tuple(held), tuple(sorted(set(freed) - {ward.share for ward in held})))
+    freed = [each.share for each in quarantined.values() if _is_free(each, wished(each.share), ends)]
+    return QuarantineUpdate(tuple(held), tuple(sorted(set(freed) - {each.share for each in held})))
 
 
-def put_right(wards: Iterable[Quarantined], policy: QuarantinePolicy, now: float) -> QuarantineUpdate:
+def put_right(quarantined: Iterable[Quarantined], policy: QuarantinePolicy, now: float) -> QuarantineUpdate:
     """Hold no share longer from now than its failures ask for: the clock was put back, or the policy has changed."""
-    limits = ((ward, now + _wait(ward.attempts, policy)) for ward in wards)
-    held = tuple(replace(ward, next_try=limit) for ward, limit in limits if is_ahead(ward.next_try, limit))
+    limits = ((each, now + _wait(each.attempts, policy)) for each in quarantined)
+    held = tuple(replace(each, next_try=limit) for each, limit in limits if is_ahead(each.next_try, limit))
     return QuarantineUpdate(held, ())
+
+
+def max_batch(quarantined: Quarantined) -> int:
+    """Return how many images may go with a quarantined share when it is tried again: it might spoil them all.
+
+    Of a hundred images with a bad one among them, 75 go through the next time, yet a trouble that they all had costs
+    four PUTs and not a hundred.
+    """
+    return max(1, quarantined.failed_batch_size // _PARTS)
 
 
 def _wait(attempts: int, policy: QuarantinePolicy) -> float:
     return min(policy.max, policy.first * 2.0 ** min(attempts - 1, 32))
 
 
-def _wishes_for(ward: Quarantined, desired: DesiredState) -> bool:
-    wish = desired.wishes.get(ward.share.project_id, {}).get(ward.share.image_id)
-    return wish is not None and wish.status is ward.status
+def _is_free(quarantined: Quarantined, wish: WishedOf, ends: Mapping[Share, Status]) -> bool:
+    if not wish.is_known:
+        return False
+    if wish.operation is not quarantined.operation:
+        return True
+    return wish.is_meant and ends.get(quarantined.share, Status.CHANGED) is Status.CHANGED
 
 
-def _hold(ward: Quarantined | None, outcome: Outcome, policy: QuarantinePolicy, now: float) -> Quarantined:
-    earlier = ward if ward is not None and ward.status is outcome.desired else None
+def _hold(earlier: Quarantined | None, outcome: ShareStatus, policy: QuarantinePolicy, now: float) -> Quarantined:
+    if earlier is not None and earlier.operation is not outcome.desired:
+        earlier = None
     attempts = earlier.attempts + 1 if earlier else 1
     return Quarantined(
         share=outcome.share,
-        status=outcome.desired,
+        operation=outcome.desired,
         attempts=attempts,
         first_reason=earlier.first_reason if earlier else outcome.reason,
         last_reason=outcome.reason,
         next_try=now + _wait(attempts, policy),
-        together=outcome.together,
+        failed_batch_size=outcome.failed_batch_size,
     )

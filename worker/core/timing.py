@@ -80,6 +80,33 @@ class RetryPolicy:
     max: float
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantinePolicy:
+    """How long a share is left alone after its first failure, and at most, in seconds; the time doubles between."""
+
+    first: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long a pass waits for what, in seconds.
+
+    `deadline` is how long it waits for one job, from its submission; `abandon` how long a job that never ends may be
+    alive, and `unknown` a PUT whose answer was lost; `verify` how long it reads again before it calls a SUCCESS untrue;
+    `silence` how long lists may be asked for in vain, once other projects have been read.
+    """
+
+    polling: PollPolicy
+    retry: RetryPolicy
+    quarantine: QuarantinePolicy
+    deadline: float
+    abandon: float
+    unknown: float
+    verify: float
+    silence: float
+
+
 def poll_delay(policy: PollPolicy, polls: int, u: float) -> float:
     """Return the seconds to wait before the next poll, after `polls` of them, spread by ±10 %."""
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, literal, select, text
 
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 
 _GATE = 0
 _COUNTS = 1_000_000

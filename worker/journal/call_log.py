@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, insert, select
 
 from worker.core.calls import CallGroup
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 from worker.errors import JournalError
 from worker.journal.rows import Cells, read
 from worker.journal.schema import as_known, batches, calls, values_of_shard

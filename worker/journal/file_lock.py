@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 from worker.errors import JournalError, JournalLocked, JournalUnreachable
 from worker.journal.engine import system_error
 from worker.journal.holder import described, introduction

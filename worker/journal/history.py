@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, insert, select
 
-from worker.core.report import PassRecord, RunReport
-from worker.core.target import Shard
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.report import RunReport
+from worker.core.fleet.shards import Shard
 from worker.journal.rows import Cells, Found, as_text, read
 from worker.journal.schema import as_known, passes, values_of_shard
 

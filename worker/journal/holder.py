@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from worker.core.target import Shard
+from worker.core.fleet.shards import Shard
 from worker.core.text import visible
 
 _AT_MOST = 256

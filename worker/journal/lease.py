@@ -14,8 +14,8 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
-from worker.core.state import Batch
-from worker.core.target import Shard
+from worker.core.batch import Batch
+from worker.core.fleet.shards import Shard
 from worker.errors import JournalError, JournalLocked, JournalMissing, JournalUnreachable
 from worker.journal import advisory_lock, file_lock, rejections, sqlite_file
 from worker.journal.database import is_postgresql, open_database, warning_of

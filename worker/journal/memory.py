@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from worker.core.report import PassRecord
-from worker.core.state import Batch, InFlight, MemberStatus, Quarantined, Share
+from worker.core.batch import Batch, InFlight
+from worker.core.fleet.history import PassRecord
+from worker.core.operation import Operation
+from worker.core.quarantine import Quarantined
+from worker.core.share import Share
 from worker.journal.rows import Cells, Found, as_text, read
 from worker.journal.schema import ENDED, Life, as_known, batches, is_in_flight, quarantine
 
@@ -40,7 +43,7 @@ def in_flight(connection: Connection, *where: ColumnElement[bool]) -> Found[InFl
 
 def _flight(cells: Cells) -> InFlight:
     cells.word("state", Life)
-    status, vault_id = cells.word("status", MemberStatus), cells.optional(cells.text, "vault_id")
+    status, vault_id = cells.word("status", Operation), cells.optional(cells.text, "vault_id")
     return InFlight(
         key=cells.count("key"),
         batch=Batch(cells.text("project_id"), status, vault_id, cells.texts("images")),
@@ -54,16 +57,16 @@ def _flight(cells: Cells) -> InFlight:
 def quarantined(connection: Connection) -> Found[Quarantined]:
     """Return the shares that kept failing."""
     query = select(*as_known(connection, *quarantine.c)).order_by(quarantine.c.project_id, quarantine.c.image_id)
-    return read(connection.execute(query).mappings(), quarantine, _ward)
+    return read(connection.execute(query).mappings(), quarantine, _quarantined)
 
 
-def _ward(cells: Cells) -> Quarantined:
+def _quarantined(cells: Cells) -> Quarantined:
     return Quarantined(
         share=Share(cells.text("project_id"), cells.text("image_id")),
-        status=cells.word("status", MemberStatus),
+        operation=cells.word("status", Operation),
         attempts=cells.count("attempts", 1),
         first_reason=cells.text("first_reason"),
         last_reason=cells.text("last_reason"),
         next_try=cells.stamp("next_try"),
-        together=cells.count("together", 1),
+        failed_batch_size=cells.count("together", 1),
     )

@@ -27,7 +27,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from worker.core.target import WHOLE, Shard
+from worker.core.fleet.shards import WHOLE, Shard
 from worker.journal.rows import Cells, read
 from worker.journal.schema import Life, batches, reservations, values_of_shard
 

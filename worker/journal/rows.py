@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Column, ColumnElement, RowMapping, Table, Text, cast
 
 from worker.core.documents import shown
-from worker.core.target import SHARDS_AT_MOST, Shard
+from worker.core.fleet.shards import SHARDS_AT_MOST, Shard
 from worker.errors import JournalError
 
 T = TypeVar("T")

@@ -34,12 +34,13 @@ from sqlalchemy import (
     update,
 )
 
-from worker.core.target import WHOLE, Shard
+from worker.core.fleet.shards import WHOLE, Shard
 from worker.journal.advisory_lock import take_turn
 from worker.journal.rows import Found, read
 
 _CREATION = 4_947_531
-VERSION = 3
+VERSION = 4
+_WITH_READINGS = 4
 _LATER = {"shard_index": (2, 0), "shard_count": (2, 1), "together": (3, 1)}
 """Columns that tables got in a later version: which, and their default, which is right for rows of older workers."""
 _STEPS = (
@@ -58,6 +59,26 @@ _STEPS = (
         """,
     ),
     ("ALTER TABLE quarantine ADD COLUMN together INTEGER DEFAULT 1 NOT NULL",),
+    (
+        """
+        CREATE TABLE IF NOT EXISTS readings (
+            project_id VARCHAR(64) NOT NULL, at FLOAT NOT NULL, desired INTEGER NOT NULL, PRIMARY KEY (project_id)
+        )
+        """,
+        """
+        CREATE TABLE IF NOT EXISTS readings_amiss (
+            project_id VARCHAR(64) NOT NULL, image_id VARCHAR(64) NOT NULL, status VARCHAR(16) NOT NULL,
+            operation VARCHAR(16) NOT NULL, observed VARCHAR(16), reason TEXT NOT NULL, source TEXT NOT NULL,
+            PRIMARY KEY (project_id, image_id)
+        )
+        """,
+        """
+        CREATE TABLE IF NOT EXISTS batch_sizes (
+            account VARCHAR(256) NOT NULL, region VARCHAR(64) NOT NULL, taken INTEGER NOT NULL, refused INTEGER,
+            learned_at FLOAT, PRIMARY KEY (account, region)
+        )
+        """,
+    ),
 )
 """What leads from each version to the next, from the first on. Workers of the version before can go on meanwhile."""
 
@@ -186,6 +207,37 @@ calls = Table(
 )
 
 
+readings = Table(
+    "readings",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("desired", Integer, nullable=False),
+)
+
+readings_amiss = Table(
+    "readings_amiss",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("image_id", String(64), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("operation", String(16), nullable=False),
+    Column("observed", String(16)),
+    Column("reason", Text, nullable=False),
+    Column("source", Text, nullable=False),
+)
+
+batch_sizes = Table(
+    "batch_sizes",
+    metadata,
+    Column("account", String(256), primary_key=True),
+    Column("region", String(64), primary_key=True),
+    Column("taken", Integer, nullable=False),
+    Column("refused", Integer),
+    Column("learned_at", Float),
+)
+
+
 def values_of_shard(shard: Shard) -> dict[str, int]:
     """Return what a row has for its shard: nothing for the whole fleet, so that it fits a table of version 1 too."""
     return {} if shard == WHOLE else {"shard_index": shard.index, "shard_count": shard.count}
@@ -198,6 +250,11 @@ def as_known(connection: Connection, *columns: Column[Any]) -> list[ColumnElemen
         literal(later[1]).label(column.name) if (later := _LATER.get(column.name)) and version < later[0] else column
         for column in columns
     ]
+
+
+def has_readings(connection: Connection) -> bool:
+    """Tell whether the tables are new enough to have readings and batch sizes."""
+    return (version_of(connection) or VERSION) >= _WITH_READINGS
 
 
 def version_of(connection: Connection) -> int | None:

@@ -11,7 +11,7 @@ from sqlalchemy import Column, ColumnElement, Connection, and_, func, or_, selec
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from worker.core.clock import TOLERANCE
-from worker.core.target import WHOLE, Shard, shard_of
+from worker.core.fleet.shards import WHOLE, Shard, shard_of
 from worker.journal.rows import YEAR_10000
 from worker.journal.schema import batches, calls, is_in_flight, metadata, passes, quarantine, reservations
 

@@ -8,14 +8,17 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from worker.core.guard import Judge
-from worker.core.job import JobState
-from worker.core.quarantine import QuarantineUpdate
-from worker.core.report import PassRecord, RunReport
-from worker.core.state import Batch, InFlight, Quarantined, Share
-from worker.core.target import WHOLE, Shard
+from worker.core.batch import Batch, End, InFlight
+from worker.core.fleet.guard import Judge
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.report import RunReport
+from worker.core.fleet.shards import WHOLE, Shard
+from worker.core.quarantine import Quarantined, QuarantineUpdate
+from worker.core.reading import LastReading
+from worker.core.share import Share
 from worker.errors import JournalError, JournalMissing, JournalUnreachable
-from worker.journal import advisory_lock, history, memory, rejections, stamps
+from worker.journal import advisory_lock, history, memory, readings, rejections, stamps
+from worker.journal.batch_sizes import BatchSizeLog
 from worker.journal.call_log import CallLog
 from worker.journal.database import MEMORY, open_database, warning_of
 from worker.journal.engine import Database
@@ -55,13 +58,14 @@ class Journal:
         self._writer = Writer(database, thread)
         self._still_held: Callable[[Connection], None] = _nobody_asks
         self.calls = CallLog(self._writer, shard)
+        self.sizes = BatchSizeLog(self._writer)
 
     async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
         """Record that a batch, which rejects `rejects` accepted images, is about to be sent; return its key."""
         row = {
             "run_id": run_id,
             "project_id": batch.project_id,
-            "status": batch.status.value,
+            "status": batch.operation.value,
             "vault_id": batch.vault_id,
             "images": list(batch.images),
             "image_count": len(batch.images),
@@ -86,7 +90,7 @@ class Journal:
         values = {"state": Life.JOB.value, "job_id": job_id, "submitted_at": at}
         await self._writer.write(lambda connection: connection.execute(_of(key).values(values)))
 
-    async def settle(self, key: int, state: JobState, reason: str, at: float) -> None:
+    async def settle(self, key: int, state: End, reason: str, at: float) -> None:
         """Record how a batch ended."""
         await self._end(key, Life.SETTLED, state, reason, at)
 
@@ -100,8 +104,8 @@ class Journal:
 
     async def quarantined(self) -> Mapping[Share, Quarantined]:
         """Return the shares that kept failing."""
-        wards = await self._writer.read(lambda connection: memory.quarantined(connection).needed())
-        return {ward.share: ward for ward in wards}
+        rows = await self._writer.read(lambda connection: memory.quarantined(connection).needed())
+        return {each.share: each for each in rows}
 
     async def memory(self, count: int) -> memory.Memory:
         """Return what is remembered, with the last `count` passes, as far as it can be read: for people to see."""
@@ -187,13 +191,24 @@ class Journal:
 
         return await self._writer.write(write)
 
-    async def record(self, report: RunReport, update_of_quarantine: QuarantineUpdate) -> None:
-        """Record a pass that has ended, and what it changes about the quarantine, in one go; free what it reserved."""
+    async def last_readings(self) -> Mapping[str, LastReading]:
+        """Return, by project id, what each project was when it could last be read, as far as that can be told."""
+        found = await self._writer.read(readings.last)
+        return dict(found.values)
+
+    async def record(
+        self, report: RunReport, update_of_quarantine: QuarantineUpdate, found: Mapping[str, LastReading]
+    ) -> None:
+        """Record a pass that has ended, what it changes about the quarantine, and what was read, in one go.
+
+        What it reserved is free again.
+        """
 
         def write(connection: Connection) -> None:
             history.add(connection, self.shard, report)
             connection.execute(delete(reservations).where(reservations.c.run_id == report.run_id))
             _change_quarantine(connection, update_of_quarantine)
+            readings.keep(connection, found)
 
         await self._writer.write(write)
 
@@ -212,6 +227,7 @@ class Journal:
             connection.execute(delete(passes).where(passes.c.finished_at < before))
             connection.execute(delete(batches).where(batches.c.ended_at < before))
             connection.execute(delete(calls).where(calls.c.at < before))
+            readings.forget(connection, before)
 
         await self._writer.write(write)
 
@@ -260,7 +276,7 @@ class Journal:
             await self.calls.flush()
         await self._writer.close()
 
-    async def _end(self, key: int, life: Life, state: JobState | None, reason: str, at: float) -> None:
+    async def _end(self, key: int, life: Life, state: End | None, reason: str, at: float) -> None:
         values: dict[str, Any] = {
             "state": life.value,
             "outcome": state.value if state is not None else None,
@@ -336,20 +352,20 @@ def _is(share: Share) -> Any:
 
 
 def _change_quarantine(connection: Connection, change: QuarantineUpdate) -> None:
-    for share in (*change.freed, *(ward.share for ward in change.held)):
+    for share in (*change.freed, *(each.share for each in change.held)):
         connection.execute(delete(quarantine).where(_is(share)))
     if change.held:
-        connection.execute(insert(quarantine), [_ward_row(ward) for ward in change.held])
+        connection.execute(insert(quarantine), [_quarantine_row(each) for each in change.held])
 
 
-def _ward_row(ward: Quarantined) -> dict[str, Any]:
+def _quarantine_row(each: Quarantined) -> dict[str, Any]:
     return {
-        "project_id": ward.share.project_id,
-        "image_id": ward.share.image_id,
-        "status": ward.status.value,
-        "attempts": ward.attempts,
-        "first_reason": ward.first_reason,
-        "last_reason": ward.last_reason,
-        "next_try": ward.next_try,
-        "together": ward.together,
+        "project_id": each.share.project_id,
+        "image_id": each.share.image_id,
+        "status": each.operation.value,
+        "attempts": each.attempts,
+        "first_reason": each.first_reason,
+        "last_reason": each.last_reason,
+        "next_try": each.next_try,
+        "together": each.failed_batch_size,
     }

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from worker.core.events import BugFound
 from worker.errors import JournalError
-from worker.reconcile.ports import Pass
+from worker.reconcile.ports import PassContext
 
 T = TypeVar("T")
 _FRAMES = 40
@@ -17,7 +17,7 @@ _MAX_PIECE = 500
 _OURS = "worker."
 
 
-async def contained(the_pass: Pass, project_id: str, work: Awaitable[T], otherwise: Callable[[str], T]) -> T:
+async def contained(context: PassContext, project_id: str, work: Awaitable[T], otherwise: Callable[[str], T]) -> T:
     """Await work of a single project; after a bug in it, tell of that and return what `otherwise` makes of its name.
 
     A bug is any exception but a JournalError, which is raised: without a journal nobody may send. Cancellation goes
@@ -29,8 +29,8 @@ async def contained(the_pass: Pass, project_id: str, work: Awaitable[T], otherwi
         raise
     except Exception as error:  # noqa: BLE001 - the very point: whatever it is, it is the trouble of one project alone
         bug = _bug_of(error, project_id)
-        the_pass.bugs.append(bug)
-        the_pass.emit(bug)
+        context.bugs.append(bug)
+        context.emit(bug)
         return otherwise(f"a bug: {bug.what}")
 
 

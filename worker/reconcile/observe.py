@@ -10,94 +10,114 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
+from typing import TypeVar
 
 from worker.core.events import ProjectObserved
-from worker.core.state import MemberStatus, ObservedImage, ObservedState, Offer, Project
+from worker.core.manifest.model import Project
+from worker.core.reading import ObservedImage, Offer, Reading
+from worker.core.share import MemberStatus
 from worker.errors import BadRequest, CloudError, ListBrokenOff, UnexpectedReply
 from worker.reconcile.contain import contained
-from worker.reconcile.halt import HaltedError
-from worker.reconcile.ports import Cloud, Pass
+from worker.reconcile.deadlines import DeadlinePassedError
+from worker.reconcile.ports import Cloud, PassContext
 
+T = TypeVar("T")
 # Images leave the pending list and never come back: it is read first, so that one answered meanwhile is seen twice.
 _ORDER = (MemberStatus.PENDING, MemberStatus.ACCEPTED, MemberStatus.REJECTED)
 _READS_OF_A_MOVING_PROJECT = 3
 _LOOKS = 10
-"""How often, while the patience with silent projects lasts, it is looked how they are."""
+"""How often, while silent projects are waited for, it is looked how they are."""
 _SILENT = "its lists were asked for in vain for long, and the projects that have been read do not wait for it"
+_LATE = "its lists were not read in half of the time that there was to send, and what was read does not wait for them"
+_SHORTEST = 0.1
+"""Seconds that reading goes on at least between two looks at how much time is left."""
 
 
 async def observe(
-    the_pass: Pass, projects: Iterable[Project], may_accept: Mapping[str, Collection[str]]
-) -> ObservedState:
-    """Read all projects at once; one that cannot be read is told by its reason and does not disturb the others.
+    context: PassContext,
+    projects: Iterable[Project],
+    of_kind: Callable[[Project, Mapping[str, Offer]], Collection[str]],
+    use: Callable[[Project, Reading], T],
+) -> list[T]:
+    """Read all projects at once, and return what `use` makes of each reading, which is dropped then.
 
-    `may_accept` has, by project id, the images whose kind (full-ECS or not) must be known should they be accepted.
-    What has not been read when nothing more may be submitted is unreadable too: there is no use in it any more. So is
-    what is asked for in vain for long, once others have been read: these do not wait for a host that hangs.
+    One that cannot be read is a reading with its reason and does not disturb the others. `of_kind` returns the images
+    whose kind (full-ECS or not) must be known. What has not been read when nothing more may be submitted is unreadable
+    too: there is no use in it any more. So is what is asked for in vain for long, once others have been read: these do
+    not wait for a host that hangs. Nor do they wait, where the pass has a deadline, for more than half of the time that
+    it has to send; if nothing has been read by then, for half of what is left, and so on.
     """
-    offers: dict[str, Mapping[str, Offer]] = {}
-    unreadable: dict[str, str] = {}
+    used: dict[str, T] = {}
+    is_any_read = False
+
+    def take(project: Project, reading: Reading) -> None:
+        nonlocal is_any_read
+        is_any_read |= not reading.failure
+        used[project.id] = use(project, reading)
+        context.emit(ProjectObserved(project.id, len(reading.offers), reading.failure))
 
     async def read(project: Project) -> None:
-        reading = _offers_or_reason(the_pass, project, may_accept.get(project.id, ()))
-        found = await contained(the_pass, project.id, reading, lambda reason: reason)
-        if isinstance(found, str):
-            unreadable[project.id] = found
-        else:
-            offers[project.id] = found
-        tell(project)
-
-    def tell(project: Project) -> None:
-        found = len(offers.get(project.id, ()))
-        the_pass.emit(ProjectObserved(project.id, found, unreadable.get(project.id, "")))
+        reading = _read_or_say_why(context, project, of_kind)
+        take(project, await contained(context, project.id, reading, lambda reason: Reading({}, reason)))
+        # Of a large fleet the planning takes a while: between two projects the others on the loop have their turn.
+        await asyncio.sleep(0)
 
     async with asyncio.TaskGroup() as tasks:
         readers = {tasks.create_task(read(project)): project for project in projects}
-        silent = await _silent(the_pass, readers, lambda: bool(offers))
-        for reader in silent:
+        given_up, reason = await _given_up(context, readers, lambda: is_any_read)
+        for reader in given_up:
             reader.cancel()
     for reader, project in readers.items():
-        if reader in silent:
-            unreadable[project.id] = _SILENT
-            tell(project)
-    return ObservedState(offers, unreadable)
+        # One whose reading was being taken when it was given up has been taken all the same.
+        if reader in given_up and project.id not in used:
+            take(project, Reading({}, reason))
+    return list(used.values())
 
 
-async def _offers_or_reason(the_pass: Pass, project: Project, may_accept: Collection[str]) -> Mapping[str, Offer] | str:
+async def _read_or_say_why(
+    context: PassContext, project: Project, of_kind: Callable[[Project, Mapping[str, Offer]], Collection[str]]
+) -> Reading:
     """Return what a project is offered, or why it could not be read."""
     try:
-        return await the_pass.halt.while_submitting(_read_project(the_pass.cloud, project, may_accept))
+        return Reading(await context.deadlines.while_submitting(_read_project(context.cloud, project, of_kind)))
     except CloudError as error:
-        return str(error)
-    except HaltedError:
-        return "the pass was told to stop before it was read"
+        return Reading({}, str(error))
+    except DeadlinePassedError:
+        return Reading({}, "the pass was told to stop before it was read")
 
 
-async def _silent(
-    the_pass: Pass, readers: Mapping[asyncio.Task[None], Project], is_any_read: Callable[[], bool]
-) -> set[asyncio.Task[None]]:
-    """Wait until every project is read, or some are and all the others are asked in vain for long; return these.
+async def _given_up(
+    context: PassContext, readers: Mapping[asyncio.Task[None], Project], is_any_read: Callable[[], bool]
+) -> tuple[set[asyncio.Task[None]], str]:
+    """Wait until every project is read, or some are and the others are not worth waiting for; return these, and why.
 
-    Who only waits for a limit, or for another to prove the keys, is waited for.
+    That is so when all are asked in vain for long, or the time for reading is over. Who only waits for a limit, or for
+    another to prove the keys, is waited for until then.
     """
-    cloud, stall = the_pass.cloud, the_pass.tempo.stall
+    cloud, silence = context.cloud, context.timings.silence
     pending = set(readers)
+    half = context.deadlines.half_the_time
     while pending:
-        _, pending = await asyncio.wait(pending, timeout=stall / _LOOKS)
-        if is_any_read() and all(cloud.silent_for(readers[reader]) >= stall for reader in pending):
-            break
-    return pending
+        timeout = min(silence / _LOOKS, max(_SHORTEST, half - context.clock()))
+        _, pending = await asyncio.wait(pending, timeout=timeout)
+        if is_any_read() and all(cloud.silent_for(readers[reader]) >= silence for reader in pending):
+            return pending, _SILENT
+        if context.clock() >= half:
+            if is_any_read():
+                return pending, _LATE
+            half = context.deadlines.half_the_time
+    return pending, ""
 
 
 async def read_offers(
-    cloud: Cloud, project: Project, expected: Mapping[str, MemberStatus] | None = None
+    cloud: Cloud, project: Project, expected: Mapping[str, MemberStatus | None] | None = None
 ) -> dict[str, Offer]:
     """Read a project's three lists; raise CloudError when any of them could not be read in full.
 
-    With `expected` (status by image id), the lists where these images should be are read first, and reading ends as
-    soon as all of them were seen there. An image that moves from one list to another meanwhile is read again. One of
-    the expected that was in none of them may have moved behind the reader's back to where it should be, so these lists
-    are read once more.
+    With `expected` (what each should read, by image id), the lists where these images should be are read first, and
+    reading ends as soon as all of them were seen there. An image that moves from one list to another meanwhile is read
+    again. One of the expected that was in none of them may have moved behind the reader's back to where it should be,
+    so these lists are read once more.
     """
     for _ in range(_READS_OF_A_MOVING_PROJECT):
         offers = await _read_once(cloud, project, expected or {})
@@ -106,7 +126,9 @@ async def read_offers(
     raise UnexpectedReply("images kept moving between the member lists while they were read")
 
 
-async def _read_once(cloud: Cloud, project: Project, expected: Mapping[str, MemberStatus]) -> dict[str, Offer] | None:
+async def _read_once(
+    cloud: Cloud, project: Project, expected: Mapping[str, MemberStatus | None]
+) -> dict[str, Offer] | None:
     wanted = set(expected.values())
     missing = set(expected.items())
     offers: dict[str, Offer] = {}
@@ -132,7 +154,7 @@ async def _read_list(
     status: MemberStatus,
     enough: Collection[str] = (),
     *,
-    whole: bool | None = None,
+    full_ecs: bool | None = None,
 ) -> list[tuple[ObservedImage, ...]]:
     """Return the pages of a list, to its end, or until the images of `enough` have been seen if there are any.
 
@@ -140,9 +162,9 @@ async def _read_list(
     is gone, or have moved.
     """
     try:
-        return await _pages(cloud.list_shared(project, status, whole=whole), enough)
+        return await _pages(cloud.list_shared(project, status, full_ecs=full_ecs), enough)
     except ListBrokenOff:
-        return await _pages(cloud.list_shared(project, status, whole=whole), enough)
+        return await _pages(cloud.list_shared(project, status, full_ecs=full_ecs), enough)
 
 
 async def _pages(
@@ -158,20 +180,22 @@ async def _pages(
     return pages
 
 
-async def _read_project(cloud: Cloud, project: Project, may_accept: Collection[str]) -> Mapping[str, Offer]:
+async def _read_project(
+    cloud: Cloud, project: Project, of_kind: Callable[[Project, Mapping[str, Offer]], Collection[str]]
+) -> Mapping[str, Offer]:
     offers = await read_offers(cloud, project)
     unclear = {
         offer.status
-        for image_id in may_accept
+        for image_id in of_kind(project, offers)
         if (offer := offers.get(image_id)) is not None
         and offer.status is not MemberStatus.ACCEPTED
-        and offer.image.whole is None
+        and offer.image.full_ecs is None
     }
     for status in sorted(unclear):
         whole = await _whole_images(cloud, project, status, offers)
         for image_id in whole:
             offer = offers[image_id]
-            offers[image_id] = Offer(replace(offer.image, whole=True), offer.status)
+            offers[image_id] = Offer(replace(offer.image, full_ecs=True), offer.status)
     return offers
 
 
@@ -182,7 +206,7 @@ async def _whole_images(cloud: Cloud, project: Project, status: MemberStatus, of
     """
     everything = {image_id for image_id, offer in offers.items() if offer.status is status}
     try:
-        pages = await _read_list(cloud, project, status, whole=True)
+        pages = await _read_list(cloud, project, status, full_ecs=True)
         whole = {image.id for image in chain.from_iterable(pages)}
         if whole >= everything:
             # One page may well hold full-ECS images alone; more of them than that rather means an ignored filter.
@@ -194,5 +218,5 @@ async def _whole_images(cloud: Cloud, project: Project, status: MemberStatus, of
 
 async def _has_no_others(cloud: Cloud, project: Project, status: MemberStatus, whole: Collection[str]) -> bool:
     """Ask for all but full-ECS images: a region that ignores the filter shows the same ones again."""
-    pages = await _read_list(cloud, project, status, whole, whole=False)
+    pages = await _read_list(cloud, project, status, whole, full_ecs=False)
     return not any(image.id in whole for image in chain.from_iterable(pages))

@@ -8,18 +8,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts
 from worker.core.clock import age_of
 from worker.core.events import BugFound, Listener, Trouble
-from worker.core.guard import Judge
-from worker.core.job import JobReply, JobState
-from worker.core.plan import Patience
-from worker.core.quarantine import QuarantinePolicy, QuarantineUpdate
-from worker.core.report import RunReport
-from worker.core.state import Batch, InFlight, MemberStatus, ObservedImage, Project, Quarantined, Share
-from worker.core.timing import PollPolicy, RetryPolicy
+from worker.core.fleet.guard import Judge
+from worker.core.fleet.report import RunReport
+from worker.core.job import JobReply
+from worker.core.manifest.model import Project
+from worker.core.quarantine import Quarantined, QuarantineUpdate
+from worker.core.reading import LastReading, ObservedImage
+from worker.core.share import MemberStatus, Share
+from worker.core.timing import Timings
 from worker.errors import JournalError
-from worker.reconcile.halt import Halt
+from worker.reconcile.batch_sizes import BatchSizes
+from worker.reconcile.deadlines import Deadlines
+from worker.reconcile.newest import Newest
 
 _BUGS_KEPT = 20
 
@@ -28,16 +32,19 @@ class Cloud(Protocol):
     """The calls of IMS that a pass makes. Each raises CloudError."""
 
     def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool | None = None
+        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield, page by page, the images offered to the project that it has answered with `status`.
 
-        With `whole`, only full-ECS images, or only others, where the region knows that filter.
+        With `full_ecs`, only full-ECS images, or only others, where the region knows that filter.
         """
         ...
 
     async def update_members(self, project: Project, batch: Batch, on_slot: Callable[[], Awaitable[None]]) -> str:
-        """Send one PUT, once; await `on_slot` when its turn has come, just before; return the job id."""
+        """Send one PUT, once; await `on_slot` when its turn has come, just before; return the job id.
+
+        Whole batches take their turns before parts of others.
+        """
         ...
 
     async def get_job(self, project: Project, job_id: str) -> JobReply:
@@ -68,7 +75,7 @@ class Journal(Protocol):
         """Record the job that a batch became."""
         ...
 
-    async def settle(self, key: int, state: JobState, reason: str, at: float) -> None:
+    async def settle(self, key: int, end: End, reason: str, at: float) -> None:
         """Record how a batch ended: it is no longer in flight."""
         ...
 
@@ -108,8 +115,14 @@ class Journal(Protocol):
         """Use up one approval of the plan with this digest; tell whether there was one."""
         ...
 
-    async def record(self, report: RunReport, quarantine: QuarantineUpdate) -> None:
-        """Record a pass that has ended, and what it changes about the quarantine, in one go."""
+    async def last_readings(self) -> Mapping[str, LastReading]:
+        """Return, by project id, what each project was when it could last be read."""
+        ...
+
+    async def record(
+        self, report: RunReport, quarantine: QuarantineUpdate, readings: Mapping[str, LastReading]
+    ) -> None:
+        """Record a pass that has ended, what it changes about the quarantine, and what was read, in one go."""
         ...
 
     async def change_quarantine(self, change: QuarantineUpdate) -> None:
@@ -118,30 +131,13 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tempo:
-    """How patient a pass is, in seconds.
-
-    `deadline` is how long it waits for one job, from its submission; `verify` how long it goes on reading again before
-    it calls a SUCCESS untrue; `patience` how long what was sent may still be alive; `stall` how long it waits for lists
-    that are asked for in vain, once other projects have been read.
-    """
-
-    polling: PollPolicy
-    retry: RetryPolicy
-    deadline: float
-    verify: float
-    patience: Patience
-    quarantine: QuarantinePolicy
-    stall: float
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
+class PassContext:
     """What the verbs of one pass work with.
 
     `now` is the wall clock in seconds since the epoch, which may be set at any moment: for what is written down.
-    `chance` draws uniformly from [0, 1). `bugs` are the last that were contained in the work of single projects,
-    `unwritten` the last error of a journal that could not be written.
+    `chance` draws uniformly from [0, 1). `sizes` tells how large a batch may be, `newest` what of one is still wished.
+    `bugs` are the last that were contained in the work of single projects, `unwritten` the last error of a journal that
+    could not be written.
     """
 
     run_id: str
@@ -150,8 +146,10 @@ class Pass:
     now: Callable[[], float]
     chance: Callable[[], float]
     emit: Listener
-    halt: Halt
-    tempo: Tempo
+    deadlines: Deadlines
+    timings: Timings
+    sizes: BatchSizes
+    newest: Newest = field(default_factory=Newest)
     unwritten: deque[JournalError] = field(default_factory=lambda: deque(maxlen=1))
     bugs: deque[BugFound] = field(default_factory=lambda: deque(maxlen=_BUGS_KEPT))
 
@@ -163,7 +161,7 @@ class Pass:
         """Return the time by `clock` of what was written down by the wall clock; what lies ahead of that is of now."""
         return self.clock() - age_of(stamp, self.now())
 
-    async def keep(self, writing: Awaitable[None]) -> None:
+    async def record_or_stop_sending(self, writing: Awaitable[None]) -> None:
         """Await the journal's record of something that has happened.
 
         If it fails, nothing more is submitted; what was is followed all the same, and the next pass, whose journal
@@ -178,4 +176,4 @@ class Pass:
         """Submit nothing more, because the journal cannot be written."""
         self.unwritten.append(error)
         self.emit(Trouble("the journal cannot be written, so nothing more is sent", str(error)))
-        self.halt.stop_submitting()
+        self.deadlines.stop_submitting()

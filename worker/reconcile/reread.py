@@ -12,29 +12,31 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from worker.core.outcome import End, Ended, Seen, Unreadable, worth_reading_again
-from worker.core.state import MemberStatus, Project
+from worker.core.batch import End
+from worker.core.manifest.model import Project
+from worker.core.outcome import BatchEnd, Seen, Unreadable, worth_reading_again
+from worker.core.share import MemberStatus
 from worker.core.timing import poll_delay
 from worker.errors import CloudError
 from worker.reconcile.contain import contained
-from worker.reconcile.halt import HaltedError
+from worker.reconcile.deadlines import DeadlinePassedError
 from worker.reconcile.observe import read_offers
-from worker.reconcile.ports import Pass
+from worker.reconcile.ports import PassContext
 
 LINGER = 2.0
 
 
 @dataclass(slots=True)
 class _Request:
-    expected: Mapping[str, MemberStatus]
+    expected: Mapping[str, MemberStatus | None]
     answer: asyncio.Future[dict[str, Seen]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Rereader:
     """The readings of one project after its batches began to end."""
 
-    def __init__(self, the_pass: Pass, project: Project) -> None:
-        self._pass = the_pass
+    def __init__(self, context: PassContext, project: Project) -> None:
+        self._context = context
         self._project = project
         self._requests: list[_Request] = []
         self._all_here = asyncio.Event()
@@ -53,7 +55,7 @@ class Rereader:
             if not self._busy:
                 self._all_here.set()
 
-    async def read(self, expected: Mapping[str, MemberStatus]) -> dict[str, Seen]:
+    async def read(self, expected: Mapping[str, MemberStatus | None]) -> dict[str, Seen]:
         """Return what each image of `expected` reads as, in a reading that began after this call.
 
         Where the project cannot be read, each is Unreadable. Cancelled, other callers' readings go on; when nobody
@@ -97,7 +99,7 @@ class Rereader:
         expected = {image: status for request in requests for image, status in request.expected.items()}
         try:
             seen = await contained(
-                self._pass,
+                self._context,
                 self._project.id,
                 self._see(expected),
                 lambda reason: dict.fromkeys(expected, Unreadable(reason, is_final=True)),
@@ -110,34 +112,36 @@ class Rereader:
             if not request.answer.done():
                 request.answer.set_result({image: seen[image] for image in request.expected})
 
-    async def _see(self, expected: Mapping[str, MemberStatus]) -> dict[str, Seen]:
+    async def _see(self, expected: Mapping[str, MemberStatus | None]) -> dict[str, Seen]:
         try:
-            offers = await read_offers(self._pass.cloud, self._project, expected)
+            offers = await read_offers(self._context.cloud, self._project, expected)
         except CloudError as error:
             return dict.fromkeys(expected, Unreadable(str(error)))
         return {image: offer.status if (offer := offers.get(image)) else None for image in expected}
 
 
-async def read_until_known(the_pass: Pass, reader: Rereader, ended: Ended) -> tuple[Mapping[str, Seen], float]:
+async def read_until_known(context: PassContext, reader: Rereader, end: BatchEnd) -> tuple[Mapping[str, Seen], float]:
     """Read a batch's images until they read as desired or no more can be hoped for; tell when reading began.
 
     What is in no list is not looked for any more: it has been taken back, and to look again costs all the lists.
     Cancelled, nothing is left behind.
     """
-    halt, polling = the_pass.halt, the_pass.tempo.polling
-    sleep = halt.sleep_unless_due if ended.how is End.UNSETTLED else halt.sleep
-    expected = dict.fromkeys(ended.batch.images, ended.batch.status)
+    halt, polling = context.deadlines, context.timings.polling
+    expected = dict.fromkeys(end.batch.images, end.batch.operation.goal)
     seen: dict[str, Seen] = {}
     for reads in itertools.count():
-        read_at = the_pass.clock()
+        read_at = context.clock()
         try:
             seen |= await halt.while_following(reader.read(expected))
-        except HaltedError:
-            return seen | dict.fromkeys(expected, Unreadable("the pass ended before that", in_time=False)), read_at
-        if not worth_reading_again(ended, seen, read_at):
+        except DeadlinePassedError:
+            return seen | dict.fromkeys(expected, Unreadable("the pass end before that", in_time=False)), read_at
+        if not worth_reading_again(end, seen, read_at):
             break
         expected = {image: status for image, status in expected.items() if seen[image] is not None}
-        delay = poll_delay(polling, reads, the_pass.chance())
-        if not await sleep(min(delay, max(0.0, ended.until - the_pass.clock()))):
+        delay = poll_delay(polling, reads, context.chance())
+        # What may no longer be sent again in this pass is left to who follows it beside the next.
+        gives_way = end.how is End.UNSETTLED or (end.how in {End.UNANSWERED, End.LOST} and not halt.submitting)
+        sleep = halt.sleep_unless_due if gives_way else halt.sleep
+        if not await sleep(min(delay, max(0.0, end.until - context.clock()))):
             break
     return seen, read_at

@@ -1,28 +1,30 @@
-"""One pass: observe, plan, guard, submit, track, verify, report."""
+"""One pass: observe, plan, guard, batch, submit, track, verify, divide, report."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from worker.core.batch import make_batches
-from worker.core.drift import VaultPolicy, find_drift
+from worker.core.batch import Batch, End
 from worker.core.events import JobSettled, PassFinished, PassStarted, Planned, Trouble
-from worker.core.guard import GuardPolicy, Judge, refusals, rejects
-from worker.core.job import JobState, Settlement, job_of
-from worker.core.manifest import Manifest
-from worker.core.outcome import Outcome
-from worker.core.plan import Flights, Plan, is_done, make_plan, sort_flights
-from worker.core.quarantine import update_quarantine
-from worker.core.report import Result, RunReport, flying, left_out, not_sent, result_of
-from worker.core.resolve import resolve
-from worker.core.state import Batch, Change, DesiredState, InFlight, MemberStatus, ObservedState, Quarantined, Share
-from worker.core.target import Target, aim, narrow
-from worker.errors import JournalError, JournalLocked
-from worker.reconcile.converge import Work, converge
+from worker.core.fleet.batching import make_batches
+from worker.core.fleet.guard import Judge, refusals, rejects
+from worker.core.fleet.plan import Plan, make_plan
+from worker.core.fleet.report import Result, RunReport, left_out, not_sent, result_of, still_in_flight
+from worker.core.fleet.selection import select
+from worker.core.job import Settlement, job_of
+from worker.core.manifest.model import Manifest, Project
+from worker.core.project.plan import Known, ProjectPlan, plan_project
+from worker.core.project.wishes import wishes_of
+from worker.core.quarantine import Quarantined
+from worker.core.reading import LastReading, Offer, Reading
+from worker.core.status import ShareStatus, Status
+from worker.reconcile.memory import Memory, record, remember
 from worker.reconcile.observe import observe
-from worker.reconcile.ports import Pass
+from worker.reconcile.ports import PassContext
+from worker.reconcile.project_run import ProjectWork, run_project
+from worker.reconcile.request import PassRequest
 
 _A_DAY = 86400.0
 _REFUSED = "a guard refused the plan"
@@ -30,246 +32,211 @@ _AS_DESIRED = "its shares read as desired"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What a pass is asked to bring about: the manifest, the part of it that is meant, and the policies.
+class Verdict:
+    """What the guards say of a plan: why they refuse it, if they do and nobody approved it."""
 
-    `resumes` tells whether it waits for what earlier passes left in flight; else that is followed beside it.
-    """
-
-    manifest: Manifest
-    target: Target
-    vaults: VaultPolicy
-    guard: GuardPolicy
-    max_images: int
-    resumes: bool
+    refusals: tuple[str, ...] = ()
+    approved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a pass knows before it writes anything: the states, the plan, its batches, and why guards refuse it.
+    """What a pass knows before it writes anything: what is remembered, the plan, its batches, and the verdict on it.
 
-    `approved` tells that guards refused it and somebody approved it. `everything` is the desired state of the whole
-    manifest, `desired` the part of it that is meant. `bugs` names those met in the reading of single projects.
+    `bugs` names those met in the reading of single projects.
     """
 
-    everything: DesiredState
-    desired: DesiredState
-    observed: ObservedState
-    flights: Flights
-    wards: Mapping[Share, Quarantined]
+    memory: Memory
     plan: Plan
     batches: tuple[Batch, ...]
-    refusals: tuple[str, ...]
-    approved: bool
+    verdict: Verdict
     bugs: tuple[str, ...] = ()
 
-    @property
-    def unreachable(self) -> bool:
-        """Whether not a single project could be read."""
-        return bool(self.observed.unreadable) and not self.observed.offers
 
-
-async def run_once(order: Order, the_pass: Pass) -> RunReport:
+async def run_once(request: PassRequest, context: PassContext) -> RunReport:
     """Make one pass and return its report; a project, image or credential in trouble does not stop the others.
+
+    Every share that is not converged has a status, from its plan or from the run of its project; so what is left is.
 
     Raises JournalError. Cancelled, the journal holds all that may be alive, and the next pass takes it up.
     """
-    started_at, counted = the_pass.now(), the_pass.cloud.counts()
-    prepared = await _announced(the_pass, await _reserved(order, the_pass, await _planned(order, the_pass)))
-    await _close_what_has_ended(the_pass, prepared)
-    refused = bool(prepared.refusals)
-    if prepared.approved:
-        await the_pass.journal.use_approval(prepared.plan.digest, the_pass.run_id, the_pass.now())
-    outcomes, jobs = (not_sent(prepared.plan, _REFUSED), ()) if refused else await _carry_out(the_pass, order, prepared)
-    outcomes = tuple(sorted((*left_out(prepared.plan), *outcomes), key=lambda outcome: outcome.share))
-    report = RunReport(
-        run_id=the_pass.run_id,
-        started_at=started_at,
-        finished_at=the_pass.now(),
-        result=Result.REFUSED if refused else result_of(outcomes),
-        desired=prepared.plan.desired,
-        converged=prepared.plan.desired - len(outcomes),
-        unmanaged=prepared.plan.unmanaged,
-        outcomes=outcomes,
-        jobs=jobs,
-        calls=the_pass.cloud.counts().since(counted),
-        digest=prepared.plan.digest,
-        refusals=prepared.refusals if refused else (),
-        notes=prepared.plan.notes,
-        unreachable=prepared.unreachable and the_pass.halt.submitting,
-        bugs=_bugs(the_pass),
+    started_at, counted = context.now(), context.cloud.counts()
+    memory = await remember(request, context)
+    plan = await observe_and_plan(request, context, memory)
+    verdict = await ask_guards_to_write(request, context, plan)
+    prepared = announce(
+        request, context, Prepared(memory, plan, make_batches(plan.changes, request.max_images), verdict)
     )
-    report = await _recorded(the_pass, prepared, report)
-    the_pass.emit(PassFinished(report))
+    await close_what_has_ended(context, prepared)
+    ended, jobs = await submit_track_and_verify(request, context, prepared)
+    statuses = tuple(sorted((*left_out(plan), *ended), key=lambda each: each.share))
+    report = RunReport(
+        run_id=context.run_id,
+        started_at=started_at,
+        finished_at=context.now(),
+        result=Result.REFUSED if verdict.refusals else result_of(statuses),
+        desired=plan.desired,
+        converged=plan.desired - len(statuses) - plan.unlisted,
+        unmanaged=plan.unmanaged,
+        outcomes=statuses,
+        unlisted=plan.unlisted,
+        jobs=jobs,
+        calls=context.cloud.counts().since(counted),
+        digest=plan.digest,
+        refusals=verdict.refusals,
+        notes=plan.notes,
+        unreachable=plan.is_unread and context.deadlines.submitting,
+        bugs=bugs_met(context),
+    )
+    report = await record(request, context, memory, plan, report)
+    context.emit(PassFinished(report))
     return report
 
 
-async def prepare(order: Order, the_pass: Pass) -> Prepared:
-    """Observe, diff, plan and ask the guards; write nothing.
+async def prepare(request: PassRequest, context: PassContext) -> Prepared:
+    """Do what `run_once` does before it writes: observe, plan and ask the guards, for `plan`. Raises JournalError."""
+    memory = await remember(request, context)
+    plan = await observe_and_plan(request, context, memory)
+    verdict = await ask_guards(request, context, plan)
+    batches = make_batches(plan.changes, request.max_images)
+    return announce(request, context, Prepared(memory, plan, batches, verdict, bugs_met(context)))
 
-    Raises JournalError. What is in flight is told by its age before the reading, so that a plan never rests on a
-    reading older than the end of what was in flight.
+
+async def observe_and_plan(request: PassRequest, context: PassContext, memory: Memory) -> Plan:
+    """Read the projects that are meant, and plan each as soon as it is read; of a reading only its plan is kept."""
+    manifest, now = request.manifest, context.now()
+    terms = request.terms
+    quarantined: dict[str, dict[str, Quarantined]] = {}
+    for share, each in memory.quarantined.items():
+        quarantined.setdefault(share.project_id, {})[share.image_id] = each
+
+    def plan_it(project: Project, reading: Reading) -> ProjectPlan:
+        known = Known(
+            now,
+            memory.in_flight.get(project.id, ()),
+            quarantined.get(project.id, {}),
+            memory.readings.get(project.id),
+        )
+        return plan_project(project, reading, terms, known)
+
+    def full_ecs_matters(project: Project, offers: Mapping[str, Offer]) -> Collection[str]:
+        wishes = wishes_of(manifest, project.id, Reading(offers)).of_images
+        return [image for image, wish in wishes.items() if wish.operation.takes_vault]
+
+    projects = [manifest.projects[project_id] for project_id in select(manifest, request.selection)]
+    context.emit(PassStarted(context.run_id, len(projects)))
+    plans = await observe(context, projects, full_ecs_matters, plan_it)
+    return make_plan(plans, managed_shares(manifest, plans, memory.readings), manifest.image_names)
+
+
+def managed_shares(
+    manifest: Manifest, plans: Iterable[ProjectPlan], readings: Mapping[str, LastReading]
+) -> Mapping[str, int]:
+    """Count the shares of the whole manifest by project id, whatever part of it is meant."""
+    managed = {}
+    for project_id, project in manifest.projects.items():
+        managed[project_id] = len(manifest.wishes.get(project_id, ()))
+        if project_id in readings and any(rule.speaks_of(project) for rule in manifest.rules):
+            managed[project_id] = max(managed[project_id], readings[project_id].desired)
+    return managed | {plan.project.id: plan.managed for plan in plans}
+
+
+async def ask_guards(request: PassRequest, context: PassContext, plan: Plan) -> Verdict:
+    """Judge a plan by what was rejected in the last day; write nothing."""
+    refused = _judge(request, plan)(await context.journal.rejected_since(context.now() - _A_DAY))
+    approved = bool(refused) and await context.journal.is_approved(plan.digest)
+    return Verdict(() if approved else refused, approved)
+
+
+async def ask_guards_to_write(request: PassRequest, context: PassContext, plan: Plan) -> Verdict:
+    """Judge a plan that is to be carried out: reserve what it rejects, and use up its approval if it needs one.
+
+    Of passes that were allowed at the same moment, the later may now be refused. What an approved plan rejects is
+    reserved as well, for the other shards to see.
     """
-    return await _announced(the_pass, await _planned(order, the_pass))
+    journal, now, judge = context.journal, context.now(), _judge(request, plan)
+    planned = rejects(plan.changes)
+    refused = judge(await journal.rejected_since(now - _A_DAY))
+    if planned and not refused:
+        refused = await journal.reserve(planned, context.run_id, now, now - _A_DAY, judge)
+    if not refused or not await journal.use_approval(plan.digest, context.run_id, now):
+        return Verdict(refused)
+    if planned:
+        await journal.reserve(planned, context.run_id, now, now - _A_DAY, _allow)
+    return Verdict(approved=True)
 
 
-async def _planned(order: Order, the_pass: Pass) -> Prepared:
-    now = the_pass.now()
-    aimed = _aimed(order)
-    flights = sort_flights(
-        # What another part of the fleet has in flight is followed by the passes that are aimed at it.
-        (
-            flight
-            for flight in await the_pass.journal.in_flight()
-            if order.target.is_whole or flight.batch.project_id in aimed
-        ),
-        now,
-        the_pass.tempo.patience,
-    )
-    wards = await the_pass.journal.quarantined()
-    projects = [order.manifest.projects[project_id] for project_id in aimed]
-    the_pass.emit(PassStarted(the_pass.run_id, len(projects)))
-    observed = await observe(the_pass, projects, _may_accept(order.manifest))
-    everything = resolve(order.manifest, observed)
-    desired = narrow(everything, order.target)
-    drift = find_drift(desired, observed, order.vaults)
-    # Of a large fleet each step takes a while: between them the others on the loop have their turn.
-    await asyncio.sleep(0)
-    plan = make_plan(desired, observed, drift, flights.alive, wards, now)
-    refused = _judge(order, everything, plan)(await the_pass.journal.rejected_since(now - _A_DAY))
-    batches = make_batches(plan.changes, order.max_images, plan.probes)
-    bugs = _bugs(the_pass)
-    prepared = Prepared(everything, desired, observed, flights, wards, plan, batches, (), approved=False, bugs=bugs)
-    return await _refused(the_pass, prepared, refused)
+def bugs_met(context: PassContext) -> tuple[str, ...]:
+    """Name the bugs that were contained in the work of single projects."""
+    return tuple(f"project {bug.project_id}: {bug.what}" for bug in context.bugs)
 
 
-async def _reserved(order: Order, the_pass: Pass, prepared: Prepared) -> Prepared:
-    """Reserve what the plan rejects: of passes that were allowed at the same moment, the later may now be refused."""
-    planned = rejects(prepared.plan.changes)
-    if prepared.refusals or prepared.approved or not planned:
-        return prepared
-    now = the_pass.now()
-    judge = _judge(order, prepared.everything, prepared.plan)
-    refused = await the_pass.journal.reserve(planned, the_pass.run_id, now, now - _A_DAY, judge)
-    return await _refused(the_pass, prepared, refused)
-
-
-async def _refused(the_pass: Pass, prepared: Prepared, refused: tuple[str, ...]) -> Prepared:
-    """Take down why guards refuse the plan, if they do and nobody approved it."""
-    approved = bool(refused) and await the_pass.journal.is_approved(prepared.plan.digest)
-    return replace(prepared, refusals=() if approved else refused, approved=approved)
-
-
-async def _announced(the_pass: Pass, prepared: Prepared) -> Prepared:
-    in_flight = len(prepared.flights.alive)
+def announce(request: PassRequest, context: PassContext, prepared: Prepared) -> Prepared:
+    """Tell what a pass is about to do."""
+    in_flight = sum(map(len, prepared.memory.in_flight.values()))
+    names = request.manifest.image_names
     for note in prepared.plan.notes:
-        the_pass.emit(Trouble("not every image can be used", note))
-    the_pass.emit(Planned(prepared.plan, prepared.desired, len(prepared.batches), in_flight, prepared.refusals))
-    await asyncio.sleep(0)
+        context.emit(Trouble("not every image can be used", note))
+    context.emit(Planned(prepared.plan, names, len(prepared.batches), in_flight, prepared.verdict.refusals))
     return prepared
 
 
-def _judge(order: Order, everything: DesiredState, plan: Plan) -> Judge:
-    managed = {project_id: len(wishes) for project_id, wishes in everything.wishes.items()}
-    names = {project.id: project.name for project in everything.projects.values()}
-    return lambda recent: refusals(plan.changes, managed, recent, order.guard, names)
+async def close_what_has_ended(context: PassContext, prepared: Prepared) -> None:
+    """Journal the end of what was in flight and is seen to be done, or is too old to be alive.
+
+    It sends nothing, and so does not ask what the guards say.
+    """
+    now = context.now()
+    for each in prepared.memory.expired:
+        await context.record_or_stop_sending(context.journal.abandon(each.key, "too old to be alive", now))
+    for each in (batch for project in prepared.plan.projects for batch in project.done):
+        await context.record_or_stop_sending(context.journal.settle(each.key, End.SUCCEEDED, _AS_DESIRED, now))
+        if job := job_of(each):
+            context.emit(JobSettled(Settlement(job, End.SUCCEEDED, 0, now, _AS_DESIRED)))
 
 
-async def _close_what_has_ended(the_pass: Pass, prepared: Prepared) -> None:
-    """Journal the end of what was in flight and is seen to be done, or is too old to be alive."""
-    now = the_pass.now()
-    for flight in prepared.flights.expired:
-        await the_pass.keep(the_pass.journal.abandon(flight.key, "too old to be alive", now))
-    for flight in prepared.flights.alive:
-        if is_done(flight, prepared.observed):
-            await the_pass.keep(the_pass.journal.settle(flight.key, JobState.SUCCEEDED, _AS_DESIRED, now))
-            if job := job_of(flight):
-                the_pass.emit(JobSettled(Settlement(job, JobState.SUCCEEDED, 0, now, _AS_DESIRED)))
+async def submit_track_and_verify(
+    request: PassRequest, context: PassContext, prepared: Prepared
+) -> tuple[tuple[ShareStatus, ...], tuple[Settlement, ...]]:
+    """Run each project on its own: send its batches, follow their jobs, and read again what came of them.
 
-
-async def _recorded(the_pass: Pass, prepared: Prepared, report: RunReport) -> RunReport:
-    """Journal the pass, and return its report; what was done is reported even if the journal cannot take it."""
-    wards = update_quarantine(
-        prepared.wards,
-        prepared.everything,
-        prepared.desired,
-        report.outcomes,
-        the_pass.tempo.quarantine,
-        the_pass.now(),
-    )
-    try:
-        await the_pass.journal.record(report, wards)
-    except JournalError as error:
-        the_pass.emit(Trouble("the pass could not be journalled", str(error)))
-        the_pass.unwritten.append(error)
-    return with_journal_error(report, the_pass)
-
-
-def with_journal_error(report: RunReport, the_pass: Pass) -> RunReport:
-    """Return a report that says whether the journal could not be written in its pass."""
-    if not the_pass.unwritten:
-        return report
-    error = the_pass.unwritten[-1]
-    return replace(report, journal_error=str(error), taken_over=isinstance(error, JournalLocked))
-
-
-async def _carry_out(
-    the_pass: Pass, order: Order, prepared: Prepared
-) -> tuple[tuple[Outcome, ...], tuple[Settlement, ...]]:
-    resumed = prepared.flights.alive if order.resumes else ()
+    Return a status for each change, and for each share in flight that is not as desired after all. Of a plan that
+    guards refuse nothing is sent. Where the request resumes nothing, as in the daemon, whose follower does, what is in
+    flight is UNSETTLED.
+    """
+    if prepared.verdict.refusals:
+        return not_sent(prepared.plan, _REFUSED), ()
     async with asyncio.TaskGroup() as tasks:
-        roads = [tasks.create_task(converge(the_pass, work)) for work in _share_out(prepared, resumed)]
-    ended = [road.result() for road in roads]
-    jobs = sorted(
-        (job for _, settlements in ended for job in settlements),
-        key=lambda settlement: (settlement.job.submitted_at, settlement.job.key),
-    )
-    outcomes = tuple(outcome for outcomes, _ in ended for outcome in outcomes)
-    return (outcomes if order.resumes else outcomes + flying(prepared.plan)), tuple(jobs)
+        runs = [tasks.create_task(run_project(context, work)) for work in _work_of(prepared, resumes=request.resumes)]
+    ended = [run.result() for run in runs]
+    jobs = sorted((job for _, jobs in ended for job in jobs), key=lambda each: (each.job.submitted_at, each.job.key))
+    statuses = tuple(status for statuses, _ in ended for status in statuses)
+    return (statuses if request.resumes else statuses + still_in_flight(prepared.plan)), tuple(jobs)
 
 
-def _share_out(prepared: Prepared, in_flight: Iterable[InFlight]) -> tuple[Work, ...]:
+def _allow(recent: Mapping[str, int]) -> tuple[str, ...]:  # noqa: ARG001 - as every Judge is called
+    return ()
+
+
+def _judge(request: PassRequest, plan: Plan) -> Judge:
+    names = {project.id: project.name for project in request.manifest.projects.values()}
+    return lambda recent: refusals(plan.changes, plan.managed, recent, request.guard, names)
+
+
+def _work_of(prepared: Prepared, *, resumes: bool) -> tuple[ProjectWork, ...]:
     """Give each readable project its batches, and what is still in flight from earlier passes."""
     batches: dict[str, list[Batch]] = {}
-    resumed: dict[str, list[InFlight]] = {}
-    wishes: dict[str, dict[str, MemberStatus]] = {}
     for batch in prepared.batches:
         batches.setdefault(batch.project_id, []).append(batch)
-    waiting: dict[str, dict[str, Change]] = {}
-    for change in prepared.plan.waiting:
-        waiting.setdefault(change.share.project_id, {})[change.share.image_id] = change
-    for left in prepared.plan.in_flight:
-        wishes.setdefault(left.share.project_id, {})[left.share.image_id] = left.desired
-    for flight in in_flight:
-        project_id = flight.batch.project_id
-        if project_id in prepared.observed.offers and not is_done(flight, prepared.observed):
-            resumed.setdefault(project_id, []).append(flight)
     return tuple(
-        Work(
-            prepared.desired.projects[project_id],
-            tuple(batches.get(project_id, ())),
-            tuple(resumed.get(project_id, ())),
-            {image_id: offer.status for image_id, offer in prepared.observed.offers[project_id].items()},
-            wishes.get(project_id, {}),
-            waiting.get(project_id, {}),
+        ProjectWork(
+            plan.project,
+            tuple(batches.get(plan.project.id, ())),
+            plan.in_flight if resumes else (),
+            {change.share.image_id: change.before for change in plan.changes} | dict(plan.before),
+            {each.share.image_id: each.desired for each in plan.statuses if each.status is Status.IN_FLIGHT},
+            {change.share.image_id: change for change in plan.waiting},
         )
-        for project_id in sorted(batches.keys() | resumed.keys())
+        for plan in prepared.plan.projects
+        if plan.project.id in batches or (resumes and plan.in_flight)
     )
-
-
-def _bugs(the_pass: Pass) -> tuple[str, ...]:
-    return tuple(f"project {bug.project_id}: {bug.what}" for bug in the_pass.bugs)
-
-
-def _aimed(order: Order) -> tuple[str, ...]:
-    images = order.target.images
-    wishes = order.manifest.wishes
-    return aim(order.target, (project for project in wishes if not images or not images.isdisjoint(wishes[project])))
-
-
-def _may_accept(manifest: Manifest) -> Mapping[str, Collection[str]]:
-    """Return, by project, the images that may be accepted: it must be known which of them are full-ECS images."""
-    return {
-        project_id: [image_id for image_id, wish in wishes.items() if wish.status is MemberStatus.ACCEPTED]
-        for project_id, wishes in manifest.wishes.items()
-    }

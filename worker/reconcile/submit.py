@@ -1,20 +1,23 @@
 """Batch → job, journalled: the intent before the PUT, the job id before anything else.
 
 A PUT is sent once. It is sent again only when the cloud said plainly that it did nothing; when its answer was lost,
-only a reading of the state may tell, and that is for others to do.
+only a reading of the state may tell, and that is for others to do. Up to the moment of its PUT a batch goes by the
+newest files: where these wish otherwise for any of its images it is not sent as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from worker.core.batch import Failure
+from worker.core.batch import Batch, End, Failure
 from worker.core.events import BatchNotAccepted, BatchSubmitted
 from worker.core.job import Job
-from worker.core.outcome import End, Ended
-from worker.core.state import Batch, Project
+from worker.core.manifest.model import Project
+from worker.core.outcome import BatchEnd
 from worker.core.timing import retry_delay
 from worker.errors import (
     CloudError,
@@ -23,20 +26,31 @@ from worker.errors import (
     TransientCloudError,
     UnexpectedReply,
 )
-from worker.reconcile.halt import HaltedError
-from worker.reconcile.ports import Pass
+from worker.reconcile.batch_sizes import Turn
+from worker.reconcile.deadlines import DeadlinePassedError
+from worker.reconcile.ports import PassContext
+
+WISHED_OTHERWISE = "the manifest that was loaded meanwhile wishes otherwise; the next pass sends what it asks for"
 
 
 class _TooLateError(Exception):
     """The batch's turn came after the pass was told to stop."""
 
 
+class _WishedOtherwiseError(Exception):
+    """Newer files wish otherwise for an image of the batch."""
+
+
 @dataclass(slots=True)
 class _Attempt:
-    """One PUT of a batch: the journal's key of its intent and the loop's time of it, once its turn has come."""
+    """One PUT of a batch: the journal's key of its intent and the loop's time of it, once its turn has come.
+
+    `turn` is told when the PUT leaves and when it has an answer.
+    """
 
     batch: Batch
     rejects: int
+    turn: Turn
     turn_came: bool = False
     key: int | None = None
     sent_at: float = 0.0
@@ -50,92 +64,131 @@ class _Tries:
     throttled_since: float = math.inf
 
 
-async def submit(the_pass: Pass, project: Project, batch: Batch, rejects: int) -> Job | Ended:
+async def submit(context: PassContext, project: Project, batch: Batch, rejects: int, turn: Turn) -> Job | BatchEnd:
     """Send a batch, of which `rejects` images are accepted now and to be rejected; return its job, or how it ended.
 
+    `turn` learns of the size; where the answer says nothing of it, the turn is closed. Where newer files wish otherwise
+    for any of its images nothing is sent, and WISHED_OTHERWISE is the reason; what becomes of the batch and its turn
+    then is told by who decides it. All else is told here.
     Cancelled before its turn, nothing was sent; cancelled later, the journal holds the intent or the job.
     """
-    ended = await _submit(the_pass, project, batch, rejects)
+    ended = await _submit(context, project, batch, rejects, turn)
     if isinstance(ended, Job):
-        the_pass.emit(BatchSubmitted(ended))
-    else:
-        the_pass.emit(BatchNotAccepted(batch, ended.how, ended.reason))
+        context.emit(BatchSubmitted(ended))
+        await turn.took(len(batch.images))
+    elif ended.reason != WISHED_OTHERWISE:
+        context.emit(BatchNotAccepted(batch, ended.how, ended.reason))
+        if ended.how is not End.REFUSED:
+            turn.close()
     return ended
 
 
-async def _submit(the_pass: Pass, project: Project, batch: Batch, rejects: int) -> Job | Ended:
+async def _submit(context: PassContext, project: Project, batch: Batch, rejects: int, turn: Turn) -> Job | BatchEnd:
     tries = _Tries()
     while True:
-        attempt = _Attempt(batch, rejects)
+        attempt = _Attempt(batch, rejects, turn)
         try:
-            job_id = await _put(the_pass, project, attempt)
+            job_id = await _put(context, project, attempt)
         except _TooLateError:
-            return Ended(batch, End.NOT_SENT, "the pass was told to stop before this batch was sent")
+            return BatchEnd(batch, End.NOT_SENT, f"{context.deadlines.why} before this batch was sent")
+        except _WishedOtherwiseError:
+            if attempt.key is not None:
+                await context.record_or_stop_sending(
+                    context.journal.refuse(attempt.key, WISHED_OTHERWISE, context.now())
+                )
+            return BatchEnd(batch, End.NOT_SENT, WISHED_OTHERWISE)
         except JournalError as error:
-            the_pass.stop_submitting(error)
-            return Ended(batch, End.NOT_SENT, f"the journal could not be written: {error}")
+            context.stop_submitting(error)
+            return BatchEnd(batch, End.NOT_SENT, f"the journal could not be written: {error}")
         except CloudError as error:
-            ended = await _after(error, the_pass, attempt, tries)
+            ended = await _after(error, context, attempt, tries)
             if ended is not None:
                 return ended
         else:
-            return await _accepted(the_pass, attempt, job_id)
+            return await _accepted(context, attempt, job_id)
 
 
-async def _after(error: CloudError, the_pass: Pass, attempt: _Attempt, tries: _Tries) -> Ended | None:
+async def _after(error: CloudError, context: PassContext, attempt: _Attempt, tries: _Tries) -> BatchEnd | None:
     """Decide after a failed PUT: return how the batch ended, or None when it may be sent again now."""
     if attempt.key is not None and not _nothing_was_done(error):
-        until = attempt.sent_at + the_pass.tempo.patience.unknown
+        until = attempt.sent_at + context.timings.unknown
         why = f"the answer was lost: {error}"
-        return Ended(attempt.batch, End.UNANSWERED, why, until, attempt.key, failure=_failure(error))
+        return BatchEnd(attempt.batch, End.UNANSWERED, why, until, attempt.key, failure=_failure(attempt.batch, error))
     if attempt.key is not None:
-        await the_pass.keep(the_pass.journal.refuse(attempt.key, str(error), the_pass.now()))
+        await context.record_or_stop_sending(context.journal.refuse(attempt.key, str(error), context.now()))
     if isinstance(error, TransientCloudError) and _is_throttle(error):
         # The transport has paused the call group; here only an end to it is needed.
-        tries.throttled_since = min(tries.throttled_since, the_pass.clock())
-        if the_pass.clock() - tries.throttled_since > the_pass.tempo.deadline:
-            return Ended(attempt.batch, End.NOT_SENT, f"throttled all the time: {error}")
+        tries.throttled_since = min(tries.throttled_since, context.clock())
+        if context.clock() - tries.throttled_since > context.timings.deadline:
+            return BatchEnd(attempt.batch, End.NOT_SENT, f"throttled all the time: {error}")
         return None
     tries.failures += 1
-    if isinstance(error, TransientCloudError) and tries.failures < the_pass.tempo.retry.attempts:
-        delay = retry_delay(the_pass.tempo.retry, tries.failures, the_pass.chance(), error.retry_after)
-        await the_pass.halt.sleep(delay)
+    if isinstance(error, TransientCloudError):
+        # A service that was busy says nothing of the size, and takes its time.
+        attempt.turn.close()
+    if isinstance(error, TransientCloudError) and tries.failures < context.timings.retry.attempts:
+        delay = retry_delay(context.timings.retry, tries.failures, context.chance(), error.retry_after)
+        with suppress(DeadlinePassedError):
+            await context.deadlines.while_submitting(asyncio.sleep(delay))
         return None
     return _refused(attempt.batch, error)
 
 
-async def _put(the_pass: Pass, project: Project, attempt: _Attempt) -> str:
-    """Make one PUT. A halt ends the wait for its turn, but never the wait for its answer."""
+async def _put(context: PassContext, project: Project, attempt: _Attempt) -> str:
+    """Make one PUT. A halt or newer files end the wait for its turn, but never the wait for its answer."""
 
     async def intend() -> None:
-        if not the_pass.halt.submitting:
-            raise _TooLateError
+        _see_that_it_may_go(context, attempt.batch)
         attempt.turn_came = True
-        attempt.sent_at, intent_at = the_pass.clock(), the_pass.now()
-        attempt.key = await the_pass.journal.intend(attempt.batch, the_pass.run_id, intent_at, attempt.rejects)
+        attempt.sent_at, intent_at = context.clock(), context.now()
+        attempt.key = await context.journal.intend(attempt.batch, context.run_id, intent_at, attempt.rejects)
+        # The journal may have taken its time.
+        _see_that_it_is_wished(context, attempt.batch)
+        attempt.turn.begins()
 
-    if not the_pass.halt.submitting:
-        raise _TooLateError
-    put = asyncio.ensure_future(the_pass.cloud.update_members(project, attempt.batch, intend))
-    halted = asyncio.ensure_future(the_pass.halt.submissions_over.wait())
+    _see_that_it_may_go(context, attempt.batch)
+    put = asyncio.ensure_future(context.cloud.update_members(project, attempt.batch, intend))
     try:
-        await asyncio.wait({put, halted}, return_when=asyncio.FIRST_COMPLETED)
-        if not put.done() and not attempt.turn_came:
-            put.cancel()
-            await asyncio.wait({put})
-            raise _TooLateError
-        return await the_pass.halt.while_following(put)
-    except HaltedError as error:
+        while not put.done() and not attempt.turn_came:
+            await _first_of(put, context.deadlines.submissions_over, context.newest.changed)
+            if not put.done() and not attempt.turn_came:
+                _see_that_it_may_go(context, attempt.batch)
+        return await context.deadlines.while_following(put)
+    except (_TooLateError, _WishedOtherwiseError):
+        put.cancel()
+        await asyncio.wait({put})
+        raise
+    except DeadlinePassedError as error:
         raise TransientCloudError("the pass ended before the answer came") from error
     finally:
-        halted.cancel()
+        attempt.turn.ends()
         put.cancel()
 
 
-async def _accepted(the_pass: Pass, attempt: _Attempt, job_id: str) -> Job:
-    now = the_pass.now()
+def _see_that_it_may_go(context: PassContext, batch: Batch) -> None:
+    if not context.deadlines.submitting:
+        raise _TooLateError
+    _see_that_it_is_wished(context, batch)
+
+
+def _see_that_it_is_wished(context: PassContext, batch: Batch) -> None:
+    if context.newest.still_wished(batch) != batch.images:
+        raise _WishedOtherwiseError
+
+
+async def _first_of(put: asyncio.Future[str], *events: asyncio.Event) -> None:
+    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait([put, *waits], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _accepted(context: PassContext, attempt: _Attempt, job_id: str) -> Job:
+    now = context.now()
     key = attempt.key if attempt.key is not None else 0
-    await asyncio.shield(the_pass.keep(the_pass.journal.accept(key, job_id, now)))
+    await asyncio.shield(context.record_or_stop_sending(context.journal.accept(key, job_id, now)))
     return Job(key, job_id, attempt.batch, now)
 
 
@@ -149,13 +202,15 @@ def _is_throttle(error: TransientCloudError) -> bool:
     return error.answered and error.scope is Scope.THROTTLE
 
 
-def _refused(batch: Batch, error: CloudError) -> Ended:
+def _refused(batch: Batch, error: CloudError) -> BatchEnd:
     if not error.status:
-        return Ended(batch, End.NOT_SENT, f"the cloud could not be reached: {error}")
+        return BatchEnd(batch, End.NOT_SENT, f"the cloud could not be reached: {error}")
     if isinstance(error, TransientCloudError):
-        return Ended(batch, End.REFUSED, f"refused again and again: {error}", failure=_failure(error))
-    return Ended(batch, End.REFUSED, str(error), failure=_failure(error), as_a_whole=True)
+        return BatchEnd(batch, End.REFUSED, f"refused again and again: {error}", failure=_failure(batch, error))
+    return BatchEnd(batch, End.REFUSED, str(error), failure=_failure(batch, error), as_a_whole=True)
 
 
-def _failure(error: CloudError) -> Failure:
-    return Failure(error.scope, error.code or str(error.status), str(error))
+def _failure(batch: Batch, error: CloudError) -> Failure:
+    words = error.message.lower()
+    named = frozenset(image for image in batch.images if image.lower() in words)
+    return Failure(error.scope, error.code or str(error.status), str(error), named)

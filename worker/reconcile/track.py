@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from worker.core.batch import End
 from worker.core.events import JobSettled, Trouble
-from worker.core.job import Job, JobReply, JobState, Settlement, final_state
-from worker.core.state import Project
+from worker.core.job import Job, JobReply, Settlement, end_of
+from worker.core.manifest.model import Project
 from worker.core.timing import poll_delay, polls_by
 from worker.errors import CloudError, NotFound, TransientCloudError, UnexpectedReply
-from worker.reconcile.halt import HaltedError
-from worker.reconcile.ports import Pass
+from worker.reconcile.deadlines import DeadlinePassedError
+from worker.reconcile.ports import PassContext
 
 _DENIALS_BELIEVED = 3
 
 
-async def track(the_pass: Pass, project: Project, job: Job, *, resumed: bool = False) -> Settlement:
+async def track(context: PassContext, project: Project, job: Job, *, resumed: bool = False) -> Settlement:
     """Poll a job until it has ended, is lost, or its deadline has passed; a final answer is journalled.
 
     A `resumed` job, from an earlier pass, is asked about at once, then at the pace of its age; past its deadline it is
@@ -23,13 +24,13 @@ async def track(the_pass: Pass, project: Project, job: Job, *, resumed: bool = F
     next pass is due, a job older than the longest wait between two polls is left to be followed beside the passes.
     Cancelled, the journal still holds the job as in flight.
     """
-    settlement = await _follow(the_pass, project, job, resumed=resumed)
+    settlement = await _follow(context, project, job, resumed=resumed)
     # A job that the cloud does not know may be alive all the same: only a reading can tell.
-    if settlement.state not in {JobState.UNSETTLED, JobState.LOST}:
-        await the_pass.keep(
-            the_pass.journal.settle(job.key, settlement.state, settlement.reason, settlement.settled_at)
+    if settlement.end not in {End.UNSETTLED, End.LOST}:
+        await context.record_or_stop_sending(
+            context.journal.settle(job.key, settlement.end, settlement.reason, settlement.settled_at)
         )
-    the_pass.emit(JobSettled(settlement))
+    context.emit(JobSettled(settlement))
     return settlement
 
 
@@ -53,69 +54,69 @@ class _Watch:
         self.last_error = error
 
 
-async def _follow(the_pass: Pass, project: Project, job: Job, *, resumed: bool) -> Settlement:
-    began = the_pass.moment_of(job.submitted_at)
-    age = the_pass.clock() - began
-    watch = _Watch(began, began, polls_by(the_pass.tempo.polling, age) if resumed else 0)
-    while await _may_poll(the_pass, watch, 0.0 if resumed and not watch.polls else _delay(the_pass, watch)):
+async def _follow(context: PassContext, project: Project, job: Job, *, resumed: bool) -> Settlement:
+    began = context.moment_of(job.submitted_at)
+    age = context.clock() - began
+    watch = _Watch(began, began, polls_by(context.timings.polling, age) if resumed else 0)
+    while await _may_poll(context, watch, 0.0 if resumed and not watch.polls else _delay(context, watch)):
         try:
             watch.polls += 1
-            asked_at = the_pass.clock()
-            reply = await the_pass.halt.while_following(the_pass.cloud.get_job(project, job.job_id))
-        except HaltedError:
+            asked_at = context.clock()
+            reply = await context.deadlines.while_following(context.cloud.get_job(project, job.job_id))
+        except DeadlinePassedError:
             break
         except NotFound as error:
             watch.note(denied=True, error=str(error))
             if watch.denials >= _DENIALS_BELIEVED:
                 why = f"the cloud does not know it: {error}"
-                return Settlement(job, JobState.LOST, watch.polls, the_pass.now(), why)
+                return Settlement(job, End.LOST, watch.polls, context.now(), why)
         except (TransientCloudError, UnexpectedReply) as error:
             watch.note(error=str(error))
-            the_pass.emit(Trouble(f"job {job.job_id} could not be queried", str(error)))
+            context.emit(Trouble(f"job {job.job_id} could not be queried", str(error)))
         except CloudError as error:
-            return _unsettled(the_pass, job, watch, f"the job could not be queried: {error}")
+            return _unsettled(context, job, watch, f"the job could not be queried: {error}")
         else:
             watch.note()
-            if reply.state is not JobState.RUNNING:
-                return _ended(the_pass, job, watch, reply)
+            if reply.end is not None:
+                return _ended(context, job, watch, reply)
             watch.alive_at = asked_at
-        if not watch.denials and _time_left(the_pass, watch) <= 0:
+        if not watch.denials and _time_left(context, watch) <= 0:
             why = f"; the last query failed: {watch.last_error}" if watch.last_error else ""
-            return _unsettled(the_pass, job, watch, f"still running past its deadline{why}")
-    return _unsettled(the_pass, job, watch, "the pass ended while the job was still running")
+            return _unsettled(context, job, watch, f"still running past its deadline{why}")
+    return _unsettled(context, job, watch, "the pass ended while the job was still running")
 
 
-async def _may_poll(the_pass: Pass, watch: _Watch, delay: float) -> bool:
+async def _may_poll(context: PassContext, watch: _Watch, delay: float) -> bool:
     """Sleep until the next poll; tell whether the pass still has time for it. A late job gives way to the next pass."""
-    late_in = max(0.0, watch.began + the_pass.tempo.polling.max - the_pass.clock())
+    late_in = max(0.0, watch.began + context.timings.polling.max - context.clock())
     if delay <= late_in:
-        return await the_pass.halt.sleep(delay)
-    return await the_pass.halt.sleep(late_in) and await the_pass.halt.sleep_unless_due(delay - late_in)
+        return await context.deadlines.sleep(delay)
+    return await context.deadlines.sleep(late_in) and await context.deadlines.sleep_unless_due(delay - late_in)
 
 
-def _delay(the_pass: Pass, watch: _Watch) -> float:
+def _delay(context: PassContext, watch: _Watch) -> float:
     """Return the wait before the next poll: one last poll falls on the deadline, unless the job seems to be lost."""
-    delay = poll_delay(the_pass.tempo.polling, watch.pace + watch.polls, the_pass.chance())
-    return delay if watch.denials else min(delay, max(0.0, _time_left(the_pass, watch)))
+    delay = poll_delay(context.timings.polling, watch.pace + watch.polls, context.chance())
+    return delay if watch.denials else min(delay, max(0.0, _time_left(context, watch)))
 
 
-def _time_left(the_pass: Pass, watch: _Watch) -> float:
-    return watch.began + the_pass.tempo.deadline - the_pass.clock()
+def _time_left(context: PassContext, watch: _Watch) -> float:
+    return watch.began + context.timings.deadline - context.clock()
 
 
-def _ended(the_pass: Pass, job: Job, watch: _Watch, reply: JobReply) -> Settlement:
+def _ended(context: PassContext, job: Job, watch: _Watch, reply: JobReply) -> Settlement:
     return Settlement(
         job=job,
-        state=final_state(reply),
+        end=end_of(reply) or End.UNSETTLED,
         polls=watch.polls,
-        settled_at=the_pass.now(),
+        settled_at=context.now(),
         reason=reply.reason,
         code=reply.code,
         scope=reply.scope,
         results=reply.results,
-        noticed_within=max(0.0, the_pass.clock() - watch.alive_at),
+        noticed_within=max(0.0, context.clock() - watch.alive_at),
     )
 
 
-def _unsettled(the_pass: Pass, job: Job, watch: _Watch, reason: str) -> Settlement:
-    return Settlement(job, JobState.UNSETTLED, watch.polls, the_pass.now(), reason)
+def _unsettled(context: PassContext, job: Job, watch: _Watch, reason: str) -> Settlement:
+    return Settlement(job, End.UNSETTLED, watch.polls, context.now(), reason)

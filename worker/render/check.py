@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.core.manifest import Manifest
+from worker.core.manifest.model import Manifest
 from worker.core.text import visible
 from worker.errors import Problem
 from worker.render.names import many

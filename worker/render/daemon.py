@@ -9,14 +9,16 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from worker.cloud.throttle import Standing
+from worker.core.batch import InFlight
 from worker.core.calls import CallGroup
-from worker.core.state import InFlight, Share
+from worker.core.status import STANDING, ShareStatus, Status
 from worker.core.text import json_bytes, visible_lines
 from worker.core.timing import timestamp
 from worker.render.names import Names
 from worker.render.report import calls_json
-from worker.render.status import ward_json
-from worker.telemetry.board import ON_THE_WAY, Board, Bucket, Mishap, Note, PassLine
+from worker.render.status import batch_sizes_json, quarantined_json
+from worker.telemetry.board import Board
+from worker.telemetry.lines import Mishap, PassLine
 
 T = TypeVar("T")
 SCHEMA = "ims-share-worker/daemon/1"
@@ -26,20 +28,6 @@ CELLS_SHOWN = 50_000
 """Projects times images; a larger matrix is left out."""
 _PIECE = 500
 """Of a list, what is sorted or encoded at once: the compiled code that does it holds up every other thread."""
-LETTERS = {
-    Bucket.CONVERGED: "c",
-    Bucket.TO_ACCEPT: "a",
-    Bucket.TO_REJECT: "r",
-    Bucket.IN_FLIGHT: "i",
-    Bucket.FAILED: "f",
-    Bucket.UNSETTLED: "u",
-    Bucket.ABSENT: "m",
-    Bucket.UNKNOWN: "k",
-    Bucket.BLOCKED: "b",
-    Bucket.QUARANTINED: "q",
-    Bucket.NOT_SENT: "n",
-}
-"""The letter of each bucket in the rows of the matrix; a dot stands where an image is not desired in a project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +51,7 @@ def daemon_bytes(view: DaemonView) -> bytes:
 def daemon_json(view: DaemonView) -> dict[str, Any]:
     """Return what the daemon knows now as the documented JSON."""
     board = view.board
-    names = Names(board.desired.projects, board.desired.image_names)
+    names = Names({project_id: line.project for project_id, line in board.projects.items()}, board.image_names)
     counts = board.counts()
     shown = sorted(islice(board.in_trouble, SHARES_SHOWN))
     images, omitted = _columns(board, names)
@@ -75,26 +63,29 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         "phase_since": timestamp(board.phase_since),
         "waits_for": visible_lines(board.waits_for),
         "pass": _pass_under_way(board),
+        "newer_manifest": {"loaded_at": timestamp(board.newer_loaded_at)} if board.newer_loaded_at else None,
         "next_pass_at": timestamp(board.next_pass_at) if board.next_pass_at else None,
         "schedule": view.schedule,
         "desired": sum(counts.values()),
-        "converged": counts[Bucket.CONVERGED],
-        "counts": {bucket.value: counts[bucket] for bucket in Bucket},
+        "converged": counts[Status.CONVERGED],
+        "counts": {status.value: counts[status] for status in STANDING},
         "unmanaged": board.unmanaged,
         "refused": list(board.refusals),
         "digest": board.digest,
         "reload_error": _mishap_json(board.reload_error) if board.reload_error else None,
         "troubles": [_mishap_json(each) for each in board.troubles],
-        "letters": {letter: bucket.value for bucket, letter in LETTERS.items()},
+        "letters": {status.letter: status.value for status in STANDING},
         "images": [{"id": image, "name": names.image(image)} for image in images],
-        "projects": _rows(board, names, images),
+        "projects": _rows(board, images),
         "matrix_omitted": omitted,
-        "shares": [_share_json(share, board.notes[share], names) for share in shown],
-        "shares_omitted": sum(counts[bucket] for bucket in Bucket if bucket not in ON_THE_WAY) - len(shown),
+        "shares": [_share_json(board.statuses[share], names) for share in shown],
+        "shares_omitted": sum(counts[status] for status in STANDING if status.is_trouble) - len(shown),
         "absent_waiting": board.absent_waiting,
-        "in_flight": [_flight_json(flight, names) for flight in islice(board.flights.values(), SHARES_SHOWN)],
-        "in_flight_omitted": max(0, len(board.flights) - SHARES_SHOWN),
-        "quarantined": [{**names.of_share(ward.share), **ward_json(ward)} for ward in board.quarantined[:SHARES_SHOWN]],
+        "in_flight": [_in_flight_json(sent, names) for sent in islice(board.in_flight.values(), SHARES_SHOWN)],
+        "in_flight_omitted": max(0, len(board.in_flight) - SHARES_SHOWN),
+        "quarantined": [
+            {**names.of_share(held.share), **quarantined_json(held)} for held in board.quarantined[:SHARES_SHOWN]
+        ],
         "quarantined_omitted": max(0, len(board.quarantined) - SHARES_SHOWN),
         "limits": [
             _limit_json(account, group, standing)
@@ -102,6 +93,7 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
             for group, standing in groups.items()
             if group is not CallGroup.TOKEN
         ],
+        "batch_sizes": batch_sizes_json(board.batch_sizes),
         "credentials": [{"name": name, "refused": refused} for name, refused in sorted(view.refused.items())],
         "passes": [_pass_json(line) for line in board.passes],
     }
@@ -120,7 +112,7 @@ def _pieces(items: list[T]) -> Iterator[list[T]]:
 
 def _columns(board: Board, names: Names) -> tuple[list[str], int]:
     """Return the images that are desired anywhere, by name; where they are too many none, and the cells left out."""
-    images = {image for wishes in board.desired.wishes.values() for image in wishes}
+    images = {image for line in board.projects.values() for image in line.statuses}
     cells = len(images) * len(board.projects)
     if cells > CELLS_SHOWN:
         return [], cells
@@ -128,22 +120,21 @@ def _columns(board: Board, names: Names) -> tuple[list[str], int]:
     return [image for _, image in merge(*map(sorted, _pieces(named)))], 0
 
 
-def _rows(board: Board, names: Names, images: list[str]) -> list[dict[str, Any]]:
+def _rows(board: Board, images: list[str]) -> list[dict[str, Any]]:
     rows = []
-    letters: dict[Bucket | None, str] = {None: "."} | LETTERS
+    letters: dict[Status | None, str] = {None: "."} | {status: status.letter for status in STANDING}
     for project_id, line in sorted(board.projects.items(), key=lambda each: (each[1].name, each[0])):
-        buckets = line.buckets
-        project = names.projects[project_id]
+        statuses, project = line.statuses, line.project
         rows.append(
             {
                 "id": project_id,
                 "name": line.name,
                 "region": project.region,
                 "credential": project.credential,
-                "desired": len(buckets),
-                "converged": line.counts[Bucket.CONVERGED],
+                "desired": sum(line.counts.values()),
+                "converged": line.counts[Status.CONVERGED],
                 "unreadable": line.unreadable,
-                "row": "".join([letters[buckets.get(image)] for image in images]),
+                "row": "".join([letters[statuses.get(image)] for image in images]),
             }
         )
     return rows
@@ -164,29 +155,29 @@ def _mishap_json(mishap: Mishap) -> dict[str, Any]:
     return {"at": timestamp(mishap.at), "what": visible_lines(mishap.what), "reason": visible_lines(mishap.reason)}
 
 
-def _share_json(share: Share, note: Note, names: Names) -> dict[str, Any]:
+def _share_json(status: ShareStatus, names: Names) -> dict[str, Any]:
     return {
-        **names.of_share(share),
-        "desired": note.desired.value,
-        "observed": note.observed.value if note.observed else None,
-        "bucket": note.bucket.value,
-        "reason": note.reason,
-        "job_id": note.job_id,
-        "waits": note.waits,
+        **names.of_share(status.share),
+        "desired": status.desired.value,
+        "observed": status.after.value if status.after else None,
+        "bucket": status.status.value,
+        "reason": status.reason,
+        "job_id": status.job_id,
+        "waits": status.may_be_absent,
     }
 
 
-def _flight_json(flight: InFlight, names: Names) -> dict[str, Any]:
-    batch = flight.batch
+def _in_flight_json(sent: InFlight, names: Names) -> dict[str, Any]:
+    batch = sent.batch
     return {
-        "job_id": flight.job_id,
+        "job_id": sent.job_id,
         "project_id": batch.project_id,
         "project": names.project(batch.project_id),
-        "status": batch.status.value,
+        "status": batch.operation.value,
         "vault_id": batch.vault_id,
         "images": len(batch.images),
-        "sent_at": timestamp(flight.intent_at),
-        "run_id": flight.run_id,
+        "sent_at": timestamp(sent.intent_at),
+        "run_id": sent.run_id,
     }
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from worker.core.state import Project, Share
+from worker.core.manifest.model import Project
+from worker.core.share import Share
 from worker.core.text import visible
 
 

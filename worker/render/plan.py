@@ -11,34 +11,33 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.core.drift import LeftOut
-from worker.core.forecast import Forecast
-from worker.core.plan import Plan
-from worker.core.state import Change, MemberStatus
+from worker.core.batch import Change
+from worker.core.fleet.forecast import Forecast
+from worker.core.fleet.plan import Plan
+from worker.core.operation import Operation
+from worker.core.status import ShareStatus, Status
 from worker.core.timing import format_duration
 from worker.reconcile.run import Prepared
 from worker.render.names import Names, plain
 
 SCHEMA = "ims-share-worker/plan/1"
 _SHOWN_PER_PROJECT = 10
-_BUCKETS = (
-    ("absent", "Absent", "red"),
-    ("unknown", "Unknown", "red"),
-    ("blocked", "Blocked", "red"),
-    ("quarantined", "Quarantined", "yellow"),
-    ("in_flight", "In flight", "cyan"),
-)
+_STYLES = {Operation.ACCEPT: "green", Operation.REJECT: "magenta"}
+_LEFT_OUT = {
+    Status.ABSENT: "red",
+    Status.UNKNOWN: "red",
+    Status.BLOCKED: "red",
+    Status.QUARANTINED: "yellow",
+    Status.IN_FLIGHT: "cyan",
+}
+"""The statuses of what a plan leaves out, in the order in which they are shown, with their colours."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """A plan with what is said beside it. `desired` has the number of desired shares by project id.
-
-    `notes` say what a person should know of it.
-    """
+    """A plan with what is said beside it. `notes` say what a person should know of it."""
 
     plan: Plan
-    desired: dict[str, int]
     batches: int
     forecast: Forecast
     refusals: tuple[str, ...]
@@ -48,8 +47,7 @@ class PlanView:
 
 def view_of(prepared: Prepared, forecast: Forecast, names: Names, notes: tuple[str, ...] = ()) -> PlanView:
     """Return what there is to be shown of a pass that was prepared."""
-    desired = {project_id: len(wishes) for project_id, wishes in prepared.desired.wishes.items()}
-    return PlanView(prepared.plan, desired, len(prepared.batches), forecast, prepared.refusals, names, notes)
+    return PlanView(prepared.plan, len(prepared.batches), forecast, prepared.verdict.refusals, names, notes)
 
 
 def plan_json(view: PlanView) -> dict[str, Any]:
@@ -60,7 +58,7 @@ def plan_json(view: PlanView) -> dict[str, Any]:
         "desired": plan.desired,
         "converged": plan.converged,
         "changes": [_change_json(change, view.names) for change in plan.changes],
-        **{bucket: [_left_json(left, view.names) for left in getattr(plan, bucket)] for bucket, _, _ in _BUCKETS},
+        **{status.value: [_left_json(left, view.names) for left in plan.of(status)] for status in _LEFT_OUT},
         "unmanaged": plan.unmanaged,
         "batches": view.batches,
         "forecast": {"calls": view.forecast.calls, "seconds": round(view.forecast.seconds, 3)},
@@ -75,8 +73,8 @@ def print_plan(view: PlanView, console: Console) -> None:
     plan = view.plan
     console.print(_table(view))
     _print_changes(view, console)
-    for bucket, title, style in _BUCKETS:
-        _print_left_out(title, getattr(plan, bucket), style, view.names, console)
+    for status, style in _LEFT_OUT.items():
+        _print_left_out(_title(status), plan.of(status), style, view.names, console)
     console.print()
     console.print(_summary(view))
     print_refusals(view.refusals, plan.digest, console)
@@ -95,29 +93,23 @@ def print_refusals(refusals: Sequence[str], digest: str, console: Console) -> No
 
 def _table(view: PlanView) -> Table:
     plan = view.plan
-    accepts: Counter[str] = Counter()
-    rejects: Counter[str] = Counter()
-    for change in plan.changes:
-        (accepts if change.after is MemberStatus.ACCEPTED else rejects)[change.share.project_id] += 1
-    left: dict[str, Counter[str]] = {
-        bucket: Counter(item.share.project_id for item in getattr(plan, bucket)) for bucket, _, _ in _BUCKETS
-    }
-    shown = [entry for entry in _BUCKETS if left[entry[0]]]
+    left = {status: Counter(each.share.project_id for each in plan.of(status)) for status in _LEFT_OUT}
+    left[Status.UNKNOWN].update({each.project.id: each.unlisted for each in plan.projects if each.unlisted})
+    shown = [status for status in _LEFT_OUT if left[status]]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Project", overflow="fold")
-    for title in ("Desired", "Converged", "Accept", "Reject", *(title for _, title, _ in shown)):
+    verbs = [operation.verb.capitalize() for operation in Operation]
+    for title in ("Desired", "Converged", *verbs, *map(_title, shown)):
         table.add_column(title, justify="right")
-    for project_id in sorted(view.desired, key=lambda each: (view.names.project(each), each)):
-        aside = [left[bucket][project_id] for bucket, _, _ in _BUCKETS]
-        total = view.desired[project_id]
-        converged = total - accepts[project_id] - rejects[project_id] - sum(aside)
+    for each in sorted(plan.projects, key=lambda each: (view.names.project(each.project.id), each.project.id)):
+        project_id = each.project.id
+        made = Counter(change.operation for change in each.changes)
         table.add_row(
             plain(view.names.project(project_id)),
-            str(total),
-            str(converged),
-            _number(accepts[project_id], "green"),
-            _number(rejects[project_id], "magenta"),
-            *(_number(left[bucket][project_id], style) for bucket, _, style in shown),
+            str(each.desired),
+            str(each.converged),
+            *(_number(made[operation], _STYLES[operation]) for operation in Operation),
+            *(_number(left[status][project_id], _LEFT_OUT[status]) for status in shown),
         )
     return table
 
@@ -138,22 +130,21 @@ def _print_changes(view: PlanView, console: Console) -> None:
 
 
 def _reading_order(change: Change, names: Names) -> tuple[bool, str]:
-    return change.after is not MemberStatus.REJECTED, names.image(change.share.image_id)
+    return change.operation is not Operation.REJECT, names.image(change.share.image_id)
 
 
 def _change_line(change: Change, names: Names) -> Text:
-    verb, style = ("accept", "green") if change.after is MemberStatus.ACCEPTED else ("reject", "magenta")
-    line = plain(f"  {verb}  ", style=style)
+    line = plain(f"  {change.operation.verb}  ", style=_STYLES[change.operation])
     line.append_text(plain(names.image(change.share.image_id), "default"))
     into = f", into vault {change.vault_id}" if change.vault_id else ""
     line.append_text(plain(f"  (is {change.before}{into})", "dim"))
     return line
 
 
-def _print_left_out(title: str, left_out: Iterable[LeftOut], style: str, names: Names, console: Console) -> None:
-    grouped: dict[tuple[str, str], list[LeftOut]] = {}
+def _print_left_out(title: str, left_out: Iterable[ShareStatus], style: str, names: Names, console: Console) -> None:
+    grouped: dict[tuple[str, str], list[ShareStatus]] = {}
     for left in left_out:
-        waits = " (its wish allows that)" if left.waits else ""
+        waits = " (its wish allows that)" if left.may_be_absent else ""
         grouped.setdefault((left.share.project_id, left.reason + waits), []).append(left)
     if grouped:
         console.print()
@@ -165,17 +156,20 @@ def _print_left_out(title: str, left_out: Iterable[LeftOut], style: str, names: 
 
 
 def _summary(view: PlanView) -> Text:
-    plan, accept = view.plan, 0
-    for change in plan.changes:
-        accept += change.after is MemberStatus.ACCEPTED
-    reject = len(plan.changes) - accept
+    plan = view.plan
+    due = Counter(change.operation for change in plan.changes)
     if not plan.changes:
         what = "Nothing to change"
     else:
-        what = f"To accept: {accept}, to reject: {reject}, in {view.batches} PUT"
+        counts = ", ".join(f"to {operation.verb}: {due[operation]}" for operation in Operation)
+        what = f"{counts.capitalize()}, in {view.batches} PUT"
     about = f"about {view.forecast.calls} calls, {format_duration(view.forecast.seconds)}"
     line = f"{what}. {plan.converged} of {plan.desired} shares are as desired, {plan.unmanaged} unmanaged; {about}."
     return plain(line, style="bold")
+
+
+def _title(status: Status) -> str:
+    return status.value.replace("_", " ").capitalize()
 
 
 def _number(count: int, style: str) -> Text:
@@ -186,16 +180,16 @@ def _change_json(change: Change, names: Names) -> dict[str, Any]:
     return {
         **names.of_share(change.share),
         "from": change.before.value,
-        "to": change.after.value,
+        "to": change.operation.value,
         "vault_id": change.vault_id,
     }
 
 
-def _left_json(left: LeftOut, names: Names) -> dict[str, Any]:
+def _left_json(left: ShareStatus, names: Names) -> dict[str, Any]:
     return {
         **names.of_share(left.share),
         "desired": left.desired.value,
         "observed": left.before.value if left.before else None,
         "reason": left.reason,
-        "waits": left.waits,
+        "waits": left.may_be_absent,
     }

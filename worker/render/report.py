@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from worker.core.calls import CallCounts, CallGroup
+from worker.core.fleet.report import Result, RunReport
 from worker.core.job import Settlement
-from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.report import Result, RunReport
+from worker.core.status import FINAL, ShareStatus, Status
 from worker.core.timing import format_duration, timestamp
 from worker.render.names import Names, many, plain
 from worker.render.plan import print_refusals
@@ -57,9 +57,9 @@ def calls_json(calls: CallCounts) -> dict[str, int]:
 def print_report(report: RunReport, names: Names, console: Console) -> None:
     """Print the closing summary of a pass: the result, what changed, what did not and why."""
     counts = report.counts()
-    for kind in OutcomeKind:
-        if kind is not OutcomeKind.CHANGED and counts[kind]:
-            _print_troubles(kind, (each for each in report.outcomes if each.kind is kind), names, console)
+    for kind in FINAL:
+        if kind is not Status.CHANGED and counts[kind]:
+            _print_troubles(kind, (each for each in report.outcomes if each.status is kind), names, console)
     print_refusals(report.refusals, report.digest, console)
     if report.journal_error:
         console.print(plain(f"The journal does not know all of this pass: {report.journal_error}", style="bold red"))
@@ -80,21 +80,21 @@ def print_report(report: RunReport, names: Names, console: Console) -> None:
     )
 
 
-def _print_troubles(kind: OutcomeKind, outcomes: Iterable[Outcome], names: Names, console: Console) -> None:
+def _print_troubles(kind: Status, outcomes: Iterable[ShareStatus], names: Names, console: Console) -> None:
     console.print(plain(kind.value.replace("_", " ").capitalize(), style="bold red"))
-    groups: dict[object, list[Outcome]] = {}
+    groups: dict[object, list[ShareStatus]] = {}
     for outcome in outcomes:
         # What could not be read is whole projects, and many of them where a credential was refused: that is one line.
-        groups.setdefault(outcome.reason if kind is OutcomeKind.UNKNOWN else outcome.share, []).append(outcome)
+        groups.setdefault(outcome.reason if kind is Status.UNKNOWN else outcome.share, []).append(outcome)
     lines = list(groups.values())
     for group in lines[:_SHOWN]:
-        waits = " (its wish allows that)" if group[0].waits else ""
+        waits = " (its wish allows that)" if group[0].may_be_absent else ""
         console.print(plain(f"  {_told(group, names)}: {group[0].reason}{waits}"))
     if rest := sum(map(len, lines[_SHOWN:])):
         console.print(plain(f"  and {rest} more (--json shows all)", style="dim"))
 
 
-def _told(group: list[Outcome], names: Names) -> str:
+def _told(group: list[ShareStatus], names: Names) -> str:
     """Name a share, or the projects of several: the first few."""
     projects = sorted({names.project(outcome.share.project_id) for outcome in group})
     if len(group) == 1:
@@ -104,11 +104,11 @@ def _told(group: list[Outcome], names: Names) -> str:
 
 
 def _job_json(settlement: Settlement) -> dict[str, Any]:
-    job, final = settlement.job, settlement.state.value
+    job, final = settlement.job, settlement.end.value
     return {
         "job_id": job.job_id,
         "project_id": job.batch.project_id,
-        "status": job.batch.status.value,
+        "status": job.batch.operation.value,
         "vault_id": job.batch.vault_id,
         "images": len(job.batch.images),
         "state": final,
@@ -119,14 +119,14 @@ def _job_json(settlement: Settlement) -> dict[str, Any]:
     }
 
 
-def _share_json(outcome: Outcome) -> dict[str, Any]:
+def _share_json(outcome: ShareStatus) -> dict[str, Any]:
     return {
         "project_id": outcome.share.project_id,
         "image_id": outcome.share.image_id,
         "desired": outcome.desired.value,
         "before": outcome.before.value if outcome.before else None,
         "after": outcome.after.value if outcome.after else None,
-        "outcome": outcome.kind.value,
+        "outcome": outcome.status.value,
         "reason": outcome.reason,
         "job_id": outcome.job_id,
     }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 
+from worker.core.batch import InFlight
+from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.clock import age_of, is_ahead
-from worker.core.fleet import Fleet, fleet_of
-from worker.core.report import PassRecord, Result
-from worker.core.state import InFlight, Quarantined
+from worker.core.fleet.history import Fleet, PassRecord, fleet_of
+from worker.core.fleet.report import Result
+from worker.core.quarantine import Quarantined
 from worker.core.timing import PollPolicy, format_duration, next_poll, timestamp
 from worker.render.names import Names, many, plain
 
@@ -26,7 +28,7 @@ class StatusView:
     `passes` are the last ones, newest first, and `fleet` the last one of each shard of the fleet. `polling` and
     `deadline` (seconds since its PUT) tell when the worker that follows a job asks about it next. `unreadable` are the
     rows that could not be read, by table and key, and `ahead` the seconds by which the newest time lies ahead of `now`.
-    `exists` tells if there is a journal, `notes` what is odd.
+    `exists` tells if there is a journal, `notes` what is odd, `batch_sizes` how many images a PUT may have.
     """
 
     journal: str
@@ -42,11 +44,12 @@ class StatusView:
     ahead: float
     exists: bool = True
     notes: tuple[str, ...] = ()
+    batch_sizes: Mapping[SizeKey, BatchSize] = field(default_factory=dict)
 
-    def next_poll(self, flight: InFlight) -> float | None:
+    def next_poll(self, sent: InFlight) -> float | None:
         """Return when a job is asked about next; None: in the next pass, or by reading the state."""
-        age = age_of(flight.intent_at, self.now)
-        if flight.job_id is None or age >= self.deadline:
+        age = age_of(sent.intent_at, self.now)
+        if sent.job_id is None or age >= self.deadline:
             return None
         return self.now - age + min(next_poll(self.polling, age), self.deadline)
 
@@ -58,10 +61,11 @@ def status_json(view: StatusView) -> dict[str, Any]:
         "journal": view.journal,
         "exists": view.exists,
         "notes": list(view.notes),
-        "in_flight": [_flight_json(flight, view) for flight in view.in_flight],
-        "quarantined": [ward_json(ward) for ward in view.quarantined],
+        "in_flight": [_in_flight_json(sent, view) for sent in view.in_flight],
+        "quarantined": [quarantined_json(held) for held in view.quarantined],
         "passes": [_pass_json(each) for each in view.passes],
         "fleet": _fleet_json(view.fleet),
+        "batch_sizes": batch_sizes_json(view.batch_sizes),
         "unreadable": list(view.unreadable),
         "clock_put_back_seconds": round(view.ahead, 3),
     }
@@ -75,27 +79,36 @@ def print_status(view: StatusView, console: Console) -> None:
         console.print(plain(back, style="bold red"))
     console.print()
     console.print(plain(f"In flight: {len(view.in_flight)}", style="bold"))
-    for flight in view.in_flight:
-        what = f"job {flight.job_id}" if flight.job_id else "a PUT whose answer is not known"
-        poll = view.next_poll(flight)
+    for sent in view.in_flight:
+        what = f"job {sent.job_id}" if sent.job_id else "a PUT whose answer is not known"
+        poll = view.next_poll(sent)
         asked = "asked about in the next pass" if poll is None else f"next poll {_ahead(poll - view.now)}"
         console.print(
             plain(
-                f"  {view.names.project(flight.batch.project_id)}: {what}, {len(flight.batch.images)} "
-                f"images to {flight.batch.status}, sent {_ago(flight.intent_at, view.now)}, {asked}"
+                f"  {view.names.project(sent.batch.project_id)}: {what}, {len(sent.batch.images)} "
+                f"images to {sent.batch.operation}, sent {_ago(sent.intent_at, view.now)}, {asked}"
             )
         )
     console.print()
     console.print(plain(f"Quarantined: {len(view.quarantined)}", style="bold"))
-    for ward in view.quarantined:
-        project, image = view.names.project(ward.share.project_id), view.names.image(ward.share.image_id)
+    for held in view.quarantined:
+        project, image = view.names.project(held.share.project_id), view.names.image(held.share.image_id)
         console.print(
             plain(
-                f"  {project}: {image}: failed {many(ward.attempts, 'time')}, next try "
-                f"{_ahead(ward.next_try - view.now)}: {ward.last_reason}"
+                f"  {project}: {image}: failed {many(held.attempts, 'time')}, next try "
+                f"{_ahead(held.next_try - view.now)}: {held.last_reason}"
             )
         )
     console.print()
+    learned = learned_sizes(view.batch_sizes)
+    if learned:
+        console.print(plain("Images that the cloud takes in one PUT", style="bold"))
+        for key, size in learned:
+            since = f", learned {_ago(size.learned_at, view.now)}" if size.learned_at is not None else ""
+            sought = f" or more, fewer than {size.refused}" if size.is_sought else " at most"
+            where = f"account {key.account}, region {key.region or 'by its endpoint'}"
+            console.print(plain(f"  {where}: {size.maximum}{sought}{since}"))
+        console.print()
     console.print(plain("Last passes" if view.passes else "No pass yet", style="bold"))
     for each in view.passes:
         console.print(plain(f"  {_line(each)}"))
@@ -137,31 +150,50 @@ def _ahead(seconds: float) -> str:
     return f"in {format_duration(seconds)}" if seconds > 0 else "in the next pass"
 
 
-def _flight_json(flight: InFlight, view: StatusView) -> dict[str, Any]:
-    poll = view.next_poll(flight)
+def _in_flight_json(sent: InFlight, view: StatusView) -> dict[str, Any]:
+    poll = view.next_poll(sent)
     return {
-        "project_id": flight.batch.project_id,
-        "status": flight.batch.status.value,
-        "vault_id": flight.batch.vault_id,
-        "images": list(flight.batch.images),
-        "job_id": flight.job_id,
-        "sent_at": timestamp(flight.intent_at),
-        "age_seconds": round(age_of(flight.intent_at, view.now), 3),
+        "project_id": sent.batch.project_id,
+        "status": sent.batch.operation.value,
+        "vault_id": sent.batch.vault_id,
+        "images": list(sent.batch.images),
+        "job_id": sent.job_id,
+        "sent_at": timestamp(sent.intent_at),
+        "age_seconds": round(age_of(sent.intent_at, view.now), 3),
         "next_poll_at": None if poll is None else timestamp(poll),
     }
 
 
-def ward_json(ward: Quarantined) -> dict[str, Any]:
+def quarantined_json(held: Quarantined) -> dict[str, Any]:
     """Return a share in quarantine as JSON."""
     return {
-        "project_id": ward.share.project_id,
-        "image_id": ward.share.image_id,
-        "status": ward.status.value,
-        "attempts": ward.attempts,
-        "first_reason": ward.first_reason,
-        "last_reason": ward.last_reason,
-        "next_try": timestamp(ward.next_try),
+        "project_id": held.share.project_id,
+        "image_id": held.share.image_id,
+        "status": held.operation.value,
+        "attempts": held.attempts,
+        "first_reason": held.first_reason,
+        "last_reason": held.last_reason,
+        "next_try": timestamp(held.next_try),
     }
+
+
+def learned_sizes(sizes: Mapping[SizeKey, BatchSize]) -> list[tuple[SizeKey, BatchSize]]:
+    """Return the maxima that were learned, by account and region; of most clouds there is none to learn."""
+    return sorted((key, size) for key, size in sizes.items() if size.maximum is not None)
+
+
+def batch_sizes_json(sizes: Mapping[SizeKey, BatchSize]) -> list[dict[str, Any]]:
+    """Return the maxima that were learned as JSON; `refused` is the smallest number of images that was too many."""
+    return [
+        {
+            "account": key.account,
+            "region": key.region,
+            "max_images": size.maximum,
+            "refused": size.refused,
+            "learned_at": None if size.learned_at is None else timestamp(size.learned_at),
+        }
+        for key, size in learned_sizes(sizes)
+    ]
 
 
 def _pass_json(each: PassRecord) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 from worker.core.allowance import Allowance
-from worker.core.drift import VaultPolicy
 from worker.core.job import JobApi
 from worker.core.limits import Rate
+from worker.core.project.drift import VaultPolicy
 from worker.core.schedule import Jitter
 from worker.core.timing import parse_duration
 from worker.settings.values import (

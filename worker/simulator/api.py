@@ -12,9 +12,18 @@ from typing import Any
 from worker.simulator.calls import Call
 from worker.simulator.listing import Listing
 from worker.simulator.options import Group, Options
-from worker.simulator.replies import Reply, error, ims_error, job_body, json_reply, missing_job, no_route
+from worker.simulator.replies import (
+    Reply,
+    error,
+    ims_error,
+    job_body,
+    json_reply,
+    missing_job,
+    no_route,
+    too_many,
+)
 from worker.simulator.signature import MAX_SKEW, Authorization, Request, signature, signed_at
-from worker.simulator.world import NO_FATE, Account, Fate, Order, Status, World
+from worker.simulator.world import NO_FATE, Account, Answer, Fate, Order, World
 
 
 class Api:
@@ -72,8 +81,8 @@ class Api:
         if isinstance(order, Reply):
             return order
         if self._options.max_images and len(call.images) > self._options.max_images:
-            return error("gateway", 413, "APIGW.0201", "Request entity too large")
-        if self._options.vault_required and order.status is Status.ACCEPTED and not order.vault_id:
+            return too_many(self._options.too_many)
+        if self._options.vault_required and order.status is Answer.ACCEPTED and not order.vault_id:
             return ims_error("IMG.0001", "The request body is not valid: vault_id is mandatory.")
         if self._options.unknown_image == "refuse" and (missing := self._world.missing(order)):
             return ims_error("IMG.0144", f"The image {missing[0]} does not exist.")
@@ -116,7 +125,7 @@ def _read_order(call: Call) -> Order | Reply:
     if body["project_id"] != call.project_id:
         return ims_error("IMG.0030", "The project ID and token are invalid.")
     unique = tuple(dict.fromkeys(call.images))
-    return Order(call.project_id, unique, Status(body["status"]), body.get("vault_id", ""))
+    return Order(call.project_id, unique, Answer(body["status"]), body.get("vault_id", ""))
 
 
 def _wrong_key(body: Mapping[str, Any]) -> str | None:
@@ -126,4 +135,4 @@ def _wrong_key(body: Mapping[str, Any]) -> str | None:
     for key in ("project_id", "status", *(["vault_id"] if "vault_id" in body else [])):
         if not isinstance(body.get(key), str) or not body[key]:
             return key
-    return None if body["status"] in {Status.ACCEPTED, Status.REJECTED} else "status"
+    return None if body["status"] in {Answer.ACCEPTED, Answer.REJECTED} else "status"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from worker.simulator.effects import Poison
 from worker.simulator.faults import Fault
 from worker.simulator.naming import OWNER, image_id, project_id, vault_id
-from worker.simulator.world import FIRST_CREATED, Image, JobRules, Status, Vault, World
+from worker.simulator.world import FIRST_CREATED, Answer, Image, JobRules, Vault, World
 
 PAYMENTS, ANALYTICS, EDGE = "payments-prod", "analytics", "edge"
 _PLAIN = tuple(
@@ -57,13 +57,13 @@ def demo(now: Callable[[], float] = time.time) -> Demo:
     for name in _SCRATCH:
         world.share(image_id(name), project_id(EDGE))
     world.share(image_id(_POISONED), project_id(ANALYTICS))
-    world.share(image_id(_RETIRED), project_id(EDGE), Status.ACCEPTED)
+    world.share(image_id(_RETIRED), project_id(EDGE), Answer.ACCEPTED)
     poison = Fault(Poison(code="IMG.0066"), image=(image_id(_POISONED),))
     return Demo(world, (poison,), _manifest(), image_id(_POISONED), image_id(_ABSENT))
 
 
-def _already(project: str, name: str) -> Status:
-    return Status.ACCEPTED if project == EDGE and name.startswith("ubuntu") else Status.PENDING
+def _already(project: str, name: str) -> Answer:
+    return Answer.ACCEPTED if project == EDGE and name.startswith("ubuntu") else Answer.PENDING
 
 
 def _manifest() -> str:
@@ -74,14 +74,14 @@ def _manifest() -> str:
     for project in (PAYMENTS, ANALYTICS, EDGE):
         lines += ["", f"[projects.{project}]", f'id = "{project_id(project)}"']
         lines += [f'vault = "{_VAULT}"'] if project == PAYMENTS else []
-    lines += _share("*", _PLAIN, Status.ACCEPTED)
-    lines += _share(PAYMENTS, _WHOLE, Status.ACCEPTED)
-    lines += _share(ANALYTICS, (_POISONED, _ABSENT), Status.ACCEPTED)
-    lines += _share(EDGE, (_RETIRED,), Status.REJECTED)
+    lines += _share("*", _PLAIN, Answer.ACCEPTED)
+    lines += _share(PAYMENTS, _WHOLE, Answer.ACCEPTED)
+    lines += _share(ANALYTICS, (_POISONED, _ABSENT), Answer.ACCEPTED)
+    lines += _share(EDGE, (_RETIRED,), Answer.REJECTED)
     return "\n".join(lines) + "\n"
 
 
-def _share(project: str, images: tuple[str, ...], status: Status) -> list[str]:
+def _share(project: str, images: tuple[str, ...], status: Answer) -> list[str]:
     return [
         "",
         "[[share]]",

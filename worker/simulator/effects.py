@@ -120,14 +120,21 @@ class Throttle(Effect):
 
 @dataclass(frozen=True, slots=True)
 class Poison(Effect):
-    """The whole PUT is refused as 400 because of one image; an empty code leaves the cause unsaid."""
+    """The whole PUT is refused as 400 because of one image; an empty code leaves the cause unsaid.
+
+    With `names` the refusal tells which images of the PUT they are: the first, or all of them.
+    """
 
     groups = PUT
     code: str = "IMG.0144"
+    names: Literal["none", "first", "all"] = "none"
 
     def answer(self, work: Work, /) -> Reply:
         """Return the refusal."""
-        return work.denial or ims_error(self.code, "The image does not exist." if self.code else "The request failed.")
+        shown = {"none": 0, "first": 1}.get(self.names, len(work.aimed))
+        images = "".join(f" {image}" for image in sorted(work.aimed)[:shown])
+        message = f"The image{images} does not exist." if self.code or images else "The request failed."
+        return work.denial or ims_error(self.code, message)
 
 
 @dataclass(frozen=True, slots=True)

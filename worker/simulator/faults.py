@@ -34,7 +34,8 @@ What it does is the word in `what`, with keys of its own (here with their defaul
     delay               the call takes longer: seconds = 1.0
     throttle            429, or with style = "ims" (default gateway) a 400 with IMG.0060: limit = "200/5m",
                         retry_after = 0 (seconds; 0: no such header)
-    poison              400 for the whole PUT, needs `image`: code = "IMG.0144", empty for none
+    poison              400 for the whole PUT, needs `image`: code = "IMG.0144", empty for none; names = "none" (or
+                        first, all: which of these images the refusal names)
     partial-job         some images of the job fail, those of `image` or every second one: overall = "FAIL" (or
                         SUCCESS), code = "IMG.0112", reason
     failed-job          the job fails as a whole: code = "IMG.0112", reason

@@ -14,7 +14,7 @@ from typing import Any
 
 from worker.simulator.options import Options
 from worker.simulator.replies import Reply, error, image_body, ims_error
-from worker.simulator.world import Image, Status, World
+from worker.simulator.world import Answer, Image, World
 
 DEFAULT_LIMIT = 500
 _ATTRIBUTES = (
@@ -30,7 +30,7 @@ _ATTRIBUTES = (
 )
 _NOT_MODELLED = ("created_at", "updated_at", "tag")
 _CHOICES = {
-    "member_status": tuple(Status),
+    "member_status": tuple(Answer),
     "visibility": ("public", "private", "shared"),
     "__imagetype": ("gold", "private", "shared", "market"),
     "__whole_image": ("true", "false"),
@@ -97,12 +97,12 @@ class Listing:
             lists[wanted] = [_key(image, sort_key) for image in seen], seen
         return lists[wanted]
 
-    def _matches(self, project_id: str, image: Image, shares: Mapping[str, Status], query: Mapping[str, str]) -> bool:
+    def _matches(self, project_id: str, image: Image, shares: Mapping[str, Answer], query: Mapping[str, str]) -> bool:
         kinds = {query.get("visibility"), query.get("__imagetype")}
         if image.owner == project_id:
             listed = "shared" not in kinds or self._world.shared_out(image.id)
         else:
-            default = Status.ACCEPTED
+            default = Answer.ACCEPTED
             wanted = query.get("member_status", default) if query.get("visibility") == "shared" else default
             listed = "private" not in kinds and shares.get(image.id) == wanted
         return listed and not kinds & {"gold", "market", "public"} and self._has(image, query)

@@ -79,7 +79,8 @@ class Options:
 
     PUT: `unknown_image` refuses the whole request or fails that image in the job; `vault_refusal` is where an unfit
     vault is noticed; `vault_required` makes `vault_id` mandatory for each accept; `max_images` is the most images of
-    one request (0: no limit).
+    one request (0: no limit), and `too_many` how more are refused: by the gateway as 413, as IMG.0001, or as a 400
+    without a code.
     """
 
     page_cap: int = 0
@@ -98,6 +99,7 @@ class Options:
     vault_refusal: Literal["job", "at-once"] = "job"
     vault_required: bool = False
     max_images: int = 0
+    too_many: Literal["413", "IMG.0001", "unsaid"] = "413"
 
     def __post_init__(self) -> None:
         if self.page_cap < 0 or self.max_images < 0:

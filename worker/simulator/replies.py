@@ -67,6 +67,13 @@ def missing_job(style: str) -> Reply:
     return error("ims", 404 if style == "404" else 400, "IMG.0023", "Failed to query the job.")
 
 
+def too_many(style: str) -> Reply:
+    """Return the refusal of a PUT with too many images, for which the API reference names no maximum and no code."""
+    if style == "413":
+        return error("gateway", 413, "APIGW.0201", "Request entity too large")
+    return ims_error("IMG.0001" if style == "IMG.0001" else "", "The request body is not valid.")
+
+
 def throttled(rate: Rate) -> Reply:
     """Return the gateway's 429. Source: error codes of the API gateway, APIGW.0308."""
     span = f"{rate.seconds / 60:g} minute" if rate.seconds % 60 == 0 else f"{rate.seconds:g} second"

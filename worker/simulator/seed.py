@@ -78,7 +78,7 @@ from worker.simulator.document import Document, DocumentError
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import Limits, Options
 from worker.simulator.rehearsal import offer
-from worker.simulator.world import FIRST_CREATED, Account, Image, JobRules, Status, Vault, World
+from worker.simulator.world import FIRST_CREATED, Account, Answer, Image, JobRules, Vault, World
 
 T = TypeVar("T")
 _TABLES = ("projects", "image", "share", "vault", "account", "limits", "jobs", "options")
@@ -121,7 +121,7 @@ class _Images:
 class _Shares:
     projects: tuple[str, ...]
     images: tuple[str, ...]
-    status: Status = Status.PENDING
+    status: Answer = Answer.PENDING
 
 
 @dataclass(frozen=True, slots=True)

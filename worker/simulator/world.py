@@ -30,7 +30,7 @@ HOSTILE_JOB_IDS = (
 )
 
 
-class Status(StrEnum):
+class Answer(StrEnum):
     """What a project has said to a share. Source: API reference of IMS, `member_status`."""
 
     PENDING = "pending"
@@ -88,7 +88,7 @@ class Order:
 
     project_id: str
     images: tuple[str, ...]
-    status: Status
+    status: Answer
     vault_id: str = ""
 
 
@@ -166,7 +166,7 @@ class World:
         self.images: dict[str, Image] = {}
         self.vaults: dict[tuple[str, str], Vault] = {}
         self.jobs: dict[str, Job] = {}
-        self._shares: dict[str, dict[str, Status]] = defaultdict(dict)
+        self._shares: dict[str, dict[str, Answer]] = defaultdict(dict)
         self._receivers: dict[str, set[str]] = defaultdict(set)
         self._owned: dict[str, set[str]] = defaultdict(set)
         self._random = random.Random(rules.seed)  # noqa: S311 - durations and ids of a simulation
@@ -191,7 +191,7 @@ class World:
         """Create a vault in its project."""
         self.vaults[vault.project_id, vault.id] = vault
 
-    def share(self, image_id: str, project_id: str, status: Status = Status.PENDING) -> None:
+    def share(self, image_id: str, project_id: str, status: Answer = Answer.PENDING) -> None:
         """Offer an image to a project, or set what the project has said to it; raise KeyError if either is unknown."""
         if project_id not in self.projects or image_id not in self.images:
             raise KeyError((image_id, project_id))
@@ -215,11 +215,11 @@ class World:
         self._owned[owner].discard(image_id)
         self._changed(owner)
 
-    def status(self, image_id: str, project_id: str) -> Status | None:
+    def status(self, image_id: str, project_id: str) -> Answer | None:
         """Return what the project has said to the image, or None if it is not offered."""
         return self.shares(project_id).get(image_id)
 
-    def shares(self, project_id: str) -> Mapping[str, Status]:
+    def shares(self, project_id: str) -> Mapping[str, Answer]:
         """Return what the project is offered: image ids, and what it has said to each."""
         self._catch_up()
         return MappingProxyType(self._shares[project_id])
@@ -240,7 +240,7 @@ class World:
 
     def vault_trouble(self, order: Order) -> tuple[str, str] | None:
         """Return code and reason if the order accepts full-ECS images and its vault cannot take them."""
-        if order.status is not Status.ACCEPTED or not any(self._is_whole(image_id) for image_id in order.images):
+        if order.status is not Answer.ACCEPTED or not any(self._is_whole(image_id) for image_id in order.images):
             return None
         vault = self.vaults.get((order.project_id, order.vault_id))
         if vault is None:

@@ -6,47 +6,28 @@ The daemon's page, its JSON and its gauges are drawn from this; it is memory for
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import StrEnum
 from itertools import islice
 
 from worker.core import events
-from worker.core.calls import CallCounts
-from worker.core.drift import LeftOut
-from worker.core.job import Job, JobState
-from worker.core.outcome import End, Outcome, OutcomeKind
-from worker.core.plan import Plan
-from worker.core.report import PassRecord, RunReport
-from worker.core.state import Batch, Change, DesiredState, InFlight, MemberStatus, Quarantined, Share
+from worker.core.batch import Batch, End, InFlight
+from worker.core.batch_size import BatchSize, SizeKey
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.plan import Plan
+from worker.core.fleet.report import RunReport
+from worker.core.job import Job
+from worker.core.project.plan import ProjectPlan
+from worker.core.quarantine import Quarantined
+from worker.core.share import Share
+from worker.core.status import ShareStatus, Status, due, standing
 from worker.core.timing import format_duration
+from worker.telemetry.lines import Mishap, PassLine, ProjectLine
 
 PASSES_KEPT = 50
 TROUBLES_KEPT = 20
-
-
-class Bucket(StrEnum):
-    """Where a desired share stands: each is in exactly one."""
-
-    CONVERGED = "converged"
-    TO_ACCEPT = "to_accept"
-    TO_REJECT = "to_reject"
-    IN_FLIGHT = "in_flight"
-    FAILED = "failed"
-    UNSETTLED = "unsettled"
-    ABSENT = "absent"
-    UNKNOWN = "unknown"
-    BLOCKED = "blocked"
-    QUARANTINED = "quarantined"
-    NOT_SENT = "not_sent"
-
-
-_BUCKETS = {kind: Bucket.CONVERGED if kind is OutcomeKind.CHANGED else Bucket(kind.value) for kind in OutcomeKind}
-
-
-ON_THE_WAY = frozenset({Bucket.CONVERGED, Bucket.IN_FLIGHT, Bucket.TO_ACCEPT, Bucket.TO_REJECT})
-"""Where a share is as it should be, or will be; elsewhere it is in trouble."""
 
 
 class Phase(StrEnum):
@@ -58,64 +39,13 @@ class Phase(StrEnum):
     STOPPING = "stopping"
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Why a share is where it is. `observed` is None where it is in no list, or was not read; `waits` allows that."""
-
-    bucket: Bucket
-    desired: MemberStatus
-    observed: MemberStatus | None
-    reason: str
-    job_id: str | None = None
-    waits: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PassLine:
-    """One pass of the timeline. Times in seconds since the epoch; `calls` is None for those of earlier processes."""
-
-    record: PassRecord
-    jobs: int | None = None
-    calls: CallCounts | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Mishap:
-    """Something that an operator wants to know; `at` in seconds since the epoch."""
-
-    at: float
-    what: str
-    reason: str
-
-
-@dataclass(slots=True)
-class ProjectLine:
-    """One project: the buckets of its images, by id, and why it could not be read, if it could not.
-
-    `waiting` counts the shares that are not as desired and may be so.
-    """
-
-    name: str
-    buckets: dict[str, Bucket] = field(default_factory=dict)
-    counts: Counter[Bucket] = field(default_factory=Counter)
-    unreadable: str = ""
-    waiting: int = 0
-
-    def put(self, image_id: str, bucket: Bucket) -> None:
-        """Move an image to a bucket."""
-        before = self.buckets.get(image_id)
-        if before is not None:
-            self.counts[before] -= 1
-        self.buckets[image_id] = bucket
-        self.counts[bucket] += 1
-
-
 class Board:
     """A listener that keeps what is known now. `now` is the wall clock in seconds since the epoch.
 
-    `notes` has every share that is not as desired, and `in_trouble` those of them that nothing is done about now.
+    `statuses` has every share that is not as desired, and `in_trouble` those of them that nothing is done about now.
     `revision` grows with each event, so that a reader can tell whether anything has changed. `broken` is why the last
-    pass ended without a report, until the next begins.
+    pass ended without a report, until the next begins. `newer_loaded_at` is when a newer manifest was loaded that
+    waits for the pass under way to end; 0 while none does.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -130,22 +60,24 @@ class Board:
         self.projects_to_read = 0
         self.projects_read = 0
         self.next_pass_at = 0.0
-        self.desired = DesiredState({}, {}, {})
+        self.image_names: Mapping[str, str] = {}
         self.projects: dict[str, ProjectLine] = {}
-        self.notes: dict[Share, Note] = {}
+        self.statuses: dict[Share, ShareStatus] = {}
         self.in_trouble: dict[Share, None] = {}
         self.absent_waiting = 0
         self._judged: set[Share] = set()
         self.unmanaged = 0
         self.refusals: tuple[str, ...] = ()
         self.digest = ""
-        self.flights: dict[int, InFlight] = {}
+        self.in_flight: dict[int, InFlight] = {}
         self.quarantined: tuple[Quarantined, ...] = ()
+        self.batch_sizes: Mapping[SizeKey, BatchSize] = {}
         self.passes: deque[PassLine] = deque(maxlen=PASSES_KEPT)
         self.troubles: deque[Mishap] = deque(maxlen=TROUBLES_KEPT)
         self.bugs = 0
         self.last_bug = ""
         self.reload_error: Mishap | None = None
+        self.newer_loaded_at = 0.0
 
     def __call__(self, event: events.Event) -> None:
         """Take one event."""
@@ -177,20 +109,20 @@ class Board:
     def snapshot(self, shares: int) -> Board:
         """Return a board that stays as this one is now, for who reads it in a thread of its own.
 
-        To be quick for any fleet it has the notes of so many shares in trouble only, and the buckets of the shares
+        To be quick for any fleet it says of so many shares in trouble only why they are, and where all shares stand
         where there are no more than ten times as many; else these go on changing, though not their number.
         """
-        is_small = sum(len(line.buckets) for line in self.projects.values()) <= 10 * shares
+        is_small = sum(len(line.statuses) for line in self.projects.values()) <= 10 * shares
         other = copy(self)
         other.projects = {
             project_id: replace(
-                line, buckets=line.buckets.copy() if is_small else line.buckets, counts=line.counts.copy()
+                line, statuses=line.statuses.copy() if is_small else line.statuses, counts=line.counts.copy()
             )
             for project_id, line in self.projects.items()
         }
-        other.notes = {share: self.notes[share] for share in islice(self.in_trouble, shares)}
-        other.in_trouble = dict.fromkeys(other.notes)
-        other.flights, other.passes, other.troubles = self.flights.copy(), self.passes.copy(), self.troubles.copy()
+        other.statuses = {share: self.statuses[share] for share in islice(self.in_trouble, shares)}
+        other.in_trouble = dict.fromkeys(other.statuses)
+        other.in_flight, other.passes, other.troubles = self.in_flight.copy(), self.passes.copy(), self.troubles.copy()
         return other
 
     @property
@@ -198,9 +130,9 @@ class Board:
         """Whether a pass has said how the shares stand; before that, nothing is known of any."""
         return bool(self.digest)
 
-    def counts(self) -> Counter[Bucket]:
-        """Return how many desired shares stand in each bucket."""
-        total: Counter[Bucket] = Counter()
+    def counts(self) -> Counter[Status]:
+        """Return how many desired shares stand where."""
+        total: Counter[Status] = Counter()
         for line in self.projects.values():
             total.update(line.counts)
         return total
@@ -209,34 +141,41 @@ class Board:
         match event:
             case events.PassStarted(run_id, projects):
                 self.run_id, self.broken, self.pass_started_at = run_id, "", self._now()
-                self.projects_to_read, self.projects_read = projects, 0
+                self.projects_to_read, self.projects_read, self.newer_loaded_at = projects, 0, 0.0
             case events.ProjectObserved(project_id, _, reason):
                 self.projects_read += 1
                 if line := self.projects.get(project_id):
                     line.unreadable = reason
-            case events.Planned(plan, desired, _, _, refusals):
+            case events.Planned(plan, image_names, _, _, refusals):
                 self.refusals, self.digest, self.unmanaged = refusals, plan.digest, plan.unmanaged
+                self.image_names = image_names
                 self._judged.clear()
-                self._lay_out(desired)
+                self._lay_out(plan.projects)
                 self._spread(plan)
             case events.PassFinished(report):
                 self._finish(report)
             case events.PassBroken(reason):
                 self.run_id, self.broken = "", reason
+            case events.Superseded(at):
+                self.newer_loaded_at = at
             case _:
                 self._follow_batch(event)
 
     def _follow_batch(self, event: events.Event) -> None:
         match event:
             case events.BatchSubmitted(job):
-                self._take_off(job)
+                self._begin_job(job)
+            case events.BatchSizesRemembered(known):
+                self.batch_sizes = dict(known)
+            case events.BatchSizeLearned(key, size):
+                self.batch_sizes = {**self.batch_sizes, key: size}
             case events.BatchNotAccepted(batch, End.UNANSWERED):
                 self._put_in_flight(batch, "the answer to its PUT was lost")
-            case events.JobSettled(settlement) if settlement.state is not JobState.UNSETTLED:
-                self.flights.pop(settlement.job.key, None)
-            case events.ShareJudged(outcome):
-                self._judged.add(outcome.share)
-                self._judge(outcome)
+            case events.JobSettled(settlement) if settlement.end is not End.UNSETTLED:
+                self.in_flight.pop(settlement.job.key, None)
+            case events.ShareJudged(status):
+                self._judged.add(status.share)
+                self._judge(status)
             case _:
                 pass
 
@@ -247,103 +186,89 @@ class Board:
         if phase is Phase.STANDING_BY:
             # Another worker knows better from now on.
             self.run_id, self.next_pass_at, self.refusals, self.digest = "", 0.0, (), ""
-            self.flights, self.quarantined, self.unmanaged = {}, (), 0
-            self._lay_out(DesiredState({}, {}, {}))
+            self.newer_loaded_at = 0.0
+            self.in_flight, self.quarantined, self.unmanaged = {}, (), 0
+            self._lay_out(())
 
     def _remember(
         self, in_flight: tuple[InFlight, ...], quarantined: tuple[Quarantined, ...], passes: tuple[PassRecord, ...]
     ) -> None:
-        self.flights = {flight.key: flight for flight in in_flight}
+        self.in_flight = {each.key: each for each in in_flight}
         self.quarantined = quarantined
         lines = {each.run_id: PassLine(each) for each in passes}
         lines |= {line.record.run_id: line for line in self.passes if line.calls is not None}
         newest_first = sorted(lines.values(), key=lambda line: line.record.finished_at, reverse=True)
         self.passes = deque(newest_first[:PASSES_KEPT], maxlen=PASSES_KEPT)
-        for flight in in_flight:
-            self._keep_in_flight(flight)
+        for each in in_flight:
+            self._keep_in_flight(each)
 
-    def _keep_in_flight(self, flight: InFlight) -> None:
+    def _keep_in_flight(self, sent: InFlight) -> None:
         """Show what no pass waits for as what it is: in flight, and followed."""
-        batch = flight.batch
+        batch = sent.batch
         for image in batch.images:
-            share = Share(batch.project_id, image)
-            note = self.notes.get(share)
-            if note is not None and note.bucket is Bucket.UNSETTLED and note.desired is batch.status:
-                self._put(share, Note(Bucket.IN_FLIGHT, note.desired, note.observed, note.reason, flight.job_id))
+            status = self.statuses.get(Share(batch.project_id, image))
+            if status is not None and status.status is Status.UNSETTLED and status.desired is batch.operation:
+                self._put(replace(status, status=Status.IN_FLIGHT, job_id=sent.job_id))
 
-    def _lay_out(self, desired: DesiredState) -> None:
+    def _lay_out(self, projects: Iterable[ProjectPlan]) -> None:
         """Begin anew: every desired share stands as desired until the plan says otherwise."""
-        unreadable = {project_id: line.unreadable for project_id, line in self.projects.items()}
-        self.desired, self.projects, self.notes = desired, {}, {}
-        self.in_trouble, self.absent_waiting = {}, 0
-        for project_id, wishes in sorted(desired.wishes.items()):
-            buckets = dict.fromkeys(wishes, Bucket.CONVERGED)
-            self.projects[project_id] = ProjectLine(
-                desired.projects[project_id].name,
-                buckets,
-                Counter({Bucket.CONVERGED: len(buckets)}),
-                unreadable.get(project_id, ""),
-            )
+        self.projects, self.statuses, self.in_trouble, self.absent_waiting = {}, {}, {}, 0
+        for plan in projects:
+            statuses = dict.fromkeys(plan.meant, Status.CONVERGED)
+            counts = Counter({Status.CONVERGED: len(statuses), Status.UNKNOWN: plan.unlisted})
+            self.projects[plan.project.id] = ProjectLine(plan.project, statuses, counts, plan.failure)
 
     def _spread(self, plan: Plan) -> None:
         for change in plan.changes:
-            bucket = Bucket.TO_ACCEPT if change.after is MemberStatus.ACCEPTED else Bucket.TO_REJECT
-            self._put(change.share, _due(change, bucket))
-        for bucket, left_out in (
-            (Bucket.ABSENT, plan.absent),
-            (Bucket.UNKNOWN, plan.unknown),
-            (Bucket.BLOCKED, plan.blocked),
-            (Bucket.QUARANTINED, plan.quarantined),
-            (Bucket.IN_FLIGHT, plan.in_flight),
-        ):
-            for left in left_out:
-                self._put(left.share, _left(left, bucket))
-                if bucket is Bucket.UNKNOWN:
-                    self.projects[left.share.project_id].unreadable = left.reason
+            self._put(change.as_status(due(change.operation)))
+        for status in plan.statuses:
+            self._put(status, is_planned=True)
 
-    def _take_off(self, job: Job) -> None:
+    def _begin_job(self, job: Job) -> None:
         batch = job.batch
-        self.flights[job.key] = InFlight(job.key, batch, job.submitted_at, job.job_id, job.submitted_at, self.run_id)
+        self.in_flight[job.key] = InFlight(job.key, batch, job.submitted_at, job.job_id, job.submitted_at, self.run_id)
         self._put_in_flight(batch, "", job.job_id)
 
     def _put_in_flight(self, batch: Batch, reason: str, job_id: str | None = None) -> None:
         for image in batch.images:
             share = Share(batch.project_id, image)
-            note = self.notes.get(share)
-            self._put(share, Note(Bucket.IN_FLIGHT, batch.status, note.observed if note else None, reason, job_id))
+            known = self.statuses.get(share)
+            status = known or ShareStatus(share, Status.IN_FLIGHT, batch.operation)
+            self._put(replace(status, status=Status.IN_FLIGHT, desired=batch.operation, reason=reason, job_id=job_id))
 
-    def _judge(self, outcome: Outcome) -> None:
-        note = Note(
-            _BUCKETS[outcome.kind], outcome.desired, outcome.after, outcome.reason, outcome.job_id, outcome.waits
-        )
-        self._put(outcome.share, note)
+    def _judge(self, status: ShareStatus) -> None:
+        self._put(replace(status, status=standing(status.status)))
 
-    def _put(self, share: Share, note: Note) -> None:
+    def _put(self, status: ShareStatus, *, is_planned: bool = False) -> None:
+        """Show where a share stands; of what the plan does not speak of nothing is shown."""
+        share = status.share
         line = self.projects.get(share.project_id)
-        if line is None or share.image_id not in line.buckets:
+        if line is None:
             return
-        line.put(share.image_id, note.bucket)
-        if (before := self.notes.get(share)) is not None:
+        if share.image_id not in line.statuses and not is_planned:
+            return
+        line.put(share.image_id, status.status)
+        if (before := self.statuses.get(share)) is not None:
             self._count_waiting(line, before, -1)
-        self._count_waiting(line, note, 1)
-        if note.bucket in ON_THE_WAY:
-            self.in_trouble.pop(share, None)
-        else:
+        self._count_waiting(line, status, 1)
+        if status.status.is_trouble:
             self.in_trouble[share] = None
-        if note.bucket is Bucket.CONVERGED:
-            self.notes.pop(share, None)
         else:
-            self.notes[share] = note
+            self.in_trouble.pop(share, None)
+        if status.status is Status.CONVERGED:
+            self.statuses.pop(share, None)
+        else:
+            self.statuses[share] = status
 
-    def _count_waiting(self, line: ProjectLine, note: Note, by: int) -> None:
-        if note.waits and note.bucket is not Bucket.CONVERGED:
+    def _count_waiting(self, line: ProjectLine, status: ShareStatus, by: int) -> None:
+        if status.may_be_absent and status.status is not Status.CONVERGED:
             line.waiting += by
-            self.absent_waiting += by * (note.bucket is Bucket.ABSENT)
+            self.absent_waiting += by * (status.status is Status.ABSENT)
 
     def _finish(self, report: RunReport) -> None:
         for outcome in report.outcomes:
             # What a pass reports as in flight may have been settled beside it since it was planned.
-            if outcome.kind is not OutcomeKind.UNSETTLED or outcome.share not in self._judged:
+            if outcome.status is not Status.UNSETTLED or outcome.share not in self._judged:
                 self._judge(outcome)
         record = PassRecord(report.run_id, report.started_at, report.finished_at, report.result.value, _numbers(report))
         self.passes.appendleft(PassLine(record, len(report.jobs), report.calls))
@@ -355,14 +280,6 @@ def _mishap(event: events.Trouble | events.ClockSet, at: float) -> Mishap:
         return Mishap(at, event.what, event.reason)
     what = f"the clock was put {'back' if event.by < 0 else 'forward'} by {format_duration(abs(event.by))}"
     return Mishap(at, what, "what was written down before counts from now")
-
-
-def _due(change: Change, bucket: Bucket) -> Note:
-    return Note(bucket, change.after, change.before, "")
-
-
-def _left(left: LeftOut, bucket: Bucket) -> Note:
-    return Note(bucket, left.desired, left.before, left.reason, None, left.waits)
 
 
 def _numbers(report: RunReport) -> Mapping[str, int]:

@@ -8,17 +8,18 @@ from itertools import product
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from worker.core import events
+from worker.core.batch import JOB_ENDS, End
 from worker.core.calls import CallGroup, CallRecord
-from worker.core.job import JobState, Settlement
-from worker.core.outcome import OutcomeKind
-from worker.core.report import Result, RunReport
-from worker.core.state import MemberStatus
+from worker.core.fleet.report import Result, RunReport
+from worker.core.job import Settlement
+from worker.core.share import MemberStatus
+from worker.core.status import FINAL, Status
 
 PREFIX = "ims_share_worker"
 """What the name of each metric begins with."""
 _Labels = Mapping[str, Iterable[str]]
 _STATUSES = ("2xx", "3xx", "4xx", "429", "5xx", "none")
-_ENDED = (JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED)
+_ENDED = (End.SUCCEEDED, End.PARTIAL, End.FAILED)
 _SECOND_TO_HOUR = (1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _DETECTION = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _CALL = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -40,8 +41,8 @@ class Counts:
                 self._finish(report)
             case events.PassBroken():
                 self._passes.labels("broken").inc()
-            case events.ShareJudged(outcome) if outcome.kind is OutcomeKind.CHANGED:
-                self._changes.labels(outcome.desired).inc()
+            case events.ShareJudged(status) if status.status is Status.CHANGED:
+                self._changes.labels(status.desired).inc()
             case events.JobSettled(settlement):
                 self._settle(settlement)
             case events.Reloaded():
@@ -86,13 +87,13 @@ class Counts:
             registry,
             "outcomes",
             "Shares that changed or did not converge, by their outcome, summed over all passes.",
-            {"outcome": OutcomeKind},
+            {"outcome": FINAL},
         )
         self._jobs = _counter(
             registry,
             "jobs",
             "Jobs by how they ended; one that outlives a pass counts as unsettled, and again when it ends.",
-            {"state": [state for state in JobState if state is not JobState.RUNNING]},
+            {"state": JOB_ENDS},
         )
         self._job_duration = _histogram(
             registry,
@@ -134,12 +135,12 @@ class Counts:
     def _finish(self, report: RunReport) -> None:
         self._passes.labels(report.result).inc()
         self._pass_duration.observe(max(0.0, report.finished_at - report.started_at))
-        for kind, count in report.counts().items():
-            self._outcomes.labels(kind).inc(count)
+        for status, count in report.counts().items():
+            self._outcomes.labels(status).inc(count)
 
     def _settle(self, settlement: Settlement) -> None:
-        self._jobs.labels(settlement.state).inc()
-        if settlement.state in _ENDED:
+        self._jobs.labels(settlement.end).inc()
+        if settlement.end in _ENDED:
             self._job_duration.observe(max(0.0, settlement.settled_at - settlement.job.submitted_at))
             if settlement.noticed_within is not None:
                 self._detection_lag.observe(settlement.noticed_within)

@@ -15,7 +15,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.samples import Sample
 
 from worker.core.calls import CallGroup
-from worker.telemetry.board import Board, Bucket
+from worker.core.status import STANDING, Status
+from worker.telemetry.board import Board
 from worker.telemetry.counts import PREFIX
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class Readings:
 class Snapshot:
     """How things stood at one instant. `projects` has of each the name, the counts, and how many may be absent."""
 
-    projects: tuple[tuple[str, Mapping[Bucket, int], int], ...]
+    projects: tuple[tuple[str, Mapping[Status, int], int], ...]
     unmanaged: int
     quarantined: int
     in_flight: int
@@ -71,12 +72,12 @@ class Snapshot:
 
 def snapshot_of(board: Board, readings: Readings, now: float) -> Snapshot:
     """Copy what the gauges are made of; `now` in seconds since the epoch."""
-    sent_at = min((flight.intent_at for flight in board.flights.values()), default=now)
+    sent_at = min((sent.intent_at for sent in board.in_flight.values()), default=now)
     return Snapshot(
         projects=tuple((line.name, dict(line.counts), line.waiting) for line in board.projects.values()),
         unmanaged=board.unmanaged,
         quarantined=len(board.quarantined),
-        in_flight=len(board.flights),
+        in_flight=len(board.in_flight),
         oldest_age=max(0.0, now - sent_at),
         next_pass_at=board.next_pass_at,
         reload_failed=board.reload_error is not None,
@@ -131,13 +132,13 @@ def _shares(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
 
 def _share_samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
     for project, counts, _ in _giving_way(snapshot.projects):
-        for bucket in Bucket:
-            yield Sample(family, {"project": project, "bucket": bucket}, counts.get(bucket, 0))
+        for status in STANDING:
+            yield Sample(family, {"project": project, "bucket": status}, counts.get(status, 0))
 
 
 def _drift_samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
     for project, counts, waiting in _giving_way(snapshot.projects):
-        drift = sum(counts.values()) - counts.get(Bucket.CONVERGED, 0) - waiting
+        drift = sum(counts.values()) - counts.get(Status.CONVERGED, 0) - waiting
         yield Sample(family, {"project": project}, drift)
 
 

@@ -5,6 +5,7 @@
 | `daemon.standing_by`, `daemon.at_work`, `daemon.stopping` | info | the daemon waits for the journal, holds it, ends |
 | `http.listening` | info | the daemon's HTTP server answers at an address |
 | `files.reloaded`, `files.refused` | info, error | config and manifest were read again, and can be used or not |
+| `pass.superseded` | info | a newer manifest was loaded during a pass, which ends early: the next begins by it |
 | `clock.put_back`, `clock.put_forward` | warning | the wall clock was set: what was written before counts from now |
 | `pass.scheduled` | debug | when the next pass begins |
 | `pass.started`, `pass.finished` | info | a pass begins and ends: one canonical line with all its counts |
@@ -15,6 +16,7 @@
 | `batch.submitted` | info | a PUT was answered with a job |
 | `batch.refused`, `batch.unanswered`, `batch.not_sent` | warning | a PUT gave no job |
 | `job.settled` | info, warning | a job has ended, or outlived the pass |
+| `batch_size.learned` | info | how many images the cloud takes in one PUT of an account in a region was found |
 | `share.changed`, `share.failed`, ... | debug, info | the final word for one share of a batch |
 | `call.made`, `call.failed` | debug | one call to the cloud |
 | `trouble` | warning | something that does not stop the pass |
@@ -37,10 +39,10 @@ from typing import Any, TextIO
 import structlog
 
 from worker.core import events
+from worker.core.batch import End
 from worker.core.calls import CallRecord
 from worker.core.clock import age_of
-from worker.core.job import JobState
-from worker.core.outcome import OutcomeKind
+from worker.core.status import Status
 from worker.core.text import json_text, visible, visible_lines
 from worker.core.timing import timestamp
 from worker.telemetry.standard_error import StandardError, with_priority
@@ -181,7 +183,7 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
                 "batch.submitted",
                 job_id=job.job_id,
                 project_id=batch.project_id,
-                status=batch.status.value,
+                status=batch.operation.value,
                 vault_id=batch.vault_id,
                 images=len(batch.images),
             )
@@ -189,34 +191,37 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
             name = f"batch.{how}"
             log.warning(name, project_id=batch.project_id, images=len(batch.images), reason=reason)
         case events.JobSettled(settlement):
-            good = settlement.state is JobState.SUCCEEDED
+            good = settlement.end is End.SUCCEEDED
             (log.info if good else log.warning)(
                 "job.settled",
                 job_id=settlement.job.job_id,
                 project_id=settlement.job.batch.project_id,
-                status=settlement.job.batch.status.value,
+                status=settlement.job.batch.operation.value,
                 images=len(settlement.job.batch.images),
-                state=settlement.state.value,
+                state=settlement.end.value,
                 polls=settlement.polls,
                 seconds=round(age_of(settlement.job.submitted_at, settlement.settled_at), 3),
                 reason=settlement.reason,
             )
-        case events.ShareJudged(outcome):
-            good = outcome.kind in {OutcomeKind.CHANGED, OutcomeKind.UNSETTLED}
-            name = f"share.{outcome.kind}"
+        case events.BatchSizeLearned(key, size):
+            learned = {"account": key.account, "region": key.region, "max_images": size.maximum}
+            log.info("batch_size.learned", **learned)
+        case events.ShareJudged(status):
+            good = status.status in {Status.CHANGED, Status.UNSETTLED}
+            name = f"share.{status.status}"
             (log.debug if good else log.info)(
                 name,
-                project_id=outcome.share.project_id,
-                image_id=outcome.share.image_id,
-                desired=outcome.desired.value,
-                reason=outcome.reason,
+                project_id=status.share.project_id,
+                image_id=status.share.image_id,
+                desired=status.desired.value,
+                reason=status.reason,
             )
         case events.Trouble(what, reason):
             log.warning("trouble", what=what, reason=reason)
         case events.BugFound(project_id, what, trace):
             log.error("bug.found", project_id=project_id, what=what, exception=trace)
         case events.PassFinished(report):
-            counts = {kind.value: count for kind, count in report.counts().items()}
+            counts = {status.value: count for status, count in report.counts().items()}
             log.info(
                 "pass.finished",
                 result=report.result.value,
@@ -233,6 +238,8 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
         case events.PassBroken(reason):
             log.error("pass.broken", reason=reason)
             structlog.contextvars.unbind_contextvars("run_id")
+        case events.Superseded(at):
+            log.info("pass.superseded", loaded_at=timestamp(at))
         case _:
             _log_daemon_event(event)
 
@@ -256,14 +263,14 @@ def _log_daemon_event(event: events.Event) -> None:
             log.debug("pass.scheduled", at=timestamp(at, digits="seconds"))
         case events.ClockSet(by):
             log.warning("clock.put_back" if by < 0 else "clock.put_forward", seconds=round(abs(by), 3))
-        case events.TakenUp(flight):
-            structlog.contextvars.bind_contextvars(run_id=flight.run_id)
-            batch = flight.batch
+        case events.TakenUp(sent):
+            structlog.contextvars.bind_contextvars(run_id=sent.run_id)
+            batch = sent.batch
             log.info(
                 "batch.taken_up",
-                job_id=flight.job_id,
+                job_id=sent.job_id,
                 project_id=batch.project_id,
-                status=batch.status.value,
+                status=batch.operation.value,
                 images=len(batch.images),
             )
         case _:

@@ -16,7 +16,8 @@ from prometheus_client.registry import Collector
 
 from worker.core import events
 from worker.core.calls import CallRecord
-from worker.core.report import PassRecord, Result
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.report import Result
 from worker.telemetry.board import Board
 from worker.telemetry.counts import PREFIX, Counts
 from worker.telemetry.gauges import Readings, Snapshot, gauge, gauges_of, snapshot_of

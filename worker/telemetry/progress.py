@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from worker.core import events
 from worker.core.calls import CallGroup
+from worker.core.status import Status
 
 _REDRAWS = 10
 """Times a second that the terminal is drawn anew."""
@@ -59,7 +60,7 @@ class LiveProgress:
             case events.ProjectObserved():
                 self._advance()
             case events.Planned(plan):
-                self._stage("Settling images", len(plan.changes) + len(plan.in_flight))
+                self._stage("Settling images", len(plan.changes) + len(plan.of(Status.IN_FLIGHT)))
             case events.BatchSubmitted():
                 self._in_flight += 1
                 self._advance(0)

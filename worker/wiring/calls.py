@@ -11,7 +11,7 @@ from math import ceil
 from worker.cloud.ims import CloudConfig, Ims
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.clock import age_of
-from worker.core.target import shard_of
+from worker.core.fleet.shards import shard_of
 from worker.errors import JournalError
 from worker.journal.store import Journal
 from worker.wiring.site import Site

@@ -16,7 +16,7 @@ from worker.wiring.beside import beside
 from worker.wiring.calls import assume_unrecorded_calls
 from worker.wiring.front import Front
 from worker.wiring.generation import Generation, Reader
-from worker.wiring.shift import Shift
+from worker.wiring.shift import Shift, Triggers
 from worker.wiring.site import journal_url
 from worker.wiring.stop import Stopper
 from worker.wiring.work import cloud_at_work
@@ -34,8 +34,7 @@ class Daemon:
         self._generation = first
         self._stopper = stopper
         self._front = front
-        self._early = asyncio.Event()
-        self._moved = asyncio.Event()
+        self._triggers = Triggers()
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -62,7 +61,7 @@ class Daemon:
         while not self._stopper.asked.is_set():
             generation = self._generation
             try:
-                url, shard = journal_url(generation.settings), generation.order.target.shard
+                url, shard = journal_url(generation.settings), generation.order.selection.shard
                 async with hold_journal(url, "serve", shard, self._stopper.ends_at) as journal:
                     self._front.journal, self._front.journal_error, last_reason = journal, "", ""
                     is_first = False
@@ -86,7 +85,7 @@ class Daemon:
         """Work with this journal until the process is asked to stop, or the files name another one."""
         is_unclean = journal.unclean
         while not self._stopper.asked.is_set() and journal_url(self._generation.settings) == url:
-            self._moved.clear()
+            self._triggers.moved.clear()
             config = self._generation.cloud
             async with cloud_at_work(self._generation.site, config, journal, self._front.observe_call) as ims:
                 if is_unclean:
@@ -100,8 +99,7 @@ class Daemon:
                         self._front,
                         self._stopper,
                         lambda: self._generation,
-                        self._early,
-                        self._moved,
+                        self._triggers,
                         time.time,
                     ).work()
                 finally:
@@ -135,8 +133,9 @@ class Daemon:
     async def _reload(self, *, early: bool, told: str) -> str:
         """Read the files again, and return why they cannot be used, if so; then what was good of them before stays.
 
-        What is new takes effect at the next pass, which comes early; with `early` one comes in any case, and refused
-        keys are tried once more. What is wrong is said unless it was `told` before.
+        What is new holds at once: the pass under way sends nothing that it does not ask for and ends early, and the
+        next follows; with `early` one comes in any case, and refused keys are tried once more. What is wrong is said
+        unless it was `told` before.
         """
         reread = await asyncio.to_thread(self._reader.read_again, self._generation)
         refused = _told(reread.problems)
@@ -148,9 +147,9 @@ class Daemon:
         if early and self._front.ims is not None:
             self._front.ims.retry_stopped()
         if reread.reconnects:
-            self._moved.set()
+            self._triggers.moved.set()
         if early or reread.is_new:
-            self._early.set()
+            self._triggers.early.set()
         return refused
 
     def _take(self, generation: Generation) -> None:
@@ -159,6 +158,7 @@ class Daemon:
         self._front.take(generation)
         wishes = generation.site.manifest.wishes
         self._front(Reloaded(len(wishes), sum(len(of_project) for of_project in wishes.values())))
+        self._triggers.loaded.set()
 
     async def _tell_of_the_end(self) -> None:
         await self._stopper.asked.wait()

@@ -14,6 +14,7 @@ from worker.cloud.ims import Ims
 from worker.core import events
 from worker.core.calls import CallRecord
 from worker.core.schedule import between_starts, describe
+from worker.core.status import Status
 from worker.core.text import visible_lines
 from worker.errors import JournalError, Problem, SettingsError
 from worker.journal.store import Journal
@@ -21,7 +22,7 @@ from worker.render.daemon import SHARES_SHOWN, DaemonView, daemon_bytes
 from worker.render.names import many
 from worker.settings import Address, Loaded
 from worker.telemetry import systemd
-from worker.telemetry.board import Board, Bucket, Phase
+from worker.telemetry.board import Board, Phase
 from worker.telemetry.gauges import LimitStanding, Readings
 from worker.telemetry.http import Health, Views, listening
 from worker.telemetry.lag import LoopLag
@@ -71,7 +72,13 @@ class Front:
         match event:
             case events.AtWork() | events.StandingBy() | events.Reloaded() | events.ReloadFailed():
                 self._notify(f"{systemd.READY}\n{systemd.status(self._in_a_line())}")
-            case events.PassStarted() | events.PassFinished() | events.PassBroken() | events.PassScheduled():
+            case (
+                events.PassStarted()
+                | events.PassFinished()
+                | events.PassBroken()
+                | events.PassScheduled()
+                | events.Superseded()
+            ):
                 self._notify(systemd.status(self._in_a_line()))
             case events.Stopping():
                 self._notify(systemd.STOPPING)
@@ -223,6 +230,10 @@ class Front:
         self._telling = None if told else asyncio.get_running_loop().call_later(_TELL_AGAIN, self._notify)
 
     def _in_a_line(self) -> str:
+        line = self._how_it_stands()
+        return f"{line}; a newer manifest begins after this pass" if self._board.newer_loaded_at else line
+
+    def _how_it_stands(self) -> str:
         board = self._board
         if board.phase is Phase.STANDING_BY:
             return f"Standing by: {board.waits_for}"
@@ -233,7 +244,7 @@ class Front:
         if not board.is_read:
             return f"The first pass reads {many(board.projects_to_read, 'project')}" if board.run_id else "Starting"
         counts = board.counts()
-        line = f"{counts[Bucket.CONVERGED]} of {counts.total()} shares are as desired"
+        line = f"{counts[Status.CONVERGED]} of {counts.total()} shares are as desired"
         unread = sum(1 for each in board.projects.values() if each.unreadable)
         return f"{line}; {many(unread, 'project')} could not be read" if unread else line
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from worker.cloud.ims import CloudConfig
 from worker.cloud.transport import tls_context
 from worker.core.documents import Document
-from worker.core.manifest import Manifest
+from worker.core.manifest.model import Manifest
 from worker.errors import ManifestError, Problem, SettingsError
 from worker.journal.database import is_same
-from worker.reconcile.run import Order
+from worker.reconcile.request import PassRequest
 from worker.reload import Sources
 from worker.settings import Loaded, Settings, load_settings
 from worker.wiring.policies import cloud_config, shared_out
@@ -26,15 +26,17 @@ class Generation:
 
     `seen` is the fingerprint of these files, taken before the manifest was read: what changes later has another one.
     `named` is that of the files that the settings name: an authority may change though its file's name does not.
+    `revision` grows when a pass is asked for something else than before.
     """
 
     loaded: Loaded
     site: Site
-    order: Order
+    order: PassRequest
     cloud: CloudConfig
     sources: Sources
     seen: str
     named: str
+    revision: int = 0
 
     @property
     def settings(self) -> Settings:
@@ -97,6 +99,7 @@ class Reader:
             except (SettingsError, ManifestError) as error:
                 # What else does not fit is only a matter of what has been kept.
                 problems += error.problems if number == 0 else ()
+        found = replace(found, revision=before.revision + (not found.order.asks_the_same(before.order)))
         return Reread(found, problems, found.site != before.site, not found.works_with(before))
 
     def _load(self, before: Generation | None = None) -> tuple[Loaded, str]:

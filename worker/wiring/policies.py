@@ -12,16 +12,13 @@ from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Connections
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.documents import shown
-from worker.core.forecast import Speed
+from worker.core.fleet.forecast import Speed
+from worker.core.fleet.shards import Shard, Split, split_of
 from worker.core.job import JobApi
 from worker.core.limits import Rate
-from worker.core.plan import Patience
-from worker.core.quarantine import QuarantinePolicy
 from worker.core.schedule import Cron, Interval, Schedule
-from worker.core.target import Shard, Split, split_of
-from worker.core.timing import PollPolicy, RetryPolicy
+from worker.core.timing import PollPolicy, QuarantinePolicy, RetryPolicy, Timings
 from worker.errors import Problem, SettingsError
-from worker.reconcile.ports import Tempo
 from worker.settings import Settings, resolve_credentials
 from worker.wiring.site import Site
 
@@ -130,15 +127,16 @@ def schedule_of(settings: Settings) -> Schedule:
     return Interval(schedule.every or 0.0)
 
 
-def tempo(settings: Settings) -> Tempo:
+def timings(settings: Settings) -> Timings:
     """Return how patient a pass is. Two calls may fail for their time-outs before a silence counts."""
     polling, retry, cloud = settings.polling, settings.retry, settings.cloud
-    return Tempo(
+    return Timings(
         polling=PollPolicy(polling.first, polling.factor, polling.max),
         retry=RetryPolicy(retry.attempts, retry.base, retry.max),
         deadline=polling.deadline,
         verify=polling.verify,
-        patience=Patience(polling.unknown, polling.abandon),
+        unknown=polling.unknown,
+        abandon=polling.abandon,
         quarantine=QuarantinePolicy(settings.quarantine.first, settings.quarantine.max),
-        stall=2 * (cloud.connect_timeout + cloud.read_timeout),
+        silence=2 * (cloud.connect_timeout + cloud.read_timeout),
     )

@@ -6,20 +6,19 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from worker.cloud.ims import Ims
 from worker.core.clock import put_forward
 from worker.core.events import ClockSet, Listener, PassBroken, PassScheduled, Remembered, Trouble
-from worker.core.resolve import resolve
 from worker.core.schedule import Interval, next_wait
-from worker.core.state import ObservedState
-from worker.core.target import aim
 from worker.errors import JournalError
 from worker.journal.lease import HeldJournal
+from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.follow import Follower
-from worker.reconcile.halt import Halt
+from worker.reconcile.request import PassRequest
 from worker.reconcile.schedule import Bells, first_of, run_forever
+from worker.reconcile.supersede import WHY_SUPERSEDED, Supersession
 from worker.wiring.beside import beside
 from worker.wiring.generation import Generation
 from worker.wiring.policies import schedule_of
@@ -34,12 +33,24 @@ _BLOCKED_FOR = 300.0
 """Seconds for which the cloud blocks a key after a handful of failures. Source: questions on its API gateway."""
 
 
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """What a shift listens to: `early` asks for a pass before its time, `loaded` says that files were read again.
+
+    `moved` says that journal or cloud have changed.
+    """
+
+    early: asyncio.Event = field(default_factory=asyncio.Event)
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 @dataclass(slots=True)
 class Shift:
-    """Passes from now on, until the process is asked to stop or `moved` says that journal or cloud have changed.
+    """Passes from now on, until the process is asked to stop or is told that journal or cloud have changed.
 
-    `generation` tells what the files say by now; `early` asks for a pass before its time. `wall` is the wall clock, in
-    seconds since the epoch, which may be set at any moment.
+    `generation` tells what the files say by now; `wall` is the wall clock, in seconds since the epoch, which may be set
+    at any moment.
     """
 
     journal: HeldJournal
@@ -47,13 +58,12 @@ class Shift:
     events: Listener
     stopper: Stopper
     generation: Callable[[], Generation]
-    early: asyncio.Event
-    moved: asyncio.Event
+    triggers: Triggers
     wall: Callable[[], float]
     run_id: str = ""
     odd: tuple[str, ...] = ()
     clock_seen: tuple[float, float] | None = None
-    halt: Halt = field(default_factory=Halt)
+    deadlines: Deadlines = field(default_factory=Deadlines)
     retry_stopped_at: float = 0.0
 
     async def work(self) -> None:
@@ -62,11 +72,11 @@ class Shift:
         Asked to stop, wait until the grace ends for what is followed. Cancelled, the journal holds all that may be
         alive.
         """
-        bells = Bells(self.early)
-        with self.stopper.halting() as halt:
+        bells = Bells(self.triggers.early)
+        with self.stopper.halting() as deadlines:
             async with beside() as start:
-                its_pass = make_pass(self.generation().settings, self.ims, self.journal, self.events, halt)
-                follower = Follower(its_pass, start, self.early.set)
+                its_pass = await make_pass(self.generation().site, self.ims, self.journal, self.events, deadlines)
+                follower = Follower(its_pass, start, self.triggers.early.set)
                 start(self._ring_the_end(bells))
                 start(self._look_again(follower))
                 await self._look(follower)
@@ -75,22 +85,31 @@ class Shift:
                     await follower.drain()
 
     async def _pass(self, follower: Follower, due: asyncio.Event) -> None:
-        if self.moved.is_set():
+        if self.triggers.moved.is_set():
             return
         await self.journal.see_that_it_is_held()
         await self._see_to_the_clock()
         generation = self.generation()
+        self.triggers.loaded.clear()
         self._retry_stopped()
-        with self.stopper.halting(due) as self.halt:
-            the_pass = make_pass(generation.settings, self.ims, self.journal, self.events, self.halt)
-            self.run_id = the_pass.run_id
+        with self.stopper.halting(due) as self.deadlines:
+            newer = Supersession(generation.order, lambda: self._newer_than(generation), self.events)
+            context = await make_pass(generation.site, self.ims, self.journal, newer, self.deadlines)
+            self.run_id = context.run_id
             try:
-                await run(generation.site, generation.order, the_pass, self.journal)
+                async with beside() as start:
+                    start(newer.watch(self.triggers.loaded, self.deadlines, self.wall))
+                    await run(generation.site, generation.order, replace(context, newest=newer.newest), self.journal)
             except JournalError as error:
                 self.events(PassBroken(str(error)))
                 raise
         self.run_id = ""
         await self._look(follower)
+
+    def _newer_than(self, generation: Generation) -> PassRequest | None:
+        """Return what the files ask for by now, where that is something else than a generation of them did."""
+        newest = self.generation()
+        return None if newest.revision == generation.revision else newest.order
 
     def _countdown(self) -> Callable[[], float]:
         settings = self.generation().settings
@@ -118,10 +137,10 @@ class Shift:
         return left
 
     async def _ring_the_end(self, bells: Bells) -> None:
-        await first_of(self.stopper.asked, self.moved)
+        await first_of(self.stopper.asked, self.triggers.moved)
         bells.stop.set()
         # With other keys or limits the rest may go at once, while this pass might wait for the old ones for long.
-        self.halt.stop_submitting()
+        self.deadlines.stop_submitting(WHY_SUPERSEDED)
 
     async def _look_again(self, follower: Follower) -> None:
         while True:
@@ -151,15 +170,16 @@ class Shift:
         """Look into the journal: tell what it holds, and follow what no pass has in hand."""
         await self._see_to_the_clock()
         order = self.generation().order
-        mine = frozenset(aim(order.target, order.manifest.projects))
-        flights = tuple(flight for flight in await self.journal.in_flight() if flight.batch.project_id in mine)
-        wards = tuple(ward for ward in (await self.journal.quarantined()).values() if ward.share.project_id in mine)
-        shard = order.target.shard
+        mine = frozenset(each for each in order.manifest.projects if order.selection.means(each))
+        in_flight = tuple(sent for sent in await self.journal.in_flight() if sent.batch.project_id in mine)
+        quarantined = tuple(
+            held for held in (await self.journal.quarantined()).values() if held.share.project_id in mine
+        )
+        shard = order.selection.shard
         passes = await self.journal.last_passes(PASSES_SHOWN * shard.count)
         self._tell_of_odd(passes.odd)
-        self.events(Remembered(flights, wards, tuple(each for each in passes.values if each.shard == shard)))
-        desired = resolve(order.manifest, ObservedState({}, {}))
-        follower.take((flight for flight in flights if flight.run_id != self.run_id), desired)
+        self.events(Remembered(in_flight, quarantined, tuple(each for each in passes.values if each.shard == shard)))
+        follower.take((sent for sent in in_flight if sent.run_id != self.run_id), order.manifest)
 
     def _tell_of_odd(self, odd: tuple[str, ...]) -> None:
         """Tell once of passes that cannot be read: no other needs them."""

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.core.documents import Document, shown
-from worker.core.guard import GuardPolicy
-from worker.core.manifest import Manifest, empty_manifest, parse_manifest, unknown_credentials
-from worker.core.state import Share
-from worker.core.target import Shard, Target
+from worker.core.fleet.guard import GuardPolicy
+from worker.core.fleet.selection import Selection
+from worker.core.fleet.shards import Shard
+from worker.core.manifest.model import Manifest, empty_manifest
+from worker.core.manifest.parse import parse_manifest, unknown_credentials
+from worker.core.share import Share
 from worker.errors import ManifestError, Problem, SettingsError
-from worker.reconcile.run import Order
+from worker.reconcile.request import PassRequest
 from worker.settings import Loaded, Settings, load_settings, manifest_names, read_manifests
 
 
@@ -106,12 +108,12 @@ def survey(config: Path | None, environ: Mapping[str, str]) -> Survey:
     return Survey(tuple(problems), warnings, documents, manifest)
 
 
-def order_of(site: Site, aim: Aim, *, resumes: bool = True) -> Order:
+def order_of(site: Site, aim: Aim, *, resumes: bool = True) -> PassRequest:
     """Return what a pass is asked to do; raise SettingsError for a project or image that the manifest does not know."""
     settings = site.settings
-    return Order(
+    return PassRequest(
         manifest=site.manifest,
-        target=_target(site.manifest, aim),
+        selection=_selection(site.manifest, aim),
         vaults=settings.cloud.vault_policy,
         guard=GuardPolicy(settings.guards.max_reject, settings.guards.max_change),
         max_images=settings.batch.max_images,
@@ -135,7 +137,7 @@ def share_of(manifest: Manifest, image: str, project: str) -> Share:
     return Share(project_id, image_id)
 
 
-def _target(manifest: Manifest, aim: Aim) -> Target:
+def _selection(manifest: Manifest, aim: Aim) -> Selection:
     problems: list[Problem] = []
     projects, images = set(), set()
     for name in aim.projects:
@@ -151,7 +153,7 @@ def _target(manifest: Manifest, aim: Aim) -> Target:
             problems.append(_unknown("--image", name, manifest.image_ids))
     if problems:
         raise SettingsError(tuple(problems))
-    return Target(frozenset(projects), frozenset(images), aim.shard)
+    return Selection(frozenset(projects), frozenset(images), aim.shard)
 
 
 def _project_names(manifest: Manifest) -> list[str]:

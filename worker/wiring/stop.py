@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.reconcile.halt import Halt
+from worker.reconcile.deadlines import Deadlines
 from worker.telemetry.standard_error import drain
 
 _LAST_WORDS = 0.3
@@ -28,12 +28,12 @@ class Stopper:
         self.reload_asked = asyncio.Event()
         self.grace = grace
         self._asked_at = math.inf
-        self._halts: list[Halt] = []
+        self._halts: list[Deadlines] = []
 
     @contextmanager
-    def halting(self, next_is_due: asyncio.Event | None = None) -> Iterator[Halt]:
+    def halting(self, next_is_due: asyncio.Event | None = None) -> Iterator[Deadlines]:
         """Give a halt that goes with those who ask the process to stop, for as long as it is used."""
-        halt = Halt(next_is_due)
+        halt = Deadlines(next_is_due)
         self._halts.append(halt)
         if self.asked.is_set():
             halt.stop(self.grace)

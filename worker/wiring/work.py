@@ -11,23 +11,28 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from worker.cloud.ims import CloudConfig, Ims
+from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallGroup, CallRecord
-from worker.core.events import BugFound, ClockSet, Event, Listener
-from worker.core.forecast import Forecast, forecast
+from worker.core.events import BatchSizeLearned, BatchSizesRemembered, BugFound, ClockSet, Event, Listener, Trouble
+from worker.core.fleet.forecast import Forecast, forecast
+from worker.core.fleet.report import RunReport
+from worker.core.fleet.shards import Shard
+from worker.core.manifest.model import Project
 from worker.core.quarantine import put_right
-from worker.core.report import RunReport
-from worker.core.target import Shard
 from worker.errors import JournalError
+from worker.journal.batch_sizes import by_key
 from worker.journal.database import MEMORY
 from worker.journal.lease import HeldJournal, hold_journal
 from worker.journal.store import Journal, open_journal, read_journal
 from worker.journal.thread import never
-from worker.reconcile.halt import Halt
-from worker.reconcile.ports import Pass
-from worker.reconcile.run import Order, Prepared, prepare, run_once, with_journal_error
-from worker.settings import Settings
+from worker.reconcile.batch_sizes import BatchSizes
+from worker.reconcile.deadlines import Deadlines
+from worker.reconcile.memory import with_journal_error
+from worker.reconcile.ports import PassContext
+from worker.reconcile.request import PassRequest
+from worker.reconcile.run import Prepared, prepare, run_once
 from worker.wiring.calls import assume_unrecorded_calls, calls_recorded, counted, remember_calls
-from worker.wiring.policies import shared_out, speed, tempo
+from worker.wiring.policies import shared_out, speed, timings
 from worker.wiring.site import Site, journal_url
 
 RESERVE = 60.0
@@ -115,55 +120,85 @@ async def record_calls(journal: Journal) -> tuple[str, ...]:
     return ()
 
 
-async def plan(site: Site, order: Order, ims: Ims, journal: Journal, events: Listener) -> tuple[Prepared, Forecast]:
+async def plan(
+    site: Site, order: PassRequest, ims: Ims, journal: Journal, events: Listener
+) -> tuple[Prepared, Forecast]:
     """Observe and plan, writing nothing; foretell what a run would cost."""
-    the_pass = make_pass(site.settings, ims, journal, events, Halt())
-    if by := await journal.ahead(the_pass.now()):
+    context = await make_pass(site, ims, journal, events, Deadlines())
+    if by := await journal.ahead(context.now()):
         events(ClockSet(-by))
-    prepared = await prepare(order, the_pass)
+    prepared = await prepare(order, context)
     lists = ims.counts().made.get(CallGroup.IMAGES_LIST, 0)
     accounts = {project_id: site.account_of(project_id) for project_id in site.manifest.projects}
-    bounds = speed(site, order.target.shard)
-    return prepared, forecast(prepared.batches, prepared.observed, lists, accounts, bounds)
+    offers = {plan.project.id: plan.offers for plan in prepared.plan.projects}
+    bounds = speed(site, order.selection.shard)
+    return prepared, forecast(prepared.batches, offers, lists, accounts, bounds)
 
 
-async def run(site: Site, order: Order, the_pass: Pass, journal: Journal) -> RunReport:
+async def run(site: Site, order: PassRequest, context: PassContext, journal: Journal) -> RunReport:
     """Put right what lies ahead of the clock, make one pass, and forget what is older than the history is kept."""
-    await put_times_right(the_pass, journal)
-    report = await run_once(order, the_pass)
-    await the_pass.keep(journal.prune(the_pass.now() - site.settings.journal.keep))
-    return with_journal_error(report, the_pass)
+    await put_times_right(context, journal)
+    report = await run_once(order, context)
+    await context.record_or_stop_sending(journal.prune(context.now() - site.settings.journal.keep))
+    return with_journal_error(report, context)
 
 
-async def put_times_right(the_pass: Pass, journal: Journal) -> None:
+async def put_times_right(context: PassContext, journal: Journal) -> None:
     """Have nothing in the journal count for longer from now than its own span, although the clock was put back.
 
     Raises JournalError.
     """
-    now = the_pass.now()
+    now = context.now()
     if by := await journal.ahead(now):
         await journal.clamp_times(now)
-        the_pass.emit(ClockSet(-by))
-    wards = (await journal.quarantined()).values()
-    if (change := put_right(wards, the_pass.tempo.quarantine, now)).held:
+        context.emit(ClockSet(-by))
+    quarantined = (await journal.quarantined()).values()
+    if (change := put_right(quarantined, context.timings.quarantine, now)).held:
         await journal.change_quarantine(change)
 
 
-def make_pass(settings: Settings, ims: Ims, journal: Journal, events: Listener, halt: Halt) -> Pass:
-    """Return what the verbs of one pass work with; no traceback that `events` is told of has a key in it."""
+async def batch_sizes(site: Site, journal: Journal, events: Listener) -> BatchSizes:
+    """Return what is known of the largest batch that each account may send in each region; what is learned is kept.
+
+    Raises JournalError.
+    """
+    found = await journal.sizes.known()
+    for each in found.odd:
+        events(Trouble("what was learned of a batch's size cannot be read", each))
+    known = by_key(found)
+    events(BatchSizesRemembered(known))
+    region = site.settings.cloud.region
+
+    def key_of(project: Project) -> SizeKey:
+        return SizeKey(site.account_of(project.id), project.region or region)
+
+    async def record(key: SizeKey, size: BatchSize) -> None:
+        try:
+            await journal.sizes.learn(key, size)
+        except JournalError as error:
+            events(Trouble("how large a batch may be could not be journalled", str(error)))
+        if size.maximum is not None and not size.is_sought:
+            events(BatchSizeLearned(key, size))
+
+    return BatchSizes(known, key_of, record, time.time)
+
+
+async def make_pass(site: Site, ims: Ims, journal: Journal, events: Listener, deadlines: Deadlines) -> PassContext:
+    """Return what one pass works with; no traceback that `events` is told of has a key in it. Raises JournalError."""
 
     def tell(event: Event) -> None:
         events(replace(event, trace=ims.without_secrets(event.trace)) if isinstance(event, BugFound) else event)
 
-    return Pass(
+    return PassContext(
         run_id=_run_id(),
         cloud=ims,
         journal=journal,
         now=time.time,
         chance=random.random,
         emit=tell,
-        halt=halt,
-        tempo=tempo(settings),
+        deadlines=deadlines,
+        timings=timings(site.settings),
+        sizes=await batch_sizes(site, journal, events),
     )
 
 

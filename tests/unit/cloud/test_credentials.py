@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from worker.cloud.account import Account
 from worker.cloud.credentials import MAX_THROTTLED, Credential
+from worker.cloud.proving import Proving
 from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Call
 from worker.core.calls import CallGroup
@@ -29,11 +32,17 @@ pytestmark = pytest.mark.looptime
 OLD, NEW = SigningKeys("OLD", "x"), SigningKeys("NEW", "y")
 LIST = Call(CallGroup.IMAGES_LIST, "GET", "https://ims.example", "/v2/cloudimages", "p1")
 SECONDS = 1.0
+PATIENCE = 10.0
 
 
 def as_it_is(body: bytes, _secrets: Sequence[str]) -> bytes:
     """Read an answer."""
     return body
+
+
+def of_project(number: int, origin: str = LIST.origin) -> Call:
+    """Return a call for one of many projects."""
+    return replace(LIST, project_id=f"project-{number}", origin=origin)
 
 
 def denied() -> AuthFailed:
@@ -52,13 +61,23 @@ def throttled() -> TransientCloudError:
 
 
 class StubAccount:
-    """Answers each call after a second: with the next of `answers`, or as `judge` says, or with success."""
+    """Answers each call after `seconds`: with the next of `answers`, or as `judge` says, or with success.
+
+    Projects may hang, or fail.
+    """
 
     name = "main"
 
     def __init__(
-        self, *answers: CloudError | None, judge: Callable[[SigningKeys], CloudError | None] | None = None
+        self,
+        *answers: CloudError | None,
+        judge: Callable[[SigningKeys], CloudError | None] | None = None,
+        seconds: float = SECONDS,
     ) -> None:
+        self.seconds = seconds
+        self.projects: list[str] = []
+        self.hanging: set[str] = set()
+        self.failing: set[str] = set()
         self.answers = list(answers)
         self.judge = judge
         self.sent: list[tuple[float, int]] = []
@@ -67,18 +86,21 @@ class StubAccount:
         self.room = asyncio.Event()
         self.room.set()
 
-    async def send(self, _call: Call, attempt: int, ready: Callable[[], Awaitable[SigningKeys]]) -> bytes:
+    async def send(self, call: Call, attempt: int, ready: Callable[[], Awaitable[SigningKeys]]) -> bytes:
         """Answer one call as soon as there is room."""
         await self.room.wait()
         keys = await ready()
         self.sent.append((asyncio.get_running_loop().time(), attempt))
+        self.projects.append(call.project_id)
         answer = self.judge(keys) if self.judge else self.answers.pop(0) if self.answers else None
         self.at_once += 1
         self.peak = max(self.peak, self.at_once)
         try:
-            await asyncio.sleep(SECONDS)
+            await asyncio.sleep(math.inf if call.project_id in self.hanging else self.seconds)
         finally:
             self.at_once -= 1
+        if call.project_id in self.failing:
+            raise failed()
         if answer is not None:
             raise answer
         return b"body"
@@ -88,7 +110,8 @@ def credential(
     account: StubAccount, attempts: int = 6, renew: Callable[[], Awaitable[SigningKeys]] | None = None
 ) -> Credential:
     """Return a credential with old keys that repeats failed reads without delay."""
-    return Credential("main", OLD, cast("Account", account), RetryPolicy(attempts, 0.0, 0.0), renew)
+    proving = Proving("main", PATIENCE)
+    return Credential("main", OLD, cast("Account", account), RetryPolicy(attempts, 0.0, 0.0), proving, renew)
 
 
 async def outcomes(one: Credential, calls: int) -> list[bytes | BaseException]:
@@ -148,7 +171,7 @@ class TestTheFirstCall:
     async def test_a_shared_failure_was_not_sent(self) -> None:
         """Who shares a failure is told so, and that the call did nothing."""
         account = StubAccount(judge=lambda _keys: failed(0))
-        results = await outcomes(credential(account, attempts=1), 9)
+        results = await outcomes(credential(account, attempts=1), 30)
         shared = results[-1]
         assert isinstance(shared, TransientCloudError)
         assert shared.answered
@@ -160,6 +183,62 @@ class TestTheFirstCall:
         results = await outcomes(credential(account, attempts=1), 9)
         assert isinstance(results[0], TransientCloudError)
         assert results[1:] == [b"body"] * 8
+
+    async def test_without_an_answer_others_follow_and_at_most_three_are_unanswered(self) -> None:
+        """One of another project at a time, each after `connect_timeout`; not one more until a call has ended."""
+        account = StubAccount(seconds=100.0, judge=lambda _keys: failed(0))
+        one = credential(account, attempts=1)
+        tasks = [asyncio.create_task(one.send(of_project(n))) for n in range(9)]
+        await asyncio.sleep(99.0)
+        assert [at for at, _ in account.sent] == [0.0, PATIENCE, 2 * PATIENCE]
+        assert len(set(account.projects)) == 3
+        await asyncio.sleep(20.5)
+        assert [at for at, _ in account.sent[3:]] == [100.0, 110.0]
+        assert account.peak == 3
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def test_a_project_does_not_follow_itself(self) -> None:
+        """What hangs may be the project and not the keys, so that another call for it would tell nothing."""
+        account = StubAccount(seconds=100.0)
+        one = credential(account)
+        tasks = [asyncio.create_task(one.send(LIST)) for _ in range(3)]
+        await asyncio.sleep(99.0)
+        assert len(account.sent) == 1
+        other = asyncio.create_task(one.send(of_project(2)))
+        await asyncio.sleep(0.1)
+        assert account.projects == ["p1", "project-2"]
+        await asyncio.gather(*tasks, other)
+
+    async def test_a_host_that_hangs_hides_no_other_host(self) -> None:
+        """The next call to try the keys goes to where no other one is under way or was in vain."""
+        account = StubAccount(seconds=100.0)
+        one = credential(account)
+        tasks = [asyncio.create_task(one.send(of_project(n))) for n in range(9)]
+        tasks.append(asyncio.create_task(one.send(of_project(9, "https://ims.elsewhere"))))
+        await asyncio.sleep(PATIENCE + 1)
+        assert account.projects == ["project-0", "project-9"]
+        await asyncio.gather(*tasks)
+
+    async def test_an_answer_lets_all_go_while_others_still_hang(self) -> None:
+        """The keys are proven by the first answer, whoever has it."""
+        account = StubAccount(seconds=1.0)
+        account.hanging.add("project-0")
+        one = credential(account)
+        tasks = [asyncio.create_task(one.send(of_project(n))) for n in range(9)]
+        await asyncio.sleep(PATIENCE + 2.5)
+        assert [task.done() for task in tasks] == [False, *[True] * 8]
+        tasks[0].cancel()
+        await asyncio.wait([tasks[0]])
+
+    async def test_those_in_trouble_who_stand_first_hide_nobody(self) -> None:
+        """Forty projects of fifty fail: one of the others proves the keys before a failure is shared with them."""
+        account = StubAccount()
+        account.failing.update(f"project-{n}" for n in range(40))
+        one = credential(account, attempts=1)
+        results = await asyncio.gather(*(one.send(of_project(n)) for n in range(50)), return_exceptions=True)
+        assert results[40:] == [b"body"] * 10
 
     async def test_cancelled_it_makes_room_for_the_next(self) -> None:
         """A first call that is given up does not keep the others waiting."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,13 +10,17 @@ from typing import Any, cast
 import pytest
 
 from worker.cloud.ims import CloudConfig, Ims, Keys
+from worker.cloud.pool import Pool
 from worker.cloud.refusals import Reply, refusal
 from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Call, Connections, Transport
+from worker.core.batch import Batch, End
 from worker.core.calls import CallCounts, CallGroup, CallRecord
-from worker.core.job import JobApi, JobReply, JobState
+from worker.core.job import JobApi, JobReply
 from worker.core.limits import Rate
-from worker.core.state import Batch, MemberStatus, Project
+from worker.core.manifest.model import Project
+from worker.core.operation import Operation
+from worker.core.share import MemberStatus
 from worker.core.timing import RetryPolicy
 from worker.errors import (
     BadRequest,
@@ -34,7 +37,7 @@ pytestmark = pytest.mark.looptime
 
 PROJECT = Project("edc89b490d7d4392898e19b2deb34797", "payments")
 IMAGES = tuple(f"{n:08x}-1bc3-4c3f-893e-3e471fd16e64" for n in range(5))
-BATCH = Batch(PROJECT.id, MemberStatus.ACCEPTED, None, IMAGES[:2])
+BATCH = Batch(PROJECT.id, Operation.ACCEPT, None, IMAGES[:2])
 JOB = "9a175ac692fa12540193005c340f321c"
 LEGACY, PROGRESS = f"/v1/{PROJECT.id}/jobs/{JOB}", f"/v1/cloudimages/job/{JOB}"
 DONE = {"status": "SUCCESS"}
@@ -47,7 +50,7 @@ class StubTransport:
     """Answers each call with a status and a JSON document, and keeps the calls."""
 
     def __init__(self, answer: Callable[[Call], Answer]) -> None:
-        self.free_connection = asyncio.Semaphore(8)
+        self.pool = Pool(8)
         self.answer = answer
         self.calls: list[Call] = []
 
@@ -96,11 +99,11 @@ def images(*numbers: int, owner: str = "a" * 32, **more: Any) -> dict[str, Any]:
     return {"images": [{"id": IMAGES[n], "name": f"image {n}", "owner": owner} for n in numbers], **more}
 
 
-async def listed(ims: Ims, *, whole: bool | None = None) -> list[list[int]]:
+async def listed(ims: Ims, *, full_ecs: bool | None = None) -> list[list[int]]:
     """Return the numbers of the images that are listed, page by page."""
     return [
         [IMAGES.index(image.id) for image in page]
-        async for page in ims.list_shared(PROJECT, MemberStatus.PENDING, whole=whole)
+        async for page in ims.list_shared(PROJECT, MemberStatus.PENDING, full_ecs=full_ecs)
     ]
 
 
@@ -130,9 +133,9 @@ class TestListing:
         }
 
     async def test_full_ecs_images_are_asked_for_by_a_filter(self) -> None:
-        """`whole` adds the filter and changes nothing else."""
+        """`full_ecs` adds the filter and changes nothing else."""
         ims, transport = opened(pages(images()))
-        await listed(ims, whole=True)
+        await listed(ims, full_ecs=True)
         assert dict(transport.calls[0].query)["__whole_image"] == "true"
 
     async def test_without_page_info_only_an_empty_page_ends_it(self) -> None:
@@ -282,7 +285,7 @@ class TestJobs:
         """Where it works it is used, since it tells about each image."""
         document = {**DONE, "entities": {"results": [{"image_id": IMAGES[0], "status": "success"}]}}
         ims, transport = opened(lambda _call: (200, document))
-        assert await ims.get_job(PROJECT, JOB) == JobReply(JobState.SUCCEEDED, {IMAGES[0]: True})
+        assert await ims.get_job(PROJECT, JOB) == JobReply(End.SUCCEEDED, {IMAGES[0]: True})
         assert [(call.group, call.path) for call in transport.calls] == [(CallGroup.JOB_GET, LEGACY)]
 
     @pytest.mark.parametrize(
@@ -300,7 +303,7 @@ class TestJobs:
         """One detour is enough for an account in a region, for all its projects."""
         ims, transport = opened(lambda call: (200, DONE) if call.path == PROGRESS else gone)
         for project in (PROJECT, PROJECT, replace(PROJECT, id="b" * 32)):
-            assert (await ims.get_job(project, JOB)).state is JobState.SUCCEEDED
+            assert (await ims.get_job(project, JOB)).end is End.SUCCEEDED
         assert [call.path for call in transport.calls] == [LEGACY, PROGRESS, PROGRESS, PROGRESS]
         assert transport.calls[-1].group is CallGroup.JOB_PROGRESS
 
@@ -413,4 +416,4 @@ class TestRouting:
                 await ims.get_job(PROJECT, JOB)
         assert len(transport.calls) == 1
         ims.retry_stopped()
-        assert (await ims.get_job(PROJECT, JOB)).state is JobState.SUCCEEDED
+        assert (await ims.get_job(PROJECT, JOB)).end is End.SUCCEEDED

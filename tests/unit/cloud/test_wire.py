@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.cloud.wire import MAX_NAME, Page, checked_job_id, members_body, read_job, read_page, read_submitted
-from worker.core.job import JobReply, JobState
-from worker.core.state import Batch, MemberStatus, ObservedImage
+from worker.core.batch import Batch, End
+from worker.core.job import JobReply
+from worker.core.operation import Operation
+from worker.core.reading import ObservedImage
 from worker.errors import Scope, UnexpectedReply
 
 ONE = "d164b5df-1bc3-4c3f-893e-3e471fd16e64"
@@ -70,7 +72,7 @@ class TestPage:
             "tags": ["a=b"],
             "protected": False,
         }
-        assert read_page(page_of(image)).images == (ObservedImage(ONE, "golden ✓", PROJECT, whole=False),)
+        assert read_page(page_of(image)).images == (ObservedImage(ONE, "golden ✓", PROJECT, full_ecs=False),)
 
     def test_ids_are_compared_in_one_case(self) -> None:
         """A UUID in capitals is the same image, and the marker is still the server's own spelling."""
@@ -78,7 +80,7 @@ class TestPage:
         assert (page.images[0].id, page.images[0].owner, page.marker) == (ONE, PROJECT, ONE.upper())
 
     @pytest.mark.parametrize(
-        ("attributes", "whole"),
+        ("attributes", "full_ecs"),
         [
             ({"__whole_image": True}, True),
             ({"__whole_image": "TRUE "}, True),
@@ -93,9 +95,9 @@ class TestPage:
             ({}, None),
         ],
     )
-    def test_full_ecs_images_are_recognised(self, attributes: dict[str, Any], whole: bool | None) -> None:  # noqa: FBT001 - a parameter
+    def test_full_ecs_images_are_recognised(self, attributes: dict[str, Any], full_ecs: bool | None) -> None:  # noqa: FBT001 - a parameter
         """The attribute decides, else the origin and the backup hint, else it is unknown."""
-        assert read_page(page_of({"id": ONE, **attributes})).images[0].whole is whole
+        assert read_page(page_of({"id": ONE, **attributes})).images[0].full_ecs is full_ecs
 
     @pytest.mark.parametrize(
         ("more", "marker"),
@@ -206,7 +208,7 @@ class TestMembers:
 
     def test_the_body_has_what_the_api_asks_for(self) -> None:
         """Images, project, status and vault stand in it, and its bytes are compact."""
-        body = members_body(Batch(PROJECT, MemberStatus.ACCEPTED, "v-1", (ONE, TWO)), {})
+        body = members_body(Batch(PROJECT, Operation.ACCEPT, "v-1", (ONE, TWO)), {})
         assert (
             body
             == (
@@ -216,14 +218,14 @@ class TestMembers:
 
     def test_no_vault_leaves_its_key_out(self) -> None:
         """Neither null nor an empty string is sent for a vault that is not wanted."""
-        body = json.loads(members_body(Batch(PROJECT, MemberStatus.REJECTED, None, (ONE,)), {}))
+        body = json.loads(members_body(Batch(PROJECT, Operation.REJECT, None, (ONE,)), {}))
         assert body == {"images": [ONE], "project_id": PROJECT, "status": "rejected"}
 
     def test_an_id_is_sent_as_the_list_spells_it(self) -> None:
         """What is compared in small letters is found by the cloud in its own."""
         page = read_page(page_of({"id": ONE.upper()}, {"id": TWO}))
         assert page.spelled == {ONE: ONE.upper()}
-        body = json.loads(members_body(Batch(PROJECT, MemberStatus.ACCEPTED, None, (ONE, TWO)), page.spelled))
+        body = json.loads(members_body(Batch(PROJECT, Operation.ACCEPT, None, (ONE, TWO)), page.spelled))
         assert body["images"] == [ONE.upper(), TWO]
 
     def test_the_job_id_is_returned(self) -> None:
@@ -267,21 +269,21 @@ class TestJob:
     """Both job queries."""
 
     @pytest.mark.parametrize(
-        ("word", "state"),
+        ("word", "end"),
         [
-            ("SUCCESS", JobState.SUCCEEDED),
-            ("success", JobState.SUCCEEDED),
-            ("FAIL", JobState.FAILED),
-            ("failed", JobState.FAILED),
-            ("INIT", JobState.RUNNING),
-            ("RUNNING", JobState.RUNNING),
-            ("PAUSED", JobState.RUNNING),
-            ("", JobState.RUNNING),
+            ("SUCCESS", End.SUCCEEDED),
+            ("success", End.SUCCEEDED),
+            ("FAIL", End.FAILED),
+            ("failed", End.FAILED),
+            ("INIT", None),
+            ("RUNNING", None),
+            ("PAUSED", None),
+            ("", None),
         ],
     )
-    def test_the_word_for_the_state(self, word: str, state: JobState) -> None:
+    def test_the_word_for_the_state(self, word: str, end: End | None) -> None:
         """Case does not matter, and a word that nobody documented means that it still runs."""
-        assert job(word).state is state
+        assert job(word).end is end
 
     def test_the_legacy_answer_has_results(self) -> None:
         """Each image's verdict is read; one that is neither done nor failed is not said."""
@@ -334,7 +336,7 @@ class TestJob:
 
     def test_no_reason(self) -> None:
         """A success without a word has no reason, no code, and is about nothing."""
-        assert job(error_code=None, fail_reason=None) == JobReply(JobState.SUCCEEDED)
+        assert job(error_code=None, fail_reason=None) == JobReply(End.SUCCEEDED)
 
     @pytest.mark.parametrize("body", [b"{}", b'{"status": 7}', b'{"status": null}', b"null", b"x"])
     def test_what_is_not_a_job_is_named(self, body: bytes) -> None:

@@ -6,35 +6,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.job import JobReply, JobState, final_state
+from worker.core.batch import End
+from worker.core.job import JobReply, end_of
 
-ended = st.sampled_from([JobState.SUCCEEDED, JobState.FAILED])
+ended = st.sampled_from([End.SUCCEEDED, End.FAILED])
 results = st.dictionaries(st.text(max_size=3), st.booleans(), max_size=5)
 
 
 @pytest.mark.parametrize(
     ("said", "images", "final"),
     [
-        (JobState.SUCCEEDED, {}, JobState.SUCCEEDED),
-        (JobState.SUCCEEDED, {"a": True}, JobState.SUCCEEDED),
-        (JobState.SUCCEEDED, {"a": True, "b": False}, JobState.PARTIAL),
-        (JobState.SUCCEEDED, {"a": False}, JobState.FAILED),
-        (JobState.FAILED, {}, JobState.FAILED),
-        (JobState.FAILED, {"a": False}, JobState.FAILED),
-        (JobState.FAILED, {"a": True, "b": False}, JobState.PARTIAL),
-        (JobState.FAILED, {"a": True}, JobState.FAILED),
+        (End.SUCCEEDED, {}, End.SUCCEEDED),
+        (End.SUCCEEDED, {"a": True}, End.SUCCEEDED),
+        (End.SUCCEEDED, {"a": True, "b": False}, End.PARTIAL),
+        (End.SUCCEEDED, {"a": False}, End.FAILED),
+        (End.FAILED, {}, End.FAILED),
+        (End.FAILED, {"a": False}, End.FAILED),
+        (End.FAILED, {"a": True, "b": False}, End.PARTIAL),
+        (End.FAILED, {"a": True}, End.FAILED),
     ],
 )
-def test_images_that_fared_differently_make_a_job_partial(
-    said: JobState, images: dict[str, bool], final: JobState
-) -> None:
+def test_images_that_fared_differently_make_a_job_partial(said: End, images: dict[str, bool], final: End) -> None:
     """What is said of the images outweighs the word for the whole, as far as it goes."""
-    assert final_state(JobReply(said, images)) is final
+    assert end_of(JobReply(said, images)) is final
 
 
 @given(ended, results)
-def test_a_job_that_has_ended_has_a_final_state(said: JobState, images: dict[str, bool]) -> None:
+def test_a_job_that_has_ended_has_a_end_of(said: End, images: dict[str, bool]) -> None:
     """It is never called a success when an image of it failed."""
-    final = final_state(JobReply(said, images))
-    assert final in {JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED}
-    assert final is not JobState.SUCCEEDED or False not in images.values()
+    final = end_of(JobReply(said, images))
+    assert final in {End.SUCCEEDED, End.PARTIAL, End.FAILED}
+    assert final is not End.SUCCEEDED or False not in images.values()
+
+
+@given(results)
+def test_a_job_that_runs_has_no_end(images: dict[str, bool]) -> None:
+    """Whatever is said of its images so far."""
+    assert end_of(JobReply(None, images)) is None

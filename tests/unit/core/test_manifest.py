@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.core.documents import Document
-from worker.core.manifest import Manifest, parse_manifest, unknown_credentials
-from worker.core.state import MemberStatus, Project, Wish
+from worker.core.manifest.model import Manifest, Project, Wish
+from worker.core.manifest.parse import parse_manifest, unknown_credentials
+from worker.core.operation import Operation
+from worker.core.share import MemberStatus
 from worker.errors import ManifestError, Problem
 
 ACCEPTED, REJECTED = MemberStatus.ACCEPTED, MemberStatus.REJECTED
@@ -38,7 +40,7 @@ def test_a_block_wishes_every_image_for_every_project() -> None:
         [document(NAMES + share('["payments", "ledger"]', '["ubuntu", "windows"]', more='when_absent = "wait"'))]
     )
     source = "manifest.toml: share[0]"
-    nightly, none = Wish(ACCEPTED, NIGHTLY, True, source), Wish(ACCEPTED, None, True, source)
+    nightly, none = Wish(Operation.ACCEPT, NIGHTLY, True, source), Wish(Operation.ACCEPT, None, True, source)
     assert manifest.wishes == {
         PAYMENTS: {UBUNTU: nightly, WINDOWS: nightly},
         LEDGER: {UBUNTU: none, WINDOWS: none},
@@ -74,20 +76,20 @@ def test_a_name_may_have_several_ids_written_in_any_case_and_an_image_several_na
         '["payments"]', f'["{UBUNTU.upper()}", "other", "{UBUNTU}", "ubuntu"]', more=f'vault = "{WEEKLY.upper()}"'
     )
     manifest = parse_manifest([document(NAMES + text, "a.toml"), document("version = 1\n" + extra, "b.toml")])
-    assert manifest.wishes == {PAYMENTS: {UBUNTU: Wish(ACCEPTED, WEEKLY)}}
+    assert manifest.wishes == {PAYMENTS: {UBUNTU: Wish(Operation.ACCEPT, WEEKLY)}}
     assert manifest.image_names[UBUNTU] == "ubuntu"
 
 
 def test_a_declared_project_may_be_given_by_its_id() -> None:
     """The id of a declared project stands for it, in either case."""
     manifest = parse_manifest([document(NAMES + share(f'["{LEDGER.upper()}"]'))])
-    assert manifest.wishes == {LEDGER: {UBUNTU: Wish(ACCEPTED)}}
+    assert manifest.wishes == {LEDGER: {UBUNTU: Wish(Operation.ACCEPT)}}
 
 
 def test_a_reject_takes_no_vault() -> None:
     """Only an accept has a vault, whatever the block and the project say."""
     manifest = parse_manifest([document(NAMES + share(status='"rejected"', more='vault = "weekly"'))])
-    assert manifest.wishes == {PAYMENTS: {UBUNTU: Wish(REJECTED)}}
+    assert manifest.wishes == {PAYMENTS: {UBUNTU: Wish(Operation.REJECT)}}
 
 
 def test_documents_are_one_manifest_in_any_order() -> None:
@@ -95,7 +97,7 @@ def test_documents_are_one_manifest_in_any_order() -> None:
     shares = document("version = 1\n" + share(), "a.toml")
     names = [document(NAMES, "b.toml"), document(NAMES.replace(UBUNTU, UBUNTU.upper()), "c.toml")]
     manifests = [parse_manifest(documents) for documents in ([shares, *names], [*names, shares])]
-    assert manifests[0].wishes == manifests[1].wishes == {PAYMENTS: {UBUNTU: Wish(ACCEPTED, NIGHTLY)}}
+    assert manifests[0].wishes == manifests[1].wishes == {PAYMENTS: {UBUNTU: Wish(Operation.ACCEPT, NIGHTLY)}}
 
 
 def test_the_same_wish_twice_is_fine() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from builders import NAMES, PAYMENTS, UBUNTU, document, share
 
-from worker.core.manifest import Manifest, empty_manifest, parse_manifest
+from worker.core.manifest.model import Manifest, empty_manifest
+from worker.core.manifest.parse import parse_manifest
 
 OTHER_NAME = f'[images]\nalso-ubuntu = "{UBUNTU}"\n'
 

@@ -10,15 +10,15 @@ from math import ceil, log2
 
 import pytest
 from doubles import FakeCloud, FakeJournal, Fate
-from passes import ACCEPT, REJECT, TEMPO, a_pass, images, order, run
+from passes import ACCEPT, REJECT, TIMINGS, context, images, request, run
 
 from worker.cloud.refusals import Reply, refusal, scope_of
-from worker.core.job import JobState
-from worker.core.outcome import OutcomeKind
-from worker.core.report import Result, RunReport
-from worker.core.state import Batch, MemberStatus
+from worker.core.batch import Batch, End
+from worker.core.fleet.report import Result, RunReport
+from worker.core.share import MemberStatus
+from worker.core.status import Status
 from worker.errors import BadRequest, Forbidden, Scope, TransientCloudError
-from worker.reconcile.halt import Halt
+from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.run import run_once
 
 pytestmark = pytest.mark.looptime
@@ -42,7 +42,7 @@ BLAMELESS = [
 
 def failing(code: str, *done: str, **more: object) -> Fate:
     """Return a job that ends as FAIL with this code, as the wire reads it, having done some of its images."""
-    fate = Fate(state=JobState.FAILED, done=frozenset(done), code=code, scope=scope_of(code))
+    fate = Fate(end=End.FAILED, done=frozenset(done), code=code, scope=scope_of(code))
     return replace(fate, **more)  # type: ignore[arg-type]
 
 
@@ -59,7 +59,7 @@ def in_turn(*fates: Fate) -> Callable[[Batch], Fate]:
     return lambda _: next(left, Fate())
 
 
-def counts(report: RunReport) -> dict[OutcomeKind, int]:
+def counts(report: RunReport) -> dict[Status, int]:
     """Return how many shares ended each way, without the zeros."""
     return {kind: count for kind, count in report.counts().items() if count}
 
@@ -75,8 +75,8 @@ async def test_a_refusal_that_blames_no_image_holds_none(status: int, code: str)
     body = json.dumps({"error": {"message": "no", "code": code}} if code else {"message": "no"}).encode()
     error = refusal(Reply(status, {}, body), 0.0)
     cloud, journal = cloud_of(in_turn(Fate(error, begun=False))), FakeJournal()
-    assert counts(await run(WISHES, cloud, journal)) == {OutcomeKind.FAILED: 60}
-    assert journal.wards == {}
+    assert counts(await run(WISHES, cloud, journal)) == {Status.FAILED: 60}
+    assert journal.quarantine == {}
     assert (await run(WISHES, cloud, journal)).result is Result.CONVERGED
     assert sizes(cloud) == [60, 60]
 
@@ -96,8 +96,8 @@ async def test_a_job_that_fails_for_what_blames_no_image_holds_none(code: str, *
 
     cloud, journal = cloud_of(fates), FakeJournal()
     report = await run(WISHES, cloud, journal)
-    assert report.count(OutcomeKind.FAILED) == (40 if partly else 60)
-    assert journal.wards == {}
+    assert report.count(Status.FAILED) == (40 if partly else 60)
+    assert journal.quarantine == {}
     sent, healed = len(cloud.puts), True
     assert sent <= 2
     assert (await run(WISHES, cloud, journal)).result is Result.CONVERGED
@@ -113,8 +113,8 @@ async def test_a_right_that_is_missing_for_lists_and_puts_alike_holds_nobody() -
         return Fate(error, begun=False)
 
     cloud, journal = cloud_of(withdrawn), FakeJournal()
-    assert counts(await run(WISHES, cloud, journal)) == {OutcomeKind.FAILED: 60}
-    assert journal.wards == {}
+    assert counts(await run(WISHES, cloud, journal)) == {Status.FAILED: 60}
+    assert journal.quarantine == {}
 
 
 async def test_who_could_not_be_reached_or_was_throttled_is_not_held() -> None:
@@ -124,11 +124,12 @@ async def test_who_could_not_be_reached_or_was_throttled_is_not_held() -> None:
         TransientCloudError("slow down", answered=True, status=429, scope=Scope.THROTTLE),
     ):
         cloud, journal = cloud_of(lambda _, error=error: Fate(error, begun=False)), FakeJournal()  # type: ignore[misc]
-        hasty = a_pass(cloud, journal, tempo=replace(TEMPO, deadline=5.0))
-        assert counts(await run_once(order(WISHES), hasty)) == {OutcomeKind.NOT_SENT: 60}
-        assert journal.wards == {}
+        hasty = context(cloud, journal, timings=replace(TIMINGS, deadline=5.0))
+        assert counts(await run_once(request(WISHES), hasty)) == {Status.NOT_SENT: 60}
+        assert journal.quarantine == {}
 
 
+BUSY = ["IMG.0060", "IMG.0064", "IMG.0065", "IMG.0184", "IMG.0188"]
 PASSING = ["", "IMG.0018", "IMG.0060", "IMG.0061", "IMG.0064", "IMG.0065", "IMG.0112", "IMG.0113", "IMG.0114"]
 PASSING += ["IMG.0184", "IMG.0188", "APIGW.0601", "IMG.9999"]
 
@@ -137,13 +138,15 @@ PASSING += ["IMG.0184", "IMG.0188", "APIGW.0601", "IMG.9999"]
 @pytest.mark.parametrize("done", [0, 14, 51])
 @pytest.mark.parametrize("told", [False, True])
 async def test_what_a_busy_service_left_undone_is_sent_once_more(code: str, done: int, *, told: bool) -> None:
-    """However many images failed, and whether the job tells which: one more PUT of just these, and nobody is held."""
+    """However many images failed, and whether the job tells which: they are sent once more, and nobody is held."""
     results = dict.fromkeys(WHOLE[:done], True) | dict.fromkeys(WHOLE[done:], False) if told else {}
     cloud, journal = cloud_of(in_turn(failing(code, *WHOLE[:done], results=results))), FakeJournal()
     report = await run(WISHES, cloud, journal)
-    assert (report.result, counts(report)) == (Result.CONVERGED, {OutcomeKind.CHANGED: 60})
-    assert [batch.images for batch in cloud.puts] == [tuple(WHOLE), tuple(WHOLE[done:])]
-    assert (journal.wards, cloud.sent_while_alive) == ({}, [])
+    assert (report.result, counts(report)) == (Result.CONVERGED, {Status.CHANGED: 60})
+    # A batch that failed as a whole is divided, unless no image can be to blame.
+    again = [WHOLE[done:]] if done or code in BUSY else [WHOLE[:30], WHOLE[30:]]
+    assert [list(batch.images) for batch in cloud.puts] == [WHOLE, *again]
+    assert (journal.quarantine, cloud.sent_while_alive) == ({}, [])
 
 
 @pytest.mark.parametrize("code", ["IMG.0144", "IMG.0046", "IMG.0182", "IMG.0026"])
@@ -151,7 +154,7 @@ async def test_what_will_not_pass_is_not_sent_once_more(code: str) -> None:
     """A share that its job told apart and gave up for good is one PUT."""
     results = dict.fromkeys(WHOLE[1:], True) | {WHOLE[0]: False}
     cloud, journal = cloud_of(lambda _: failing(code, *WHOLE[1:], results=results)), FakeJournal()
-    assert counts(await run(WISHES, cloud, journal)) == {OutcomeKind.CHANGED: 59, OutcomeKind.FAILED: 1}
+    assert counts(await run(WISHES, cloud, journal)) == {Status.CHANGED: 59, Status.FAILED: 1}
     assert sizes(cloud) == [60]
 
 
@@ -165,34 +168,34 @@ async def test_images_that_fail_for_good_without_a_word_are_held_after_one_more_
 
     cloud, journal = cloud_of(fate), FakeJournal()
     report = await run(WISHES, cloud, journal)
-    assert counts(report) == {OutcomeKind.CHANGED: 51, OutcomeKind.FAILED: 9}
+    assert counts(report) == {Status.CHANGED: 51, Status.FAILED: 9}
     assert [batch.images for batch in cloud.puts] == [tuple(WHOLE), tuple(bad)]
-    assert sorted(share.image_id for share in journal.wards) == bad
+    assert sorted(share.image_id for share in journal.quarantine) == bad
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 37, 60, 100])
 @pytest.mark.parametrize("where", [0.0, 0.37, 1.0])
-async def test_one_bad_image_that_spoils_its_job_without_a_word_costs_one_put_more(count: int, where: float) -> None:
-    """The other images converge in the same pass, within the bound of a division and the one try more."""
+async def test_one_bad_image_that_spoils_its_job_without_a_word_is_found(count: int, where: float) -> None:
+    """The other images converge in the same pass, within the bound of a division; a lone one is tried once more."""
     bad = images(count)[round(where * (count - 1))]
     cloud, journal = cloud_of(lambda batch: failing("") if bad in batch.images else Fate(), count), FakeJournal()
     report = await run({"p": dict.fromkeys(images(count), ACCEPT)}, cloud, journal)
-    assert report.count(OutcomeKind.CHANGED) == count - 1
-    assert [share.image_id for share in journal.wards] == [bad]
-    assert len(cloud.puts) <= 2 * ceil(log2(count)) + 1 + 1
+    assert report.count(Status.CHANGED) == count - 1
+    assert [share.image_id for share in journal.quarantine] == [bad]
+    assert len(cloud.puts) <= 2 * ceil(log2(count)) + 1 + (count == 1)
     assert cloud.sent_while_alive == []
 
 
-async def test_a_service_that_fails_everything_costs_four_puts() -> None:
-    """The batch, the batch once more, and two halves that fail alike."""
+async def test_a_service_that_fails_everything_is_not_asked_for_ever() -> None:
+    """Where nothing passes the division stops, and all are held."""
     cloud, journal = cloud_of(lambda _: failing("")), FakeJournal()
-    assert counts(await run(WISHES, cloud, journal)) == {OutcomeKind.FAILED: 60}
-    assert sizes(cloud) == [60, 60, 30, 30]
-    assert len(journal.wards) == 60
+    assert counts(await run(WISHES, cloud, journal)) == {Status.FAILED: 60}
+    assert len(cloud.puts) <= 2 * ceil(log2(60)) + 3
+    assert len(journal.quarantine) == 60
 
 
-async def test_the_try_once_more_is_kept_for_a_half_that_fails_in_passing() -> None:
-    """A batch with a bad image is divided; a half that a busy service fails is tried once more, and is not held."""
+async def test_a_half_that_a_busy_service_fails_is_not_held() -> None:
+    """A batch with a bad image is divided; a half that fails in passing is divided too, and so tried once more."""
     bad = WHOLE[0]
     passing = iter([failing("")])
 
@@ -202,18 +205,18 @@ async def test_the_try_once_more_is_kept_for_a_half_that_fails_in_passing() -> N
         return next(passing, Fate())
 
     cloud, journal = cloud_of(fate), FakeJournal()
-    assert counts(await run(WISHES, cloud, journal)) == {OutcomeKind.CHANGED: 59, OutcomeKind.FAILED: 1}
-    assert [share.image_id for share in journal.wards] == [bad]
-    assert len(cloud.puts) <= 2 * ceil(log2(60)) + 1 + 1
+    assert counts(await run(WISHES, cloud, journal)) == {Status.CHANGED: 59, Status.FAILED: 1}
+    assert [share.image_id for share in journal.quarantine] == [bad]
+    assert len(cloud.puts) <= 2 * ceil(log2(60)) + 1 + 2
 
 
 async def test_told_to_stop_nothing_is_sent_once_more_and_nobody_is_held() -> None:
     """The try once more is left to the next pass, since a share is held only after it."""
-    cloud, journal, halt = cloud_of(in_turn(failing("", *WHOLE[:20]))), FakeJournal(), Halt()
-    asyncio.get_running_loop().call_later(0.5, halt.stop, 60.0)
-    report = await run_once(order(WISHES), a_pass(cloud, journal, halt=halt))
-    assert counts(report) == {OutcomeKind.CHANGED: 20, OutcomeKind.FAILED: 40}
-    assert (sizes(cloud), journal.wards) == ([60], {})
+    cloud, journal, deadlines = cloud_of(in_turn(failing("", *WHOLE[:20]))), FakeJournal(), Deadlines()
+    asyncio.get_running_loop().call_later(0.5, deadlines.stop, 60.0)
+    report = await run_once(request(WISHES), context(cloud, journal, deadlines=deadlines))
+    assert counts(report) == {Status.CHANGED: 20, Status.FAILED: 40}
+    assert (sizes(cloud), journal.quarantine) == ([60], {})
     assert (await run(WISHES, cloud, journal)).result is Result.CONVERGED
     assert sizes(cloud) == [60, 40]
 
@@ -221,15 +224,15 @@ async def test_told_to_stop_nothing_is_sent_once_more_and_nobody_is_held() -> No
 async def test_a_job_of_an_earlier_pass_that_fails_in_passing_is_sent_once_more_as_well() -> None:
     """A pass that resumes it sends what it left undone; should that fail again, the shares are held."""
     for second, result in ((Fate(), Result.CONVERGED), (failing(""), Result.FAILED)):
-        cloud, journal = cloud_of(in_turn(failing("", seconds=20.0), second, second, second)), FakeJournal()
-        interrupted = Halt()
+        cloud, journal = cloud_of(in_turn(failing("", seconds=20.0), *[second] * 40)), FakeJournal()
+        interrupted = Deadlines()
         asyncio.get_running_loop().call_later(2.0, interrupted.stop, 0.0)
-        await run_once(order(WISHES), a_pass(cloud, journal, halt=interrupted))
+        await run_once(request(WISHES), context(cloud, journal, deadlines=interrupted))
         report = await run(WISHES, cloud, journal)
         assert report.result is result
-        assert sizes(cloud)[:2] == [60, 60]
-        assert len(cloud.puts) <= 4
-        assert bool(journal.wards) is (result is Result.FAILED)
+        assert sizes(cloud)[0] == 60
+        assert len(cloud.puts) <= 2 + 2 * ceil(log2(60)) + 2
+        assert bool(journal.quarantine) is (result is Result.FAILED)
 
 
 async def test_a_share_that_its_owner_takes_back_meanwhile_is_not_sent_once_more() -> None:
@@ -243,7 +246,7 @@ async def test_a_share_that_its_owner_takes_back_meanwhile_is_not_sent_once_more
 
     cloud = cloud_of(fate)
     report = await run(WISHES, cloud, FakeJournal())
-    assert counts(report) == {OutcomeKind.CHANGED: 59, OutcomeKind.ABSENT: 1}
+    assert counts(report) == {Status.CHANGED: 59, Status.ABSENT: 1}
     assert sizes(cloud) == [60, 59]
     assert all(status is MemberStatus.ACCEPTED for status in cloud.offers["p"].values())
 
@@ -285,6 +288,6 @@ async def test_a_share_that_is_sent_again_counts_once_as_rejected(fates: tuple[F
     cloud, journal = cloud_of(in_turn(*fates)), Counting()
     cloud.offer("p", WHOLE, MemberStatus.ACCEPTED)
     report = await run({"p": dict.fromkeys(WHOLE, REJECT)}, cloud, journal)
-    assert report.count(OutcomeKind.CHANGED) >= 50
+    assert report.count(Status.CHANGED) >= 50
     assert len(cloud.puts) > 1
     assert sum(journal.counted.values()) == 60

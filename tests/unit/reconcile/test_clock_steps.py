@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 from doubles import FakeCloud, FakeJournal, Fate, wall
-from passes import ACCEPT, TEMPO, a_pass, images, order
+from passes import ACCEPT, TIMINGS, context, images, request
 
-from worker.core.job import JobState
-from worker.core.outcome import OutcomeKind
-from worker.core.report import RunReport
-from worker.core.state import Batch, MemberStatus
+from worker.core.batch import Batch, End
+from worker.core.fleet.report import RunReport
+from worker.core.operation import Operation
+from worker.core.status import Status
 from worker.errors import TransientCloudError
 from worker.reconcile.run import run_once
 
@@ -30,8 +30,8 @@ async def run_with_a_step(cloud: FakeCloud, journal: FakeJournal, step: float, a
         moved_by = step
 
     asyncio.get_running_loop().call_later(at, move)
-    the_pass = replace(a_pass(cloud, journal), now=lambda: wall() + moved_by)
-    return await run_once(order({"p": dict.fromkeys(images(2), ACCEPT)}), the_pass)
+    the_pass = replace(context(cloud, journal), now=lambda: wall() + moved_by)
+    return await run_once(request({"p": dict.fromkeys(images(2), ACCEPT)}), the_pass)
 
 
 @STEPS
@@ -41,10 +41,10 @@ async def test_a_put_whose_answer_was_lost_stays_in_flight_for_its_time(step: fl
     cloud, journal = FakeCloud(lambda _: next(fates)), FakeJournal()
     cloud.offer("p", images(2))
     report = await run_with_a_step(cloud, journal, step, 20.0)
-    assert report.count(OutcomeKind.CHANGED) == 2
+    assert report.count(Status.CHANGED) == 2
     assert cloud.sent_while_alive == []
     first, second = cloud.put_times
-    assert TEMPO.patience.unknown <= second - first < TEMPO.patience.unknown + 60
+    assert TIMINGS.unknown <= second - first < TIMINGS.unknown + 60
 
 
 @STEPS
@@ -54,8 +54,8 @@ async def test_a_job_that_never_ends_is_waited_for_until_its_deadline(step: floa
     cloud.offer("p", images(2))
     began = asyncio.get_running_loop().time()
     report = await run_with_a_step(cloud, journal, step, 20.0)
-    assert report.count(OutcomeKind.UNSETTLED) == 2
-    assert TEMPO.deadline - 5 <= asyncio.get_running_loop().time() - began < TEMPO.deadline + 60
+    assert report.count(Status.UNSETTLED) == 2
+    assert TIMINGS.deadline - 5 <= asyncio.get_running_loop().time() - began < TIMINGS.deadline + 60
 
 
 @STEPS
@@ -64,7 +64,7 @@ async def test_a_success_that_lists_show_late_is_waited_for(step: float) -> None
     cloud, journal = FakeCloud(lambda _: Fate(seconds=5.0, lag=7.0)), FakeJournal()
     cloud.offer("p", images(2))
     report = await run_with_a_step(cloud, journal, step, 8.0)
-    assert report.count(OutcomeKind.CHANGED) == 2
+    assert report.count(Status.CHANGED) == 2
 
 
 @STEPS
@@ -76,12 +76,12 @@ async def test_a_job_of_an_earlier_process_is_followed_from_now_on(step: float) 
     async def nothing() -> None:
         return
 
-    project = order({"p": {}}).manifest.projects["p"]
-    batch = Batch("p", MemberStatus.ACCEPTED, None, tuple(images(2)))
+    project = request({"p": {}}).manifest.projects["p"]
+    batch = Batch("p", Operation.ACCEPT, None, tuple(images(2)))
     job_id = await cloud.update_members(project, batch, nothing)
     key = await journal.intend(batch, "run-0", wall() + 7200.0, 0)
     await journal.accept(key, job_id, wall() + 7200.0)
     report = await run_with_a_step(cloud, journal, step, 20.0)
-    assert report.count(OutcomeKind.CHANGED) == 2
-    assert [(job.state, len(cloud.puts)) for job in report.jobs] == [(JobState.SUCCEEDED, 1)]
+    assert report.count(Status.CHANGED) == 2
+    assert [(job.end, len(cloud.puts)) for job in report.jobs] == [(End.SUCCEEDED, 1)]
     assert asyncio.get_running_loop().time() < 120.0

@@ -10,23 +10,22 @@ from typing import Any
 
 import pytest
 from doubles import FakeCloud, FakeJournal, Fate, wall
-from passes import ACCEPT, TEMPO, a_pass, images, manifest, order
+from passes import ACCEPT, TIMINGS, context, images, manifest, request
 
+from worker.core.batch import End
 from worker.core.events import Event, JobSettled, ShareJudged, TakenUp
-from worker.core.job import JobState
-from worker.core.outcome import OutcomeKind
-from worker.core.resolve import resolve
-from worker.core.state import DesiredState, MemberStatus, ObservedState, Share
+from worker.core.manifest.model import empty_manifest
+from worker.core.share import MemberStatus, Share
+from worker.core.status import Status
 from worker.errors import TransientCloudError
+from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.follow import Follower
-from worker.reconcile.halt import Halt
 from worker.reconcile.run import run_once
 
 pytestmark = pytest.mark.looptime
 ACCEPTED, PENDING = MemberStatus.ACCEPTED, MemberStatus.PENDING
 WISHES = {"p": dict.fromkeys(images(3), ACCEPT)}
-DESIRED = resolve(manifest(WISHES), ObservedState({}, {}))
-NOTHING = DesiredState({}, {}, {})
+MANIFEST = manifest(WISHES)
 
 
 @dataclass
@@ -35,41 +34,43 @@ class Scene:
 
     cloud: FakeCloud
     journal: FakeJournal
-    halt: Halt
+    deadlines: Deadlines
     follower: Follower
     events: list[Event]
     due: list[bool] = field(default_factory=list)
 
     async def take_all(self) -> None:
         """Follow all that the journal has in flight."""
-        self.follower.take(await self.journal.in_flight(), DESIRED)
+        self.follower.take(await self.journal.in_flight(), MANIFEST)
 
-    def kinds(self) -> set[OutcomeKind]:
+    def kinds(self) -> set[Status]:
         """Return how the shares ended that were judged."""
-        return {event.outcome.kind for event in self.events if isinstance(event, ShareJudged)}
+        return {event.status.status for event in self.events if isinstance(event, ShareJudged)}
 
 
 @asynccontextmanager
-async def scene(fate: Fate, halt: Halt | None = None) -> AsyncIterator[Scene]:
+async def scene(fate: Fate, deadlines: Deadlines | None = None) -> AsyncIterator[Scene]:
     """Have a pass send three images and give up at once on what becomes of them; then open a follower."""
     cloud, journal = FakeCloud(lambda batch: fate), FakeJournal()
     cloud.offer("p", images(3))
-    hurried = replace(TEMPO, deadline=0.1, patience=replace(TEMPO.patience, unknown=120.0))
-    stopped = Halt()
+    hurried = replace(TIMINGS, deadline=0.1, unknown=120.0)
+    stopped = Deadlines()
     asyncio.get_running_loop().call_later(1.0, stopped.stop, 0.0)
-    await run_once(order(WISHES), a_pass(cloud, journal, halt=stopped, tempo=hurried))
+    await run_once(request(WISHES), context(cloud, journal, deadlines=stopped, timings=hurried))
     assert len(await journal.in_flight()) == 1
     events: list[Event] = []
-    halt = halt or Halt()
+    deadlines = deadlines or Deadlines()
     due: list[bool] = []
     async with asyncio.TaskGroup() as tasks:
 
         def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
             return tasks.create_task(work)
 
-        follower = Follower(a_pass(cloud, journal, halt=halt, emit=events.append), start, lambda: due.append(True))
-        yield Scene(cloud, journal, halt, follower, events, due)
-        follower.take((), DESIRED)
+        follower = Follower(
+            context(cloud, journal, deadlines=deadlines, emit=events.append), start, lambda: due.append(True)
+        )
+        yield Scene(cloud, journal, deadlines, follower, events, due)
+        follower.take((), MANIFEST)
 
 
 async def test_a_job_is_followed_past_the_deadline_of_any_pass() -> None:
@@ -78,11 +79,11 @@ async def test_a_job_is_followed_past_the_deadline_of_any_pass() -> None:
         await it.take_all()
         await it.follower.drain()
         assert it.journal.lives == {1: ["intent", "job", "settled"]}
-        assert it.kinds() == {OutcomeKind.CHANGED}
+        assert it.kinds() == {Status.CHANGED}
         settled = [event.settlement for event in it.events if isinstance(event, JobSettled)]
-        assert [each.state for each in settled] == [JobState.SUCCEEDED]
+        assert [each.end for each in settled] == [End.SUCCEEDED]
         assert settled[0].noticed_within is not None
-        assert settled[0].noticed_within <= 1.1 * TEMPO.polling.max + 1
+        assert settled[0].noticed_within <= 1.1 * TIMINGS.polling.max + 1
         assert len(it.cloud.puts) == 1
         assert it.due == []
 
@@ -99,12 +100,12 @@ async def test_an_old_job_is_asked_about_at_the_pace_of_its_age() -> None:
 
 async def test_a_late_failure_is_held_in_quarantine() -> None:
     """What fails beside the passes is left alone for a while, as it would be after a pass."""
-    async with scene(Fate(seconds=600.0, state=JobState.FAILED, done=frozenset(), code="IMG.0001")) as it:
+    async with scene(Fate(seconds=600.0, end=End.FAILED, done=frozenset(), code="IMG.0001")) as it:
         await it.take_all()
         await it.follower.drain()
-        assert it.kinds() == {OutcomeKind.FAILED}
-        assert {ward.share for ward in it.journal.wards.values()} == {Share("p", image) for image in images(3)}
-        assert {ward.next_try - wall() for ward in it.journal.wards.values()} <= {TEMPO.quarantine.first}
+        assert it.kinds() == {Status.FAILED}
+        assert {held.share for held in it.journal.quarantine.values()} == {Share("p", image) for image in images(3)}
+        assert {held.next_try - wall() for held in it.journal.quarantine.values()} <= {TIMINGS.quarantine.first}
 
 
 async def test_a_lost_answer_that_came_to_nothing_asks_for_a_pass() -> None:
@@ -114,7 +115,7 @@ async def test_a_lost_answer_that_came_to_nothing_asks_for_a_pass() -> None:
         await it.take_all()
         await it.follower.drain()
         assert it.journal.lives == {1: ["intent", "abandoned"]}
-        assert it.kinds() == {OutcomeKind.NOT_SENT}
+        assert it.kinds() == {Status.NOT_SENT}
         assert it.due == [True]
         assert len(it.cloud.puts) == 1
 
@@ -123,13 +124,13 @@ async def test_what_is_no_longer_in_flight_is_dropped() -> None:
     """A job that was released, or settled by a pass, is asked about no more; one whose shares changed begins anew."""
     async with scene(Fate(stuck=True)) as it:
         (flight,) = await it.journal.in_flight()
-        it.follower.take([flight], DESIRED)
+        it.follower.take([flight], MANIFEST)
         await asyncio.sleep(60.0)
         smaller = replace(flight, batch=replace(flight.batch, images=flight.batch.images[:1]))
-        it.follower.take([smaller], DESIRED)
+        it.follower.take([smaller], MANIFEST)
         await asyncio.sleep(60.0)
         assert [event.flight for event in it.events if isinstance(event, TakenUp)] == [flight, smaller]
-        it.follower.take([], DESIRED)
+        it.follower.take([], MANIFEST)
         await asyncio.sleep(0)
         calls = it.cloud.made.total()
         await asyncio.sleep(3600.0)
@@ -148,7 +149,7 @@ async def test_taking_the_same_again_changes_nothing() -> None:
 async def test_a_batch_of_a_project_that_the_manifest_no_longer_names_is_left_alone() -> None:
     """Nobody knows its credential any more; the journal keeps it until it is too old to be alive."""
     async with scene(Fate(stuck=True)) as it:
-        it.follower.take(await it.journal.in_flight(), NOTHING)
+        it.follower.take(await it.journal.in_flight(), empty_manifest())
         await asyncio.sleep(60.0)
         assert it.events == []
 
@@ -159,7 +160,7 @@ async def test_a_halt_ends_the_following_when_its_grace_does() -> None:
         await it.take_all()
         await asyncio.sleep(10.0)
         began = asyncio.get_running_loop().time()
-        it.halt.stop(25.0)
+        it.deadlines.stop(25.0)
         await it.follower.drain()
         assert 24.9 <= asyncio.get_running_loop().time() - began <= 25.1
         assert it.journal.lives == {1: ["intent", "job"]}
@@ -172,9 +173,9 @@ async def test_a_pass_that_does_not_resume_leaves_earlier_jobs_to_the_follower()
         it.cloud.offer("p", ["fresh"])
         wishes = {"p": {**WISHES["p"], "fresh": ACCEPT}}
         began = asyncio.get_running_loop().time()
-        report = await run_once(order(wishes, resumes=False), a_pass(it.cloud, it.journal))
+        report = await run_once(request(wishes, resumes=False), context(it.cloud, it.journal))
         assert asyncio.get_running_loop().time() - began < 10.0
-        assert (report.count(OutcomeKind.UNSETTLED), report.count(OutcomeKind.CHANGED)) == (3, 1)
+        assert (report.count(Status.UNSETTLED), report.count(Status.CHANGED)) == (3, 1)
         assert [batch.images for batch in it.cloud.puts[1:]] == [("fresh",)]
 
 
@@ -185,9 +186,9 @@ async def test_a_late_job_gives_way_to_the_next_pass() -> None:
     due = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.call_later(100.0, due.set)
-    report = await run_once(order(WISHES), a_pass(cloud, journal, halt=Halt(due)))
+    report = await run_once(request(WISHES), context(cloud, journal, deadlines=Deadlines(due)))
     assert 100.0 <= loop.time() <= 102.0
-    assert report.count(OutcomeKind.UNSETTLED) == 3
+    assert report.count(Status.UNSETTLED) == 3
     assert journal.lives == {1: ["intent", "job"]}
 
 
@@ -197,5 +198,5 @@ async def test_a_young_job_does_not_give_way() -> None:
     cloud.offer("p", images(3))
     due = asyncio.Event()
     due.set()
-    report = await run_once(order(WISHES), a_pass(cloud, journal, halt=Halt(due)))
-    assert report.count(OutcomeKind.CHANGED) == 3
+    report = await run_once(request(WISHES), context(cloud, journal, deadlines=Deadlines(due)))
+    assert report.count(Status.CHANGED) == 3

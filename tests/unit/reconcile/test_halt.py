@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from worker.reconcile.halt import Halt
+from worker.reconcile.deadlines import Deadlines
 
 pytestmark = pytest.mark.looptime
 
@@ -18,42 +18,42 @@ def now() -> float:
 
 async def test_nothing_ends_while_nobody_says_so() -> None:
     """A sleep lasts as long as it was asked to, and there is time to follow after it."""
-    halt, started = Halt(), now()
-    assert halt.submitting
-    assert await halt.sleep(1000.0)
+    deadlines, started = Deadlines(), now()
+    assert deadlines.submitting
+    assert await deadlines.sleep(1000.0)
     assert now() - started == pytest.approx(1000.0)
-    assert not halt.submissions_over.is_set()
+    assert not deadlines.submissions_over.is_set()
 
 
 async def test_told_to_stop_nothing_more_is_submitted_and_following_lasts_the_grace() -> None:
     """A sleep that would outlast the grace ends with it, and says that the time is over."""
-    halt, started = Halt(), now()
-    asyncio.get_running_loop().call_later(1.0, halt.stop, 25.0)
-    assert not await halt.sleep(3600.0)
+    deadlines, started = Deadlines(), now()
+    asyncio.get_running_loop().call_later(1.0, deadlines.stop, 25.0)
+    assert not await deadlines.sleep(3600.0)
     assert now() - started == pytest.approx(26.0)
-    assert not halt.submitting
-    assert halt.submissions_over.is_set()
+    assert not deadlines.submitting
+    assert deadlines.submissions_over.is_set()
 
 
 async def test_a_sleep_that_ends_within_the_grace_is_slept_to_its_end() -> None:
     """The limit that came meanwhile wakes it early to look, and it goes on sleeping."""
-    halt, started = Halt(), now()
-    asyncio.get_running_loop().call_later(1.0, halt.stop, 25.0)
-    assert await halt.sleep(3.0)
+    deadlines, started = Deadlines(), now()
+    asyncio.get_running_loop().call_later(1.0, deadlines.stop, 25.0)
+    assert await deadlines.sleep(3.0)
     assert now() - started == pytest.approx(3.0)
 
 
 async def test_all_sleepers_learn_of_a_new_limit() -> None:
     """Each ends at its own time or at the limit, whichever comes first."""
-    halt, started = Halt(), now()
+    deadlines, started = Deadlines(), now()
     ends: dict[float, float] = {}
 
     async def sleeper(seconds: float) -> bool:
-        in_time = await halt.sleep(seconds)
+        in_time = await deadlines.sleep(seconds)
         ends[seconds] = round(now() - started, 3)
         return in_time
 
-    asyncio.get_running_loop().call_later(1.0, halt.stop, 4.0)
+    asyncio.get_running_loop().call_later(1.0, deadlines.stop, 4.0)
     in_time = await asyncio.gather(*map(sleeper, (2.0, 5.0, 6.0, 600.0)))
     assert in_time == [True, False, False, False]
     assert ends == {2.0: 2.0, 5.0: 5.0, 6.0: 5.0, 600.0: 5.0}
@@ -61,61 +61,61 @@ async def test_all_sleepers_learn_of_a_new_limit() -> None:
 
 async def test_a_sleeper_that_was_cancelled_is_forgotten() -> None:
     """A limit that comes later wakes the others, and finds nothing of it."""
-    halt = Halt()
-    gone, stays = asyncio.create_task(halt.sleep(50.0)), asyncio.create_task(halt.sleep(50.0))
+    deadlines = Deadlines()
+    gone, stays = asyncio.create_task(deadlines.sleep(50.0)), asyncio.create_task(deadlines.sleep(50.0))
     await asyncio.sleep(1.0)
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
-    halt.stop(10.0)
+    deadlines.stop(10.0)
     assert not await stays
     assert now() == pytest.approx(11.0)
 
 
 async def test_past_the_limit_no_sleep_is_slept() -> None:
     """What has no time left is told so at once, even for no time at all."""
-    halt = Halt()
-    halt.stop(0.0)
+    deadlines = Deadlines()
+    deadlines.stop(0.0)
     started = now()
-    assert not await halt.sleep(10.0)
-    assert not await halt.sleep(0.0)
+    assert not await deadlines.sleep(10.0)
+    assert not await deadlines.sleep(0.0)
     assert now() == started
 
 
 @pytest.mark.parametrize("graces", [(5.0, 25.0), (25.0, 5.0)])
 async def test_the_earliest_limit_counts(graces: tuple[float, float]) -> None:
     """A second word can shorten the time, never give some back."""
-    halt, started = Halt(), now()
+    deadlines, started = Deadlines(), now()
     for grace in graces:
-        halt.stop(grace)
-    assert not await halt.sleep(100.0)
+        deadlines.stop(grace)
+    assert not await deadlines.sleep(100.0)
     assert now() - started == pytest.approx(5.0)
 
 
 async def test_a_deadline_keeps_a_reserve_for_following() -> None:
     """Submissions end the reserve before the deadline, without anybody having to ask; following ends with it."""
-    halt, started = Halt(), now()
-    halt.finish_within(100.0, 30.0)
-    await halt.submissions_over.wait()
+    deadlines, started = Deadlines(), now()
+    deadlines.finish_within(100.0, 30.0)
+    await deadlines.submissions_over.wait()
     assert now() - started == pytest.approx(70.0)
-    assert not halt.submitting
-    assert await halt.sleep(29.0)
-    assert not await halt.sleep(29.0)
+    assert not deadlines.submitting
+    assert await deadlines.sleep(29.0)
+    assert not await deadlines.sleep(29.0)
     assert now() - started == pytest.approx(100.0)
 
 
 async def test_a_deadline_shorter_than_its_reserve_submits_nothing() -> None:
     """What could not be followed to its end is not begun."""
-    halt = Halt()
-    halt.finish_within(10.0, 30.0)
-    assert not halt.submitting
-    assert halt.submissions_over.is_set()
-    assert await halt.sleep(9.0)
+    deadlines = Deadlines()
+    deadlines.finish_within(10.0, 30.0)
+    assert not deadlines.submitting
+    assert deadlines.submissions_over.is_set()
+    assert await deadlines.sleep(9.0)
 
 
 async def test_submissions_may_end_alone() -> None:
     """What was submitted is followed as long as ever."""
-    halt = Halt()
-    halt.stop_submitting()
-    assert not halt.submitting
-    assert await halt.sleep(86400.0)
+    deadlines = Deadlines()
+    deadlines.stop_submitting()
+    assert not deadlines.submitting
+    assert await deadlines.sleep(86400.0)

@@ -11,17 +11,18 @@ import looptime
 from doubles import FakeCloud, FakeJournal, Fate
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from passes import TEMPO, a_pass, assert_adds_up, order
+from passes import TIMINGS, assert_adds_up, context, request
 
+from worker.core.batch import End
 from worker.core.events import Event, Planned
-from worker.core.job import JobState
-from worker.core.outcome import OutcomeKind
-from worker.core.quarantine import QuarantinePolicy
-from worker.core.report import Result, RunReport
-from worker.core.state import MemberStatus, Share, Wish
-from worker.core.timing import RetryPolicy
+from worker.core.fleet.report import Result, RunReport
+from worker.core.manifest.model import Wish
+from worker.core.operation import Operation
+from worker.core.share import MemberStatus, Share
+from worker.core.status import Status
+from worker.core.timing import QuarantinePolicy, RetryPolicy
 from worker.errors import AuthFailed, BadRequest, Forbidden, Scope, TransientCloudError, UnexpectedReply
-from worker.reconcile.halt import Halt
+from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.run import run_once
 
 ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
@@ -31,7 +32,7 @@ A_DAY = 86400.0
 NOT_OFFERED = "never-offered"
 UNMANAGED = ("unmanaged-0", "unmanaged-1")
 IMPATIENT = replace(
-    TEMPO, retry=RetryPolicy(3, 0.5, 5.0), deadline=30.0, quarantine=QuarantinePolicy(first=60.0, max=600.0)
+    TIMINGS, retry=RetryPolicy(3, 0.5, 5.0), deadline=30.0, quarantine=QuarantinePolicy(first=60.0, max=600.0)
 )
 LIVES = {
     ("intent",),
@@ -44,7 +45,7 @@ LIVES = {
 }
 # What nobody knows any more, a lost answer or a job that the cloud denies, is promised to be left alone for
 # `patience.unknown`. So no work outlives that here; some of it outlives the deadline of a job all the same.
-seconds = st.sampled_from([0.1, 5.0, 40.0, IMPATIENT.patience.unknown - 20.0])
+seconds = st.sampled_from([0.1, 5.0, 40.0, IMPATIENT.unknown - 20.0])
 ANSWER_LOST = st.sampled_from(
     [
         TransientCloudError("reset"),
@@ -75,7 +76,7 @@ def fates(lags: st.SearchStrategy[float]) -> st.SearchStrategy[Fate]:
         st.builds(
             Fate,
             seconds=seconds,
-            state=st.sampled_from([JobState.SUCCEEDED, JobState.FAILED]),
+            end=st.sampled_from([End.SUCCEEDED, End.FAILED]),
             done=done,
             lag=lags,
             results=st.dictionaries(st.sampled_from(IMAGES), st.booleans(), max_size=3),
@@ -133,7 +134,7 @@ no_change: dict[Share, MemberStatus] = {}
 by_hand = st.dictionaries(
     st.builds(Share, st.sampled_from(PROJECTS), st.sampled_from(IMAGES)), st.sampled_from(MemberStatus), max_size=3
 )
-wished = st.sampled_from([Wish(ACCEPTED), Wish(REJECTED)])
+wished = st.sampled_from([Wish(Operation.ACCEPT), Wish(Operation.REJECT)])
 wishes = st.fixed_dictionaries(
     {project: st.dictionaries(st.sampled_from((*IMAGES, NOT_OFFERED)), wished, min_size=1) for project in PROJECTS}
 )
@@ -172,15 +173,15 @@ async def one_pass(
     story: Story, number: int, cloud: FakeCloud, journal: FakeJournal, trouble: Round = IN_PEACE
 ) -> RunReport | None:
     """Make a pass with the wishes of that number, in trouble or not; return its report, None if it was killed."""
-    loop, halt, events = asyncio.get_running_loop(), Halt(), list[Event]()
-    order_of_pass = order(story.wishes[number], max_images=story.max_images)
+    loop, deadlines, events = asyncio.get_running_loop(), Deadlines(), list[Event]()
+    order_of_pass = request(story.wishes[number], max_images=story.max_images)
     task = asyncio.create_task(
-        run_once(order_of_pass, a_pass(cloud, journal, halt=halt, tempo=IMPATIENT, emit=events.append))
+        run_once(order_of_pass, context(cloud, journal, deadlines=deadlines, timings=IMPATIENT, emit=events.append))
     )
     unreadable = dict.fromkeys(trouble.down, TransientCloudError("down", status=503))
     timers = [loop.call_later(trouble.down_after, cloud.unreadable.update, unreadable)]
     if trouble.cut is not None:
-        cut = task.cancel if trouble.cut.grace is None else partial(halt.stop, trouble.cut.grace)
+        cut = task.cancel if trouble.cut.grace is None else partial(deadlines.stop, trouble.cut.grace)
         timers.append(loop.call_later(trouble.cut.after, cut))
     await asyncio.wait({task}, timeout=A_DAY)
     assert task.done(), "a pass does not end"
@@ -209,7 +210,7 @@ async def tell(story: Story) -> tuple[FakeCloud, FakeJournal, RunReport]:
             assert_true(report, story.wishes[0], cloud)
     cloud.fate = lambda batch: Fate()
     for _ in range(3):
-        await asyncio.sleep(IMPATIENT.quarantine.max + IMPATIENT.patience.unknown)
+        await asyncio.sleep(IMPATIENT.quarantine.max + IMPATIENT.unknown)
         report = await one_pass(story, -1, cloud, journal)
     assert report is not None
     return cloud, journal, report
@@ -218,18 +219,18 @@ async def tell(story: Story) -> tuple[FakeCloud, FakeJournal, RunReport]:
 def assert_converged_before(report: RunReport, events: list[Event]) -> None:
     """See that only shares that read as desired before the pass did anything are counted as converged."""
     (plan,) = (event.plan for event in events if isinstance(event, Planned))
-    right_in_flight = sum(left.before is left.desired for left in plan.in_flight)
+    right_in_flight = sum(each.desired.is_met_by(each.before) for each in plan.of(Status.IN_FLIGHT))
     assert plan.converged <= report.converged <= plan.converged + right_in_flight
 
 
 def assert_true(report: RunReport, wishes: Mapping[str, Mapping[str, Wish]], cloud: FakeCloud) -> None:
     """See that what is reported as converged, changed or absent is so."""
-    absent = {outcome.share.image_id for outcome in report.outcomes if outcome.kind is OutcomeKind.ABSENT}
+    absent = {outcome.share.image_id for outcome in report.outcomes if outcome.status is Status.ABSENT}
     assert absent <= {NOT_OFFERED}
-    others = {outcome.share for outcome in report.outcomes if outcome.kind is not OutcomeKind.CHANGED}
+    others = {outcome.share for outcome in report.outcomes if outcome.status is not Status.CHANGED}
     for project, of_project in wishes.items():
         for image, wish in of_project.items():
-            assert cloud.status(project, image) is wish.status or (project, image) in others
+            assert wish.operation.is_met_by(cloud.status(project, image)) or (project, image) in others
 
 
 def assert_kept(story: Story) -> None:
@@ -239,16 +240,16 @@ def assert_kept(story: Story) -> None:
     last = story.wishes[-1]
     assert cloud.sent_while_alive == []
     for project, offered in story.offered.items():
-        expected = {image: wish.status for image, wish in last[project].items() if image in offered}
+        expected = {image: wish.operation.goal for image, wish in last[project].items() if image in offered}
         assert {image: cloud.offers[project][image] for image in expected} == expected
         assert all(cloud.offers[project][image] is offered[image] for image in UNMANAGED)
-    assert [outcome.kind for outcome in report.outcomes] == [OutcomeKind.ABSENT] * sum(
+    assert [outcome.status for outcome in report.outcomes] == [Status.ABSENT] * sum(
         NOT_OFFERED in of_project for of_project in last.values()
     )
     assert report.jobs == ()
     assert (report.result is Result.CONVERGED) is not any(NOT_OFFERED in of_project for of_project in last.values())
     assert {tuple(life) for life in journal.lives.values()} <= LIVES
-    assert journal.wards == {}
+    assert journal.quarantine == {}
     assert asyncio.run(journal.in_flight()) == ()
 
 
@@ -262,9 +263,9 @@ def test_the_promises_hold_for_one_wish(story: Story) -> None:
     assert_kept(story)
 
 
-def wishing(status: MemberStatus) -> Mapping[str, Mapping[str, Wish]]:
+def wishing(operation: Operation) -> Mapping[str, Mapping[str, Wish]]:
     """Wish one share to be like this, and another to be accepted."""
-    return {"p": {"image-3": Wish(status)}, "q": {"image-0": Wish(ACCEPTED)}}
+    return {"p": {"image-3": Wish(operation)}, "q": {"image-0": Wish(Operation.ACCEPT)}}
 
 
 # A job is to reject a share, and outlives its pass. Somebody rejects the share by hand, so by the promise nothing is in
@@ -272,7 +273,7 @@ def wishing(status: MemberStatus) -> Mapping[str, Mapping[str, Wish]]:
 QUICKER_BY_HAND = Story(
     steady=False,
     offered={project: dict.fromkeys((*IMAGES, *UNMANAGED), PENDING) for project in PROJECTS},
-    wishes=(wishing(REJECTED), wishing(ACCEPTED), wishing(REJECTED), wishing(ACCEPTED)),
+    wishes=(wishing(Operation.REJECT), wishing(Operation.ACCEPT), wishing(Operation.REJECT), wishing(Operation.ACCEPT)),
     fates=(Fate(seconds=40.0), Fate(TransientCloudError("reset"), seconds=0.1)),
     rounds=(Round(by_hand={Share("p", "image-3"): REJECTED}), IN_PEACE, IN_PEACE),
     max_images=1,

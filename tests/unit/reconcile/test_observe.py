@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Collection
 
 import pytest
 from doubles import FakeCloud, FakeJournal
-from passes import TEMPO, a_pass
+from passes import TIMINGS, context
 
 from worker.core.events import Event, ProjectObserved
-from worker.core.state import MemberStatus, ObservedImage, ObservedState, Project
+from worker.core.manifest.model import Project
+from worker.core.reading import ObservedImage, Reading
+from worker.core.share import MemberStatus
 from worker.errors import BadRequest, CloudError, Forbidden, ListBrokenOff, TransientCloudError, UnexpectedReply
+from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.observe import observe, read_offers
 
 pytestmark = pytest.mark.looptime
@@ -20,9 +23,9 @@ PROJECT = Project("p", "payments")
 Lists = dict[MemberStatus, list[str]]
 
 
-def image(ident: str, *, whole: bool | None = None) -> ObservedImage:
+def image(ident: str, *, full_ecs: bool | None = None) -> ObservedImage:
     """Return an image as a list shows it."""
-    return ObservedImage(ident, ident, "owner", whole)
+    return ObservedImage(ident, ident, "owner", full_ecs)
 
 
 class Moving(FakeCloud):
@@ -34,7 +37,7 @@ class Moving(FakeCloud):
         self.read: list[MemberStatus] = []
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool | None = None
+        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield the list as one page; a list that was asked for before begins the next reading."""
         if status in self.read and len(self.readings) > 1:
@@ -55,31 +58,50 @@ class Telling(FakeCloud):
         self.said: dict[str, bool] = {}
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool | None = None
+        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield one list, filtered or not."""
         everything = [ident for ident, each in self.offers["p"].items() if each is status]
-        if whole is not None:
-            self.asked += [status] * whole
+        if full_ecs is not None:
+            self.asked += [status] * full_ecs
             if isinstance(self.filtered, CloudError):
                 raise self.filtered
             if self.filtered is not None:
-                everything = [ident for ident in everything if (ident in self.filtered) is whole]
-        yield tuple(image(ident, whole=self.said.get(ident)) for ident in everything)
+                everything = [ident for ident in everything if (ident in self.filtered) is full_ecs]
+        yield tuple(image(ident, full_ecs=self.said.get(ident)) for ident in everything)
 
 
 async def observed(
-    cloud: FakeCloud, *, may_accept: Collection[str] = (), projects: Collection[Project] = (PROJECT,)
-) -> tuple[ObservedState, list[Event]]:
-    """Observe; return the state and the events."""
+    cloud: FakeCloud,
+    *,
+    may_accept: Collection[str] = (),
+    projects: Collection[Project] = (PROJECT,),
+    deadlines: Deadlines | None = None,
+) -> tuple[dict[str, Reading], list[Event]]:
+    """Observe; return the readings by project, and the events."""
     events: list[Event] = []
-    the_pass = a_pass(cloud, FakeJournal(), emit=events.append)
-    return await observe(the_pass, projects, {"p": may_accept}), events
+    found = await observe(
+        context(cloud, FakeJournal(), emit=events.append, deadlines=deadlines),
+        projects,
+        lambda project, offers: may_accept if project.id == "p" else (),
+        lambda project, reading: (project.id, reading),
+    )
+    return dict(found), events
 
 
-def whole_images(state: ObservedState) -> set[str]:
+def failures(readings: dict[str, Reading]) -> dict[str, str]:
+    """Return why projects could not be read, by project."""
+    return {project_id: reading.failure for project_id, reading in readings.items() if reading.failure}
+
+
+def read(readings: dict[str, Reading]) -> set[str]:
+    """Return the projects that could be read."""
+    return readings.keys() - failures(readings).keys()
+
+
+def full_ecs_images(readings: dict[str, Reading]) -> set[str]:
     """Return the images that are known to be full-ECS images."""
-    return {ident for ident, offer in state.offers["p"].items() if offer.image.whole}
+    return {ident for ident, offer in readings["p"].offers.items() if offer.image.full_ecs}
 
 
 async def test_a_project_is_its_three_lists() -> None:
@@ -88,8 +110,8 @@ async def test_a_project_is_its_three_lists() -> None:
     cloud.offer("p", [f"image-{number:03}" for number in range(120)], PENDING)
     cloud.offer("p", ["yes"], ACCEPTED)
     cloud.offer("p", ["no"], REJECTED)
-    state, events = await observed(cloud)
-    statuses = {ident: offer.status for ident, offer in state.offers["p"].items()}
+    readings, events = await observed(cloud)
+    statuses = {ident: offer.status for ident, offer in readings["p"].offers.items()}
     assert statuses == cloud.offers["p"]
     assert events == [ProjectObserved("p", 122)]
 
@@ -99,9 +121,9 @@ async def test_a_project_that_fails_does_not_disturb_the_others() -> None:
     cloud = FakeCloud()
     cloud.offer("p", ["a"])
     cloud.unreadable["q"] = Forbidden("not yours", status=403)
-    state, events = await observed(cloud, projects=(PROJECT, Project("q", "ledger")))
-    assert state.offers.keys() == {"p"}
-    assert state.unreadable == {"q": "HTTP 403: not yours"}
+    readings, events = await observed(cloud, projects=(PROJECT, Project("q", "ledger")))
+    assert read(readings) == {"p"}
+    assert readings["q"] == Reading({}, "HTTP 403: not yours")
     assert ProjectObserved("q", 0, "HTTP 403: not yours") in events
 
 
@@ -110,14 +132,14 @@ async def test_a_list_that_breaks_off_spoils_the_whole_project() -> None:
 
     class Half(Moving):
         async def list_shared(
-            self, project: Project, status: MemberStatus, *, whole: bool | None = None
+            self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
         ) -> AsyncIterator[tuple[ObservedImage, ...]]:
             yield (image(f"first of {status}"),)
             if status is REJECTED:
                 raise UnexpectedReply("the marker was ignored")
 
-    state, _ = await observed(Half())
-    assert (state.offers, state.unreadable) == ({}, {"p": "the marker was ignored"})
+    readings, _ = await observed(Half())
+    assert readings == {"p": Reading({}, "the marker was ignored")}
 
 
 async def test_an_image_that_moves_between_the_lists_is_read_again() -> None:
@@ -177,37 +199,37 @@ async def test_an_image_that_is_not_where_it_should_be_is_looked_for_everywhere(
 async def test_the_filter_tells_which_images_are_full_ecs() -> None:
     """Only those of the list; and their status stays what it was."""
     cloud = Telling({"a": PENDING, "b": PENDING, "c": REJECTED}, {"a"})
-    state, _ = await observed(cloud, may_accept=["a", "b", "c"])
-    assert whole_images(state) == {"a"}
-    assert state.offers["p"]["a"].status is PENDING
+    readings, _ = await observed(cloud, may_accept=["a", "b", "c"])
+    assert full_ecs_images(readings) == {"a"}
+    assert readings["p"].offers["a"].status is PENDING
     assert sorted(cloud.asked) == [PENDING, REJECTED]
 
 
 @pytest.mark.parametrize("filtered", [None, BadRequest("unknown parameter", status=400)], ids=["ignores", "refuses"])
 async def test_a_region_that_does_not_know_the_filter_has_not_answered(filtered: CloudError | None) -> None:
     """Then no image is known to be a full-ECS image, and the project is readable all the same."""
-    state, _ = await observed(Telling({"a": PENDING, "b": PENDING}, filtered), may_accept=["a"])
-    assert state.offers["p"].keys() == {"a", "b"}
-    assert whole_images(state) == set()
+    readings, _ = await observed(Telling({"a": PENDING, "b": PENDING}, filtered), may_accept=["a"])
+    assert readings["p"].offers.keys() == {"a", "b"}
+    assert full_ecs_images(readings) == set()
 
 
 async def test_a_list_of_full_ecs_images_alone_is_told_from_an_ignored_filter() -> None:
     """Where the filter shows everything, the opposite question decides: nothing else is there."""
-    state, _ = await observed(Telling({"a": PENDING, "b": PENDING}, {"a", "b"}), may_accept=["a"])
-    assert whole_images(state) == {"a", "b"}
+    readings, _ = await observed(Telling({"a": PENDING, "b": PENDING}, {"a", "b"}), may_accept=["a"])
+    assert full_ecs_images(readings) == {"a", "b"}
 
 
 @pytest.mark.parametrize("failure", [Forbidden("no", status=403), UnexpectedReply("the marker is ignored")])
 async def test_a_filter_whose_answer_is_lost_makes_the_project_unreadable(failure: CloudError) -> None:
     """Only a 400 says that the region does not know the filter."""
-    state, _ = await observed(Telling({"a": PENDING}, failure), may_accept=["a"])
-    assert state.offers == {}
+    readings, _ = await observed(Telling({"a": PENDING}, failure), may_accept=["a"])
+    assert failures(readings).keys() == {"p"}
 
 
 async def test_a_filter_that_fails_for_a_while_makes_the_project_unreadable() -> None:
     """It might have answered, and a full-ECS image must not be sent without its vault."""
-    state, _ = await observed(Telling({"a": PENDING}, TransientCloudError("down", status=503)), may_accept=["a"])
-    assert state.unreadable == {"p": "HTTP 503: down"}
+    readings, _ = await observed(Telling({"a": PENDING}, TransientCloudError("down", status=503)), may_accept=["a"])
+    assert failures(readings) == {"p": "HTTP 503: down"}
 
 
 @pytest.mark.parametrize(
@@ -236,15 +258,15 @@ async def test_a_silent_project_does_not_hold_up_the_others_for_ever() -> None:
     cloud.offer("p", ["a"])
     cloud.silent = {"mute", "dumb"}
     projects = [PROJECT, Project("mute", "mute"), Project("dumb", "dumb")]
-    state, events = await observed(cloud, projects=projects)
-    assert set(state.offers) == {"p"}
-    assert set(state.unreadable) == {"mute", "dumb"}
+    readings, events = await observed(cloud, projects=projects)
+    assert read(readings) == {"p"}
+    assert failures(readings).keys() == {"mute", "dumb"}
     assert [(event.project_id, event.reason != "") for event in events if isinstance(event, ProjectObserved)] == [
         ("p", False),
         ("mute", True),
         ("dumb", True),
     ]
-    assert TEMPO.stall <= asyncio.get_running_loop().time() <= 1.2 * TEMPO.stall
+    assert TIMINGS.silence <= asyncio.get_running_loop().time() <= 1.2 * TIMINGS.silence
 
 
 class Slow(FakeCloud):
@@ -255,13 +277,13 @@ class Slow(FakeCloud):
         self.turn = asyncio.Lock()
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool | None = None
+        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield a list after a while, one call after the other."""
         if project.id != "p":
             async with self.turn:
                 await asyncio.sleep(150.0)
-        async for page in super().list_shared(project, status, whole=whole):
+        async for page in super().list_shared(project, status, full_ecs=full_ecs):
             yield page
 
 
@@ -269,9 +291,46 @@ async def test_lists_that_wait_for_their_limits_are_waited_for() -> None:
     """Where limits are low a reading takes long, and so it may."""
     cloud = Slow()
     names = [f"slow-{number}" for number in range(5)]
-    state, _ = await observed(cloud, projects=[PROJECT, *(Project(name, name) for name in names)])
-    assert state.unreadable == {}
-    assert set(state.offers) == {"p", *names}
+    readings, _ = await observed(cloud, projects=[PROJECT, *(Project(name, name) for name in names)])
+    assert failures(readings) == {}
+    assert read(readings) == {"p", *names}
+
+
+def ending_in(seconds: float) -> Deadlines:
+    """Return deadlines of a pass that may submit for so many seconds."""
+    deadlines = Deadlines()
+    deadlines.finish_within(seconds + 10.0, 10.0)
+    return deadlines
+
+
+async def test_reading_takes_no_more_than_half_of_the_time_that_there_is_to_send() -> None:
+    """What has been read by then is sent in the other half, whatever the lists of the others do."""
+    cloud = Slow()
+    names = [f"slow-{number}" for number in range(5)]
+    projects = [PROJECT, *(Project(name, name) for name in names)]
+    readings, _ = await observed(cloud, projects=projects, deadlines=ending_in(1200.0))
+    assert asyncio.get_running_loop().time() == pytest.approx(600.0, abs=0.2)
+    assert read(readings) == {"p"}
+    assert set(failures(readings).values()) == {
+        "its lists were not read in half of the time that there was to send, and what was read does not wait for them"
+    }
+
+
+async def test_where_nothing_has_been_read_in_half_of_the_time_reading_goes_on() -> None:
+    """There is nothing yet that could be sent: half of what is left is for that, and so on until something was read."""
+    projects = [Project(name, name) for name in ("slow", "slower")]
+    readings, _ = await observed(Slow(), projects=projects, deadlines=ending_in(800.0))
+    assert 750.0 <= asyncio.get_running_loop().time() < 800.0
+    assert read(readings) == {"slow"}
+
+
+async def test_what_nobody_could_read_before_submitting_ends_is_given_up() -> None:
+    """Then there is no use in a reading any more."""
+    cloud = FakeCloud()
+    cloud.silent = {"p"}
+    readings, _ = await observed(cloud, deadlines=ending_in(60.0))
+    assert failures(readings) == {"p": "the pass was told to stop before it was read"}
+    assert asyncio.get_running_loop().time() == pytest.approx(60.0)
 
 
 async def test_where_nothing_has_been_read_silence_is_waited_for() -> None:
@@ -279,8 +338,13 @@ async def test_where_nothing_has_been_read_silence_is_waited_for() -> None:
     cloud, events = FakeCloud(), list[Event]()
     cloud.silent = {"p"}
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(5 * TEMPO.stall):
-            await observe(a_pass(cloud, FakeJournal(), emit=events.append), [PROJECT], {})
+        async with asyncio.timeout(5 * TIMINGS.silence):
+            await observe(
+                context(cloud, FakeJournal(), emit=events.append),
+                [PROJECT],
+                lambda project, offers: (),
+                lambda project, reading: reading,
+            )
     assert events == []
 
 
@@ -293,7 +357,7 @@ class Breaking(FakeCloud):
         self.lists = 0
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool | None = None
+        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield one page, and take its images back while the list breaks off."""
         if status is MemberStatus.PENDING:
@@ -311,8 +375,8 @@ class Breaking(FakeCloud):
 async def test_a_list_that_breaks_off_is_read_again_from_its_beginning(may_accept: Collection[str]) -> None:
     """What stood there before is forgotten: one image is gone, another has been accepted meanwhile."""
     cloud = Breaking(1)
-    state, _ = await observed(cloud, may_accept=may_accept)
-    assert {ident: offer.status for ident, offer in state.offers["p"].items()} == {
+    readings, _ = await observed(cloud, may_accept=may_accept)
+    assert {ident: offer.status for ident, offer in readings["p"].offers.items()} == {
         "stays": MemberStatus.PENDING,
         "moved": MemberStatus.ACCEPTED,
     }
@@ -322,6 +386,6 @@ async def test_a_list_that_breaks_off_is_read_again_from_its_beginning(may_accep
 async def test_a_list_that_breaks_off_again_and_again_is_not_read() -> None:
     """Once more is enough: the project is unreadable, and its reason says why."""
     cloud = Breaking(9)
-    state, _ = await observed(cloud)
-    assert state.unreadable == {"p": "HTTP 400: the image list cannot go on at its marker: no"}
+    readings, _ = await observed(cloud)
+    assert readings["p"] == Reading({}, "HTTP 400: the image list cannot go on at its marker: no")
     assert cloud.lists == 2

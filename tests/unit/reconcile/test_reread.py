@@ -8,10 +8,12 @@ from contextlib import suppress
 
 import pytest
 from doubles import FakeCloud, FakeJournal
-from passes import a_pass, images
+from passes import context, images
 
+from worker.core.manifest.model import Project
 from worker.core.outcome import Unreadable
-from worker.core.state import MemberStatus, ObservedImage, Project
+from worker.core.reading import ObservedImage
+from worker.core.share import MemberStatus
 from worker.errors import TransientCloudError
 from worker.reconcile.reread import LINGER, Rereader
 
@@ -31,7 +33,7 @@ class Slow(FakeCloud):
         self.bug: Exception | None = None
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, whole: bool | None = None
+        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield the list as it was when the reading began."""
         if status is ACCEPTED:
@@ -52,7 +54,7 @@ def now() -> float:
 
 def reader(cloud: FakeCloud) -> Rereader:
     """Return a reader of the project."""
-    return Rereader(a_pass(cloud, FakeJournal()), PROJECT)
+    return Rereader(context(cloud, FakeJournal()), PROJECT)
 
 
 async def test_requests_that_come_together_share_one_reading() -> None:
@@ -149,7 +151,7 @@ async def test_a_reading_that_nobody_waits_for_any_more_ends() -> None:
     """When the only caller gives up, no call is made for it any more; a later caller gets a reading of its own."""
     cloud = FakeCloud()
     cloud.offer("p", images(500))
-    reader = Rereader(a_pass(cloud, FakeJournal()), PROJECT)
+    reader = Rereader(context(cloud, FakeJournal()), PROJECT)
     with suppress(TimeoutError):
         async with asyncio.timeout(0.015):
             await reader.read({"image-0499": MemberStatus.PENDING})

@@ -8,18 +8,19 @@ from typing import ClassVar, cast
 
 import pytest
 from doubles import FakeCloud, FakeJournal, Fate, wall
-from passes import ACCEPT, REJECT, TEMPO, a_pass, assert_adds_up, images, order, run
+from passes import ACCEPT, REJECT, TIMINGS, assert_adds_up, context, images, request, run
 
 from worker.core.allowance import Allowance
+from worker.core.batch import Batch, End
 from worker.core.calls import CallGroup
 from worker.core.events import Planned
-from worker.core.guard import GuardPolicy, Judge
-from worker.core.job import JobState
-from worker.core.outcome import OutcomeKind
-from worker.core.plan import Patience
-from worker.core.report import Exit, Result, exit_of_report
-from worker.core.state import Batch, MemberStatus, Share, Wish
-from worker.core.target import Target
+from worker.core.fleet.guard import GuardPolicy, Judge
+from worker.core.fleet.report import Exit, Result, exit_of_report
+from worker.core.fleet.selection import Selection
+from worker.core.manifest.model import Wish
+from worker.core.operation import Operation
+from worker.core.share import MemberStatus, Share
+from worker.core.status import Status
 from worker.errors import (
     AuthFailed,
     BadRequest,
@@ -29,7 +30,7 @@ from worker.errors import (
     TransientCloudError,
     UnexpectedReply,
 )
-from worker.reconcile.halt import Halt
+from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.run import prepare, run_once
 
 pytestmark = pytest.mark.looptime
@@ -52,7 +53,7 @@ async def test_a_pass_changes_what_differs_and_nothing_else() -> None:
     cloud.offer("p", ["unmanaged"])
     wishes = {"p": dict.fromkeys(images(250), ACCEPT)}
     report = await run(wishes, cloud, journal)
-    assert (report.result, report.converged, report.count(OutcomeKind.CHANGED)) == (Result.CONVERGED, 50, 200)
+    assert (report.result, report.converged, report.count(Status.CHANGED)) == (Result.CONVERGED, 50, 200)
     assert report.unmanaged == 1
     assert cloud.offers["p"]["unmanaged"] is PENDING
     assert [len(batch.images) for batch in cloud.puts] == [100, 100]
@@ -76,7 +77,7 @@ async def test_a_project_that_cannot_be_read_is_unknown_and_the_others_go_on() -
     cloud.unreadable["bad"] = Forbidden("not yours", status=403)
     report = await run({name: dict.fromkeys(images(3), ACCEPT) for name in ("good", "bad")}, cloud, FakeJournal())
     assert {batch.project_id for batch in cloud.puts} == {"good"}
-    assert report.count(OutcomeKind.UNKNOWN) == 3
+    assert report.count(Status.UNKNOWN) == 3
     assert exit_of_report(report) is Exit.INCOMPLETE
 
 
@@ -93,19 +94,19 @@ async def test_one_bad_image_is_found_by_halving_and_the_others_get_through() ->
     cloud = refuse("image-0037")
     cloud.offer("p", images(100))
     report = await run({"p": dict.fromkeys(images(100), ACCEPT)}, cloud, FakeJournal())
-    assert report.count(OutcomeKind.CHANGED) == 99
-    assert [each.share.image_id for each in report.outcomes if each.kind is OutcomeKind.FAILED] == ["image-0037"]
+    assert report.count(Status.CHANGED) == 99
+    assert [each.share.image_id for each in report.outcomes if each.status is Status.FAILED] == ["image-0037"]
     assert len(cloud.puts) <= 15
 
 
 async def test_one_bad_image_that_fails_its_job_is_found_by_halving_too() -> None:
     """A job that fails as a whole for the sake of one image is split like a refused request."""
-    fail = Fate(state=JobState.FAILED, done=frozenset(), code="IMG.0046", scope=Scope.IMAGE)
+    fail = Fate(end=End.FAILED, done=frozenset(), code="IMG.0046", scope=Scope.IMAGE)
     cloud = FakeCloud(lambda batch: fail if "image-0003" in batch.images else Fate())
     cloud.offer("p", images(16))
     report = await run({"p": dict.fromkeys(images(16), ACCEPT)}, cloud, FakeJournal())
-    assert report.count(OutcomeKind.CHANGED) == 15
-    assert report.count(OutcomeKind.FAILED) == 1
+    assert report.count(Status.CHANGED) == 15
+    assert report.count(Status.FAILED) == 1
     assert cloud.sent_while_alive == []
 
 
@@ -116,15 +117,15 @@ async def test_a_refusal_that_is_not_about_an_image_is_not_split(scope: Scope) -
     cloud.offer("p", images(10))
     report = await run({"p": dict.fromkeys(images(10), ACCEPT)}, cloud, FakeJournal())
     assert len(cloud.puts) == 1
-    assert report.count(OutcomeKind.FAILED) == 10
+    assert report.count(Status.FAILED) == 10
 
 
-async def test_when_both_halves_fail_alike_splitting_stops() -> None:
-    """A refusal of everything costs three PUT, not two hundred."""
+async def test_when_nothing_passes_division_stops() -> None:
+    """A refusal of everything costs seventeen PUTs at most, not two hundred."""
     cloud = refuse(*images(100), code="", scope=Scope.UNSAID)
     cloud.offer("p", images(100))
     report = await run({"p": dict.fromkeys(images(100), ACCEPT)}, cloud, FakeJournal())
-    assert len(cloud.puts) == 3
+    assert len(cloud.puts) <= 17
     assert report.result is Result.FAILED
 
 
@@ -133,7 +134,7 @@ async def test_a_lost_answer_whose_work_was_done_is_settled_by_reading() -> None
     cloud, journal = FakeCloud(lambda batch: Fate(TransientCloudError("reset"), begun=True, seconds=5)), FakeJournal()
     cloud.offer("p", images(3))
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, journal)
-    assert report.count(OutcomeKind.CHANGED) == 3
+    assert report.count(Status.CHANGED) == 3
     assert len(cloud.puts) == 1
     assert journal.lives == {1: ["intent", "settled"]}
 
@@ -146,7 +147,7 @@ async def test_a_lost_answer_is_sent_again_only_when_it_can_no_longer_be_alive(e
     cloud.offer("p", images(3))
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, journal)
     assert report.result is Result.CONVERGED
-    assert cloud.put_times[1] - cloud.put_times[0] >= TEMPO.patience.unknown
+    assert cloud.put_times[1] - cloud.put_times[0] >= TIMINGS.unknown
     assert journal.lives == {1: ["intent", "abandoned"], 2: ["intent", "job", "settled"]}
 
 
@@ -166,10 +167,10 @@ async def test_a_success_that_did_nothing_is_not_believed() -> None:
     cloud.offer("p", images(3))
     started = asyncio.get_running_loop().time()
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
-    assert report.count(OutcomeKind.FAILED) == 3
+    assert report.count(Status.FAILED) == 3
     assert "SUCCESS" in report.outcomes[0].reason
     assert len(cloud.puts) == 1
-    assert TEMPO.verify <= asyncio.get_running_loop().time() - started < TEMPO.verify + 10
+    assert TIMINGS.verify <= asyncio.get_running_loop().time() - started < TIMINGS.verify + 10
 
 
 async def test_a_list_that_lags_behind_the_job_is_waited_for() -> None:
@@ -177,18 +178,18 @@ async def test_a_list_that_lags_behind_the_job_is_waited_for() -> None:
     cloud = FakeCloud(lambda batch: Fate(lag=5.0))
     cloud.offer("p", images(3))
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
-    assert report.count(OutcomeKind.CHANGED) == 3
+    assert report.count(Status.CHANGED) == 3
 
 
 async def test_a_partial_job_is_told_image_by_image() -> None:
     """The images that the job did are changed, the others are sent once more by themselves, and failed then."""
     done = frozenset(images(2))
     results = {image: image in done for image in images(3)}
-    cloud = FakeCloud(lambda batch: Fate(state=JobState.FAILED, done=done, results=results, code="IMG.0061"))
+    cloud = FakeCloud(lambda batch: Fate(end=End.FAILED, done=done, results=results, code="IMG.0061"))
     cloud.offer("p", images(3))
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
-    assert [each.kind for each in report.outcomes] == [OutcomeKind.CHANGED, OutcomeKind.CHANGED, OutcomeKind.FAILED]
-    assert [job.state for job in report.jobs] == [JobState.PARTIAL, JobState.PARTIAL]
+    assert [each.status for each in report.outcomes] == [Status.CHANGED, Status.CHANGED, Status.FAILED]
+    assert [job.end for job in report.jobs] == [End.PARTIAL, End.PARTIAL]
     assert [batch.images for batch in cloud.puts] == [tuple(images(3)), ("image-0002",)]
 
 
@@ -199,12 +200,12 @@ async def test_a_stuck_job_is_left_at_its_deadline_and_never_sent_again_while_it
     cloud.offer("p", images(3))
     wishes = {"p": dict.fromkeys(images(3), ACCEPT)}
     report = await run(wishes, cloud, journal)
-    assert report.count(OutcomeKind.UNSETTLED) == 3
+    assert report.count(Status.UNSETTLED) == 3
     asked = cloud.made[CallGroup.JOB_GET]
     again = await run(wishes, cloud, journal)
-    assert again.count(OutcomeKind.UNSETTLED) == 3
+    assert again.count(Status.UNSETTLED) == 3
     assert (cloud.made[CallGroup.JOB_GET], len(cloud.puts)) == (asked + 1, 1)
-    await asyncio.sleep(TEMPO.patience.abandon)
+    await asyncio.sleep(TIMINGS.abandon)
     last = await run(wishes, cloud, journal)
     assert last.result is Result.CONVERGED
     assert len(cloud.puts) == 2
@@ -217,8 +218,8 @@ async def test_a_stuck_job_does_not_hold_up_the_others_of_its_project() -> None:
     cloud = FakeCloud(lambda batch: Fate(stuck="image-0000" in batch.images))
     cloud.offer("p", images(200))
     started = loop.time()
-    the_pass = a_pass(cloud, FakeJournal(), emit=lambda event: judged.append(loop.time() - started))
-    await run_once(order({"p": dict.fromkeys(images(200), ACCEPT)}), the_pass)
+    the_pass = context(cloud, FakeJournal(), emit=lambda event: judged.append(loop.time() - started))
+    await run_once(request({"p": dict.fromkeys(images(200), ACCEPT)}), the_pass)
     assert sum(moment < 10 for moment in judged) >= 100
 
 
@@ -227,8 +228,8 @@ async def test_a_job_that_vanished_with_its_work_done_is_settled_by_reading() ->
     cloud = FakeCloud(lambda batch: Fate(forgotten=True))
     cloud.offer("p", images(3))
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
-    assert report.count(OutcomeKind.CHANGED) == 3
-    assert [job.state for job in report.jobs] == [JobState.LOST]
+    assert report.count(Status.CHANGED) == 3
+    assert [job.end for job in report.jobs] == [End.LOST]
 
 
 async def test_a_job_that_the_cloud_denies_while_it_works_is_not_sent_again() -> None:
@@ -236,7 +237,7 @@ async def test_a_job_that_the_cloud_denies_while_it_works_is_not_sent_again() ->
     cloud = FakeCloud(lambda batch: Fate(forgotten=True, seconds=30.0))
     cloud.offer("p", images(3))
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
-    assert report.count(OutcomeKind.CHANGED) == 3
+    assert report.count(Status.CHANGED) == 3
     assert (len(cloud.puts), cloud.sent_while_alive) == (1, [])
 
 
@@ -250,7 +251,7 @@ async def test_a_job_that_vanished_without_a_trace_is_sent_again_in_the_same_pas
     hopeless = FakeCloud(lambda batch: Fate(forgotten=True, done=frozenset()))
     hopeless.offer("p", images(3))
     report = await run(wishes, hopeless, FakeJournal())
-    assert report.count(OutcomeKind.FAILED) == 3
+    assert report.count(Status.FAILED) == 3
     assert len(hopeless.puts) == 3
 
 
@@ -259,9 +260,9 @@ async def test_an_absent_share_is_not_sent_and_may_be_allowed() -> None:
     cloud = FakeCloud()
     cloud.offer("p", images(2))
     waiting = await run(
-        {"p": {**dict.fromkeys(images(2), ACCEPT), "later": Wish(ACCEPTED, None, True)}}, cloud, FakeJournal()
+        {"p": {**dict.fromkeys(images(2), ACCEPT), "later": Wish(Operation.ACCEPT, None, True)}}, cloud, FakeJournal()
     )
-    assert (waiting.result, waiting.count(OutcomeKind.ABSENT)) == (Result.CONVERGED, 1)
+    assert (waiting.result, waiting.count(Status.ABSENT)) == (Result.CONVERGED, 1)
     failing = await run({"p": {"later": ACCEPT}}, cloud, FakeJournal())
     assert (failing.result, exit_of_report(failing)) == (Result.FAILED, Exit.INCOMPLETE)
 
@@ -270,11 +271,17 @@ async def test_a_full_ecs_image_goes_into_its_vault_in_a_batch_of_its_own_kind()
     """With a vault it is sent with it, without one it is blocked, and a plain image never carries a vault."""
     cloud = FakeCloud()
     cloud.offer("p", ["plain", "whole", "whole-without"])
-    cloud.whole = {"whole", "whole-without"}
-    wishes = {"p": {"plain": Wish(ACCEPTED, "vault"), "whole": Wish(ACCEPTED, "vault"), "whole-without": ACCEPT}}
+    cloud.full_ecs = {"whole", "whole-without"}
+    wishes = {
+        "p": {
+            "plain": Wish(Operation.ACCEPT, "vault"),
+            "whole": Wish(Operation.ACCEPT, "vault"),
+            "whole-without": ACCEPT,
+        }
+    }
     report = await run(wishes, cloud, FakeJournal())
     assert {(batch.vault_id, batch.images) for batch in cloud.puts} == {(None, ("plain",)), ("vault", ("whole",))}
-    assert report.count(OutcomeKind.BLOCKED) == 1
+    assert report.count(Status.BLOCKED) == 1
 
 
 async def test_a_guard_refuses_before_the_first_put_and_an_approval_lets_the_plan_pass_once() -> None:
@@ -283,12 +290,12 @@ async def test_a_guard_refuses_before_the_first_put_and_an_approval_lets_the_pla
     cloud.offer("p", images(20), ACCEPTED)
     guard = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
     wishes = {"p": {**dict.fromkeys(images(20), ACCEPT), **dict.fromkeys(images(3), REJECT)}}
-    refused = await run_once(order(wishes, guard=guard), a_pass(cloud, journal))
+    refused = await run_once(request(wishes, guard=guard), context(cloud, journal))
     assert_adds_up(refused)
     assert (refused.result, exit_of_report(refused), cloud.puts) == (Result.REFUSED, Exit.REFUSED, [])
-    assert refused.count(OutcomeKind.NOT_SENT) == 3
+    assert refused.count(Status.NOT_SENT) == 3
     journal.approved.add(refused.digest)
-    approved = await run_once(order(wishes, guard=guard), a_pass(cloud, journal))
+    approved = await run_once(request(wishes, guard=guard), context(cloud, journal))
     assert approved.result is Result.CONVERGED
     assert journal.approved == set()
 
@@ -307,10 +314,10 @@ async def test_a_plan_is_judged_again_as_it_reserves_what_it_rejects() -> None:
     cloud, journal, announced = FakeCloud(), Contended(), []
     cloud.offer("p", images(20), ACCEPTED)
     guard = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
-    refuser = order({"p": {**dict.fromkeys(images(20), ACCEPT), "image-0000": REJECT}}, guard=guard)
-    assert (await prepare(refuser, a_pass(cloud, journal))).refusals == ()
+    refuser = request({"p": {**dict.fromkeys(images(20), ACCEPT), "image-0000": REJECT}}, guard=guard)
+    assert (await prepare(refuser, context(cloud, journal))).verdict.refusals == ()
     assert journal.asked == []
-    refused = await run_once(refuser, a_pass(cloud, journal, emit=announced.append))
+    refused = await run_once(refuser, context(cloud, journal, emit=announced.append))
     ((planned, run_id, at, since),) = journal.asked
     assert (planned, run_id, at - since) == ({"p": 1}, "run-1", 86400.0)
     assert_adds_up(refused)
@@ -318,24 +325,48 @@ async def test_a_plan_is_judged_again_as_it_reserves_what_it_rejects() -> None:
     assert "on top of 2 in the last 24 hours" in refused.refusals[0]
     assert [event.refusals for event in announced if isinstance(event, Planned)] == [refused.refusals]
     journal.approved.add(refused.digest)
-    assert (await run_once(refuser, a_pass(cloud, journal))).result is Result.CONVERGED
+    assert (await run_once(refuser, context(cloud, journal))).result is Result.CONVERGED
     assert journal.approved == set()
 
 
-async def test_a_plan_that_rejects_nothing_or_is_approved_reserves_nothing() -> None:
-    """It takes nothing from the allowance, so it does not wait for a turn either."""
+async def test_a_plan_that_rejects_nothing_reserves_nothing_and_an_approved_one_does() -> None:
+    """The one takes nothing from the allowance; what the other takes counts for all shards, whatever it is."""
 
-    class Closed(FakeJournal):
+    class Counting(FakeJournal):
+        asked: ClassVar[list[object]] = []
+
         async def reserve(self, *asked: object) -> tuple[str, ...]:
-            raise AssertionError(asked)
+            *facts, judge = asked
+            self.asked.append(facts[0])
+            return cast("Judge", judge)({"p": 99})
 
-    cloud, journal = FakeCloud(), Closed()
+    cloud, journal = FakeCloud(), Counting()
     cloud.offer("p", images(2))
     assert (await run({"p": {"image-0000": ACCEPT, "image-0001": REJECT}}, cloud, journal)).result is Result.CONVERGED
+    assert journal.asked == []
     forbidding = GuardPolicy(Allowance.parse("0%"), Allowance.parse("100%"))
-    rejecting = order({"p": {"image-0000": REJECT}}, guard=forbidding)
-    journal.approved.add((await run_once(rejecting, a_pass(cloud, journal))).digest)
-    assert (await run_once(rejecting, a_pass(cloud, journal))).result is Result.CONVERGED
+    rejecting = request({"p": {"image-0000": REJECT}}, guard=forbidding)
+    journal.approved.add((await run_once(rejecting, context(cloud, journal))).digest)
+    assert (await run_once(rejecting, context(cloud, journal))).result is Result.CONVERGED
+    assert journal.asked == [{"p": 1}]
+
+
+async def test_an_approval_that_another_pass_used_up_lets_nothing_pass() -> None:
+    """Between the look and the use another shard may have taken it: the plan is refused then."""
+
+    class Raced(FakeJournal):
+        async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
+            return False
+
+    cloud, journal = FakeCloud(), Raced()
+    cloud.offer("p", images(1), ACCEPTED)
+    rejecting = request(
+        {"p": {"image-0000": REJECT}}, guard=GuardPolicy(Allowance.parse("0%"), Allowance.parse("100%"))
+    )
+    journal.approved.add((await prepare(rejecting, context(cloud, journal))).plan.digest)
+    report = await run_once(rejecting, context(cloud, journal))
+    assert (report.result, cloud.puts) == (Result.REFUSED, [])
+    assert "max_reject" in report.refusals[0]
 
 
 async def test_a_guard_counts_against_the_whole_manifest_when_a_part_is_meant() -> None:
@@ -344,8 +375,8 @@ async def test_a_guard_counts_against_the_whole_manifest_when_a_part_is_meant() 
     cloud.offer("p", images(20), ACCEPTED)
     wishes = {"p": {**dict.fromkeys(images(20), ACCEPT), **dict.fromkeys(images(2), REJECT)}}
     guard = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
-    part = order(wishes, guard=guard, target=Target(images=frozenset(images(2))))
-    report = await run_once(part, a_pass(cloud, FakeJournal()))
+    part = request(wishes, guard=guard, selection=Selection(images=frozenset(images(2))))
+    report = await run_once(part, context(cloud, FakeJournal()))
     assert (report.desired, report.result) == (2, Result.CONVERGED)
 
 
@@ -360,19 +391,19 @@ async def test_a_share_that_failed_is_left_alone_until_its_time_and_freed_by_suc
     await run(wishes, cloud, journal)
     sent = len(cloud.puts)
     second = await run(wishes, cloud, journal)
-    assert (second.count(OutcomeKind.QUARANTINED), len(cloud.puts)) == (1, sent)
-    await asyncio.sleep(TEMPO.quarantine.first)
+    assert (second.count(Status.QUARANTINED), len(cloud.puts)) == (1, sent)
+    await asyncio.sleep(TIMINGS.quarantine.first)
     cloud.offer("p", images(2, "fresh"))
     bad.clear()
     third = await run({"p": wishes["p"] | dict.fromkeys(images(2, "fresh"), ACCEPT)}, cloud, journal)
     assert third.result is Result.CONVERGED
     assert [batch.images for batch in cloud.puts[sent:]] == [("fresh-0000", "fresh-0001"), ("image-0001",)]
-    assert journal.wards == {}
+    assert journal.quarantine == {}
 
 
 async def later(journal: FakeJournal) -> None:
     """Wait until every share in quarantine may be tried again."""
-    await asyncio.sleep(max((ward.next_try for ward in journal.wards.values()), default=wall()) - wall())
+    await asyncio.sleep(max((held.next_try for held in journal.quarantine.values()), default=wall()) - wall())
 
 
 async def test_what_failed_as_a_whole_is_tried_again_in_four_batches() -> None:
@@ -381,12 +412,12 @@ async def test_what_failed_as_a_whole_is_tried_again_in_four_batches() -> None:
     cloud, journal = FakeCloud(lambda _: fate), FakeJournal()
     cloud.offer("p", images(100))
     wishes = {"p": dict.fromkeys(images(100), ACCEPT)}
-    assert (await run(wishes, cloud, journal)).count(OutcomeKind.FAILED) == 100
+    assert (await run(wishes, cloud, journal)).count(Status.FAILED) == 100
     sent, fate = len(cloud.puts), Fate()
     await later(journal)
     assert (await run(wishes, cloud, journal)).result is Result.CONVERGED
     assert [len(batch.images) for batch in cloud.puts[sent:]] == [25] * 4
-    assert journal.wards == {}
+    assert journal.quarantine == {}
 
 
 async def test_one_bad_image_is_isolated_though_the_cloud_says_nothing() -> None:
@@ -398,10 +429,10 @@ async def test_one_bad_image_is_isolated_though_the_cloud_says_nothing() -> None
         wishes[name] = dict.fromkeys(images(100), ACCEPT)
     failed = []
     for _ in range(4):
-        failed.append((await run(wishes, cloud, journal)).count(OutcomeKind.FAILED))
+        failed.append((await run(wishes, cloud, journal)).count(Status.FAILED))
         await later(journal)
     assert failed == [200, 50, 12, 2]
-    assert {share.image_id for share in journal.wards} == {"image-0037"}
+    assert {share.image_id for share in journal.quarantine} == {"image-0037"}
     assert cloud.sent_while_alive == []
 
 
@@ -409,16 +440,16 @@ async def test_a_changed_wish_waits_for_what_is_in_flight() -> None:
     """While an accept may be alive no reject is sent; the share is not_sent now and rejected by the next pass."""
     cloud, journal = FakeCloud(lambda batch: Fate(seconds=400.0)), FakeJournal()
     cloud.offer("p", images(1))
-    hasty = a_pass(cloud, journal, tempo=replace(TEMPO, deadline=5.0))
-    await run_once(order({"p": {"image-0000": ACCEPT}}), hasty)
+    hasty = context(cloud, journal, timings=replace(TIMINGS, deadline=5.0))
+    await run_once(request({"p": {"image-0000": ACCEPT}}), hasty)
     report = await run({"p": {"image-0000": REJECT}}, cloud, journal)
-    assert [batch.status for batch in cloud.puts] == [ACCEPTED]
-    assert [each.kind for each in report.outcomes] == [OutcomeKind.NOT_SENT]
+    assert [batch.operation for batch in cloud.puts] == [Operation.ACCEPT]
+    assert [each.status for each in report.outcomes] == [Status.NOT_SENT]
     assert cloud.status("p", "image-0000") is ACCEPTED
     last = await run({"p": {"image-0000": REJECT}}, cloud, journal)
-    assert (last.result, last.count(OutcomeKind.CHANGED)) == (Result.CONVERGED, 1)
+    assert (last.result, last.count(Status.CHANGED)) == (Result.CONVERGED, 1)
     assert cloud.status("p", "image-0000") is REJECTED
-    assert [batch.status for batch in cloud.puts] == [ACCEPTED, REJECTED]
+    assert [batch.operation for batch in cloud.puts] == [Operation.ACCEPT, Operation.REJECT]
     assert cloud.sent_while_alive == []
 
 
@@ -426,11 +457,13 @@ async def test_a_changed_wish_that_comes_true_by_other_hands_is_a_change() -> No
     """Somebody rejects what an accept in flight fails to accept: that is what is wished by now."""
     cloud, journal = FakeCloud(lambda batch: Fate(seconds=60.0, done=frozenset())), FakeJournal()
     cloud.offer("p", images(1))
-    hasty = a_pass(cloud, journal, tempo=replace(TEMPO, deadline=5.0))
-    await run_once(order({"p": {"image-0000": ACCEPT}}), hasty)
+    hasty = context(cloud, journal, timings=replace(TIMINGS, deadline=5.0))
+    await run_once(request({"p": {"image-0000": ACCEPT}}), hasty)
     asyncio.get_running_loop().call_later(10.0, cloud.offer, "p", images(1), REJECTED)
     report = await run({"p": {"image-0000": REJECT}}, cloud, journal)
-    assert [(each.kind, each.desired, each.reason) for each in report.outcomes] == [(OutcomeKind.CHANGED, REJECTED, "")]
+    assert [(each.status, each.desired, each.reason) for each in report.outcomes] == [
+        (Status.CHANGED, Operation.REJECT, "")
+    ]
     assert (report.result, len(cloud.puts)) == (Result.CONVERGED, 1)
 
 
@@ -438,13 +471,13 @@ async def test_a_pass_that_cannot_be_journalled_is_reported_all_the_same() -> No
     """What was done is said, with what is wrong with the journal, and the exit status is not that of a success."""
 
     class Forgetful(FakeJournal):
-        async def record(self, report: object, update: object) -> None:
+        async def record(self, report: object, update: object, readings: object) -> None:
             raise JournalError("disk full")
 
     cloud = FakeCloud()
     cloud.offer("p", images(2))
     report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, Forgetful())
-    assert (report.result, report.count(OutcomeKind.CHANGED)) == (Result.CONVERGED, 2)
+    assert (report.result, report.count(Status.CHANGED)) == (Result.CONVERGED, 2)
     assert (report.journal_error, exit_of_report(report)) == ("disk full", Exit.JOURNAL)
 
 
@@ -452,23 +485,23 @@ async def test_a_share_of_two_batches_in_flight_is_told_once() -> None:
     """An accept that is still alive for others, and the reject of what it brought about already: the reject counts."""
     cloud, journal = FakeCloud(lambda batch: Fate(seconds=400.0)), FakeJournal()
     cloud.offer("p", images(2))
-    hasty = a_pass(cloud, journal, tempo=replace(TEMPO, deadline=5.0))
-    await run_once(order({"p": dict.fromkeys(images(2), ACCEPT)}), hasty)
+    hasty = context(cloud, journal, timings=replace(TIMINGS, deadline=5.0))
+    await run_once(request({"p": dict.fromkeys(images(2), ACCEPT)}), hasty)
     cloud.offer("p", ["image-0000"], ACCEPTED)
     wishes = {"p": {"image-0000": REJECT, "image-0001": ACCEPT}}
-    await run_once(order(wishes), hasty)
-    assert [flight.batch.status for flight in await journal.in_flight()] == [ACCEPTED, REJECTED]
-    report = await run_once(order(wishes), hasty)
+    await run_once(request(wishes), hasty)
+    assert [flight.batch.operation for flight in await journal.in_flight()] == [Operation.ACCEPT, Operation.REJECT]
+    report = await run_once(request(wishes), hasty)
     assert_adds_up(report)
-    assert [(each.share.image_id, each.kind) for each in report.outcomes] == [
-        ("image-0000", OutcomeKind.UNSETTLED),
-        ("image-0001", OutcomeKind.UNSETTLED),
+    assert [(each.share.image_id, each.status) for each in report.outcomes] == [
+        ("image-0000", Status.UNSETTLED),
+        ("image-0001", Status.UNSETTLED),
     ]
 
 
 async def test_told_to_stop_a_pass_sends_nothing_more_and_follows_what_it_sent() -> None:
     """What was submitted is settled within the grace; the report says what was not sent."""
-    cloud, halt = FakeCloud(lambda batch: Fate(seconds=3.0)), Halt()
+    cloud, deadlines = FakeCloud(lambda batch: Fate(seconds=3.0)), Deadlines()
     cloud.offer("p", images(10))
     cloud.offer("q", images(10))
 
@@ -483,32 +516,35 @@ async def test_told_to_stop_a_pass_sends_nothing_more_and_follows_what_it_sent()
         return await send(project, batch, on_slot)
 
     cloud.update_members = update  # type: ignore[method-assign]
-    asyncio.get_running_loop().call_later(1.0, halt.stop, 25.0)
+    asyncio.get_running_loop().call_later(1.0, deadlines.stop, 25.0)
     report = await run_once(
-        order({name: dict.fromkeys(images(10), ACCEPT) for name in "pq"}), a_pass(cloud, FakeJournal(), halt=halt)
+        request({name: dict.fromkeys(images(10), ACCEPT) for name in "pq"}),
+        context(cloud, FakeJournal(), deadlines=deadlines),
     )
     assert_adds_up(report)
-    assert report.count(OutcomeKind.CHANGED) == 10
-    assert report.count(OutcomeKind.NOT_SENT) == 10
+    assert report.count(Status.CHANGED) == 10
+    assert report.count(Status.NOT_SENT) == 10
     assert asyncio.get_running_loop().time() < 40
 
 
 async def test_told_to_stop_a_pass_ends_with_the_grace_whatever_still_runs() -> None:
     """A job that outlives the grace is unsettled, and in flight for the next pass."""
-    cloud, journal, halt = FakeCloud(lambda batch: Fate(stuck=True)), FakeJournal(), Halt()
+    cloud, journal, deadlines = FakeCloud(lambda batch: Fate(stuck=True)), FakeJournal(), Deadlines()
     cloud.offer("p", images(2))
     loop = asyncio.get_running_loop()
     started = loop.time()
-    loop.call_later(1.0, halt.stop, 25.0)
-    report = await run_once(order({"p": dict.fromkeys(images(2), ACCEPT)}), a_pass(cloud, journal, halt=halt))
-    assert report.count(OutcomeKind.UNSETTLED) == 2
+    loop.call_later(1.0, deadlines.stop, 25.0)
+    report = await run_once(
+        request({"p": dict.fromkeys(images(2), ACCEPT)}), context(cloud, journal, deadlines=deadlines)
+    )
+    assert report.count(Status.UNSETTLED) == 2
     assert loop.time() - started < 27
     assert len(await journal.in_flight()) == 1
 
 
 async def test_a_pass_with_a_deadline_stops_submitting_in_time() -> None:
     """Past its deadline less the reserve nothing is sent any more, and the pass ends by the deadline."""
-    loop, halt = asyncio.get_running_loop(), Halt()
+    loop, deadlines = asyncio.get_running_loop(), Deadlines()
     cloud = FakeCloud(lambda batch: Fate(stuck=True))
     cloud.offer("p", images(2))
     send, started, waits = cloud.update_members, loop.time(), iter([1.0, 45.0])
@@ -518,35 +554,37 @@ async def test_a_pass_with_a_deadline_stops_submitting_in_time() -> None:
         return await send(project, batch, on_slot)
 
     cloud.update_members = after_its_wait  # type: ignore[method-assign]
-    halt.finish_within(90.0, 60.0)
+    deadlines.finish_within(90.0, 60.0)
     wishes = {"p": dict.fromkeys(images(2), ACCEPT)}
-    report = await run_once(order(wishes, max_images=1), a_pass(cloud, FakeJournal(), halt=halt))
+    report = await run_once(request(wishes, max_images=1), context(cloud, FakeJournal(), deadlines=deadlines))
     assert_adds_up(report)
-    assert (report.count(OutcomeKind.UNSETTLED), report.count(OutcomeKind.NOT_SENT), len(cloud.puts)) == (1, 1, 1)
+    assert (report.count(Status.UNSETTLED), report.count(Status.NOT_SENT), len(cloud.puts)) == (1, 1, 1)
     assert loop.time() - started <= 90.0
 
 
 async def test_told_to_stop_while_it_reads_a_pass_ends_at_once() -> None:
     """What was not read is unknown, nothing is sent, and it is no matter of a cloud out of reach."""
-    cloud, halt = FakeCloud(), Halt()
+    cloud, deadlines = FakeCloud(), Deadlines()
     cloud.offer("p", images(2))
     loop = asyncio.get_running_loop()
 
-    async def hang(project, status, *, whole=None):  # noqa: ANN001, ANN202 - the double's own signature
+    async def hang(project, status, *, full_ecs=None):  # noqa: ANN001, ANN202 - the double's own signature
         await asyncio.sleep(3600.0)
         yield ()
 
     cloud.list_shared = hang  # type: ignore[method-assign]
-    loop.call_later(1.0, halt.stop, 25.0)
+    loop.call_later(1.0, deadlines.stop, 25.0)
     started = loop.time()
-    report = await run_once(order({"p": dict.fromkeys(images(2), ACCEPT)}), a_pass(cloud, FakeJournal(), halt=halt))
-    assert (report.count(OutcomeKind.UNKNOWN), exit_of_report(report)) == (2, Exit.INCOMPLETE)
+    report = await run_once(
+        request({"p": dict.fromkeys(images(2), ACCEPT)}), context(cloud, FakeJournal(), deadlines=deadlines)
+    )
+    assert (report.count(Status.UNKNOWN), exit_of_report(report)) == (2, Exit.INCOMPLETE)
     assert loop.time() - started < 2
 
 
 async def test_when_the_grace_ends_no_call_is_waited_for() -> None:
     """A job query, or a reading, that hangs is given up with the grace; what was sent stays in flight."""
-    cloud, journal, halt = FakeCloud(), FakeJournal(), Halt()
+    cloud, journal, deadlines = FakeCloud(), FakeJournal(), Deadlines()
     cloud.offer("p", images(2))
     loop = asyncio.get_running_loop()
 
@@ -554,10 +592,12 @@ async def test_when_the_grace_ends_no_call_is_waited_for() -> None:
         await asyncio.sleep(3600.0)
 
     cloud.get_job = hang  # type: ignore[method-assign]
-    loop.call_later(1.0, halt.stop, 25.0)
+    loop.call_later(1.0, deadlines.stop, 25.0)
     started = loop.time()
-    report = await run_once(order({"p": dict.fromkeys(images(2), ACCEPT)}), a_pass(cloud, journal, halt=halt))
-    assert report.count(OutcomeKind.UNSETTLED) == 2
+    report = await run_once(
+        request({"p": dict.fromkeys(images(2), ACCEPT)}), context(cloud, journal, deadlines=deadlines)
+    )
+    assert report.count(Status.UNSETTLED) == 2
     assert loop.time() - started <= 26
     assert len(await journal.in_flight()) == 1
 
@@ -566,7 +606,7 @@ async def test_preparing_a_plan_writes_nothing() -> None:
     """`plan` observes and diffs: no PUT, and no line in the journal."""
     cloud, journal = FakeCloud(), FakeJournal()
     cloud.offer("p", images(2))
-    prepared = await prepare(order({"p": dict.fromkeys(images(2), ACCEPT)}), a_pass(cloud, journal))
+    prepared = await prepare(request({"p": dict.fromkeys(images(2), ACCEPT)}), context(cloud, journal))
     assert len(prepared.plan.changes) == 2
     assert (cloud.puts, journal.lives) == ([], {})
 
@@ -575,12 +615,14 @@ async def test_an_intent_left_by_a_crash_is_in_flight_until_it_cannot_be_alive()
     """The next pass reads until the shares are as desired, or sends again once polling.unknown has passed."""
     cloud, journal = FakeCloud(), FakeJournal()
     cloud.offer("p", images(2))
-    await journal.intend(Batch("p", ACCEPTED, None, tuple(images(2))), "crashed", a_pass(cloud, journal).now(), 0)
+    await journal.intend(
+        Batch("p", Operation.ACCEPT, None, tuple(images(2))), "crashed", context(cloud, journal).now(), 0
+    )
     started = asyncio.get_running_loop().time()
     report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, journal)
     assert report.result is Result.CONVERGED
     assert len(cloud.puts) == 1
-    assert cloud.put_times[0] - started >= TEMPO.patience.unknown
+    assert cloud.put_times[0] - started >= TIMINGS.unknown
     assert journal.lives[1] == ["intent", "abandoned"]
 
 
@@ -588,12 +630,12 @@ async def test_a_job_left_by_a_crash_is_followed_to_its_end() -> None:
     """A job in the journal is polled and not sent again."""
     cloud, journal = FakeCloud(lambda batch: Fate(seconds=20.0)), FakeJournal()
     cloud.offer("p", images(2))
-    interrupted = Halt()
+    interrupted = Deadlines()
     asyncio.get_running_loop().call_later(2.0, interrupted.stop, 0.0)
     wishes = {"p": dict.fromkeys(images(2), ACCEPT)}
-    await run_once(order(wishes), a_pass(cloud, journal, halt=interrupted))
+    await run_once(request(wishes), context(cloud, journal, deadlines=interrupted))
     report = await run(wishes, cloud, journal)
-    assert report.count(OutcomeKind.CHANGED) == 2
+    assert report.count(Status.CHANGED) == 2
     assert len(cloud.puts) == 1
 
 
@@ -601,7 +643,9 @@ async def test_a_job_whose_shares_already_read_as_desired_needs_no_poll() -> Non
     """Its batch is closed in the journal from the reading alone."""
     cloud, journal = FakeCloud(), FakeJournal()
     cloud.offer("p", images(2), ACCEPTED)
-    key = await journal.intend(Batch("p", ACCEPTED, None, tuple(images(2))), "crashed", a_pass(cloud, journal).now(), 0)
+    key = await journal.intend(
+        Batch("p", Operation.ACCEPT, None, tuple(images(2))), "crashed", context(cloud, journal).now(), 0
+    )
     await journal.accept(key, "job-of-old", 0.0)
     report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, journal)
     assert (report.converged, cloud.made[CallGroup.JOB_GET]) == (2, 0)
@@ -618,7 +662,7 @@ async def test_shares_that_cannot_be_read_again_are_unknown() -> None:
     cloud = FakeCloud(break_down)
     cloud.offer("p", images(2))
     report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, FakeJournal())
-    assert report.count(OutcomeKind.UNKNOWN) == 2
+    assert report.count(Status.UNKNOWN) == 2
 
 
 async def test_reads_are_shared_by_batches_that_end_together() -> None:
@@ -628,14 +672,15 @@ async def test_reads_are_shared_by_batches_that_end_together() -> None:
     await run({"p": dict.fromkeys(images(1000), ACCEPT)}, cloud, FakeJournal())
     before, plain_check, after = 1000 // 50 + 3, 1, 1000 // 50
     assert cloud.made[CallGroup.IMAGES_LIST] == before + plain_check + after
-    assert TEMPO.patience == Patience(120.0, 86400.0)
 
 
 async def test_an_unmanaged_leftover_of_the_journal_stays_out_of_the_report() -> None:
     """A batch in flight whose shares nobody wishes for any more is followed, given up in time, and not reported."""
     cloud, journal = FakeCloud(), FakeJournal()
     cloud.offer("p", ["old", "new"])
-    key = await journal.intend(Batch("p", REJECTED, None, ("old",)), "earlier", a_pass(cloud, journal).now(), 0)
+    key = await journal.intend(
+        Batch("p", Operation.REJECT, None, ("old",)), "earlier", context(cloud, journal).now(), 0
+    )
     await journal.accept(key, "job-0", 0.0)
     report = await run({"p": {"new": ACCEPT}}, cloud, journal)
     assert [each.share for each in report.outcomes] == [Share("p", "new")]

@@ -1,4 +1,4 @@
-"""One batch is sent once: what is journalled when, what is tried again, and what a halt or a cancellation leaves."""
+"""One batch is sent once: what is journalled when, what is tried again, and what a stop or a cancellation leaves."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import pytest
 from doubles import EPOCH, FakeCloud, FakeJournal, Fate
-from passes import TEMPO, a_pass
+from passes import TIMINGS, context, turn
 
-from worker.core.batch import Failure
+from worker.core.batch import Batch, End, Failure, InFlight
 from worker.core.events import BatchNotAccepted, BatchSubmitted, Event, Trouble
 from worker.core.job import Job
-from worker.core.outcome import End, Ended
-from worker.core.state import Batch, InFlight, MemberStatus, Project
+from worker.core.manifest.model import Project
+from worker.core.operation import Operation
+from worker.core.outcome import BatchEnd
 from worker.errors import (
     AuthFailed,
     BadRequest,
@@ -24,13 +25,13 @@ from worker.errors import (
     TransientCloudError,
     UnexpectedReply,
 )
-from worker.reconcile.halt import Halt
-from worker.reconcile.ports import Pass
+from worker.reconcile.deadlines import Deadlines
+from worker.reconcile.ports import PassContext
 from worker.reconcile.submit import submit
 
 pytestmark = pytest.mark.looptime
 PROJECT = Project("p", "payments")
-BATCH = Batch("p", MemberStatus.ACCEPTED, None, ("a", "b"))
+BATCH = Batch("p", Operation.ACCEPT, None, ("a", "b"))
 THROTTLED = TransientCloudError("slow down", answered=True, status=429, scope=Scope.THROTTLE)
 
 
@@ -101,24 +102,29 @@ def always(error: CloudError) -> FakeCloud:
 
 
 async def sent(
-    cloud: FakeCloud, journal: FakeJournal | None = None, halt: Halt | None = None
-) -> tuple[Job | Ended, list[Event]]:
+    cloud: FakeCloud, journal: FakeJournal | None = None, deadlines: Deadlines | None = None
+) -> tuple[Job | BatchEnd, list[Event]]:
     """Submit the batch; return what became of it, and the events."""
     events: list[Event] = []
-    ended = await submit(a_pass(cloud, journal or FakeJournal(), halt=halt, emit=events.append), PROJECT, BATCH, 0)
+    the_context = context(cloud, journal or FakeJournal(), deadlines=deadlines, emit=events.append)
+    ended = await submit(the_context, PROJECT, BATCH, 0, await turn(the_context))
     return ended, events
 
 
-async def how(cloud: FakeCloud, journal: FakeJournal | None = None, halt: Halt | None = None) -> Ended:
+async def how(cloud: FakeCloud, journal: FakeJournal | None = None, deadlines: Deadlines | None = None) -> BatchEnd:
     """Submit the batch to a cloud that gives no job; return how it ended."""
-    ended, _ = await sent(cloud, journal, halt)
-    assert isinstance(ended, Ended)
+    ended, _ = await sent(cloud, journal, deadlines)
+    assert isinstance(ended, BatchEnd)
     return ended
 
 
-def cancelled_when(the_pass: Pass) -> asyncio.Task[Job | Ended]:
+def cancelled_when(the_context: PassContext) -> asyncio.Task[Job | BatchEnd]:
     """Submit the batch in a task of its own."""
-    return asyncio.create_task(submit(the_pass, PROJECT, BATCH, 0))
+
+    async def submitted() -> Job | BatchEnd:
+        return await submit(the_context, PROJECT, BATCH, 0, await turn(the_context))
+
+    return asyncio.create_task(submitted())
 
 
 async def test_a_job_is_returned_with_the_journal_knowing_it() -> None:
@@ -133,7 +139,7 @@ async def test_a_job_is_returned_with_the_journal_knowing_it() -> None:
 async def test_cancelled_before_its_turn_nothing_was_sent() -> None:
     """Neither the cloud nor the journal knows of it, also when the turn comes later."""
     cloud, journal = Queue(), FakeJournal()
-    task = cancelled_when(a_pass(cloud, journal))
+    task = cancelled_when(context(cloud, journal))
     await asyncio.sleep(1.0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -146,7 +152,7 @@ async def test_cancelled_before_its_turn_nothing_was_sent() -> None:
 async def test_cancelled_on_its_way_the_journal_holds_the_intent() -> None:
     """It may be alive, so it is in flight without a job."""
     cloud, journal = FakeCloud(), FakeJournal()
-    task = cancelled_when(a_pass(cloud, journal))
+    task = cancelled_when(context(cloud, journal))
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -158,7 +164,7 @@ async def test_cancelled_on_its_way_the_journal_holds_the_intent() -> None:
 async def test_cancelled_after_the_answer_the_job_is_journalled_all_the_same() -> None:
     """The job id exists in this answer and nowhere else."""
     cloud, journal = FakeCloud(), SlowJournal()
-    task = cancelled_when(a_pass(cloud, journal))
+    task = cancelled_when(context(cloud, journal))
     await asyncio.sleep(0.5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -169,12 +175,12 @@ async def test_cancelled_after_the_answer_the_job_is_journalled_all_the_same() -
 
 async def test_told_to_stop_a_batch_does_not_wait_for_its_turn() -> None:
     """It ends at once as not sent, and stays unsent when the turn comes."""
-    cloud, journal, halt = Queue(), FakeJournal(), Halt()
-    asyncio.get_running_loop().call_later(3.0, halt.stop, 25.0)
-    ended, events = await sent(cloud, journal, halt)
+    cloud, journal, deadlines = Queue(), FakeJournal(), Deadlines()
+    asyncio.get_running_loop().call_later(3.0, deadlines.stop, 25.0)
+    ended, events = await sent(cloud, journal, deadlines)
     assert asyncio.get_running_loop().time() == pytest.approx(3.0)
     assert events == [BatchNotAccepted(BATCH, End.NOT_SENT, "the pass was told to stop before this batch was sent")]
-    assert ended == Ended(BATCH, End.NOT_SENT, events[0].reason)
+    assert ended == BatchEnd(BATCH, End.NOT_SENT, events[0].reason)
     cloud.turn.set()
     await asyncio.sleep(1.0)
     assert (cloud.puts, journal.lives) == ([], {})
@@ -182,26 +188,26 @@ async def test_told_to_stop_a_batch_does_not_wait_for_its_turn() -> None:
 
 async def test_told_to_stop_in_the_moment_of_its_turn_a_batch_is_not_sent() -> None:
     """The turn itself asks once more, before the intent is written."""
-    cloud, journal, halt = Queue(), FakeJournal(), Halt()
+    cloud, journal, deadlines = Queue(), FakeJournal(), Deadlines()
     cloud.turn.set()
-    cloud.just_before = lambda: halt.stop(25.0)
-    assert (await how(cloud, journal, halt)).how is End.NOT_SENT
+    cloud.just_before = lambda: deadlines.stop(25.0)
+    assert (await how(cloud, journal, deadlines)).how is End.NOT_SENT
     assert (cloud.puts, journal.lives) == ([], {})
 
 
 async def test_told_to_stop_before_it_began_a_batch_does_not_ask_for_a_turn() -> None:
     """Not even the queue sees it."""
-    halt, cloud = Halt(), always(BadRequest("not to be asked", status=400))
-    halt.stop(25.0)
-    assert (await how(cloud, FakeJournal(), halt)).how is End.NOT_SENT
+    deadlines, cloud = Deadlines(), always(BadRequest("not to be asked", status=400))
+    deadlines.stop(25.0)
+    assert (await how(cloud, FakeJournal(), deadlines)).how is End.NOT_SENT
     assert cloud.puts == []
 
 
 async def test_told_to_stop_after_its_turn_the_answer_is_waited_for() -> None:
     """A PUT that is on its way becomes a job that is followed."""
-    halt, journal = Halt(), FakeJournal()
-    asyncio.get_running_loop().call_later(0.02, halt.stop, 5.0)
-    job, _ = await sent(FakeCloud(), journal, halt)
+    deadlines, journal = Deadlines(), FakeJournal()
+    asyncio.get_running_loop().call_later(0.02, deadlines.stop, 5.0)
+    job, _ = await sent(FakeCloud(), journal, deadlines)
     assert isinstance(job, Job)
     assert journal.lives == {1: ["intent", "job"]}
 
@@ -219,7 +225,7 @@ async def test_a_lost_answer_is_not_sent_again_here(error: CloudError) -> None:
     cloud, journal = always(error), FakeJournal()
     ended = await how(cloud, journal)
     assert (ended.how, ended.reason, ended.key) == (End.UNANSWERED, f"the answer was lost: {error}", 1)
-    assert (ended.until, ended.as_a_whole) == (TEMPO.patience.unknown, False)
+    assert (ended.until, ended.as_a_whole) == (TIMINGS.unknown, False)
     assert len(cloud.puts) == 1
     assert await journal.in_flight() == (InFlight(1, BATCH, EPOCH),)
 
@@ -231,14 +237,14 @@ async def test_a_definite_refusal_is_final_and_says_what_it_is_about() -> None:
     ended = await how(cloud, journal)
     reason = "HTTP 400 IMG.0144: no such image"
     assert (ended.how, ended.reason) == (End.REFUSED, reason)
-    assert ended.failure == Failure(Scope.IMAGE, "IMG.0144", reason)
+    assert ended.failure == Failure(Scope.IMAGE, "IMG.0144", reason, frozenset("a"))
     assert (len(cloud.puts), journal.lives) == (1, {1: ["intent", "refused"]})
 
 
 async def test_a_refusal_without_a_code_is_told_by_its_status() -> None:
     """Two halves that both get a bare 403 have failed alike."""
     ended = await how(always(AuthFailed("who are you", status=401)))
-    assert ended.failure == Failure(Scope.UNSAID, "401", "HTTP 401: who are you")
+    assert ended.failure == Failure(Scope.UNSAID, "401", "HTTP 401: who are you", frozenset("a"))
 
 
 async def test_a_busy_cloud_is_asked_again_a_few_times() -> None:
@@ -246,11 +252,11 @@ async def test_a_busy_cloud_is_asked_again_a_few_times() -> None:
     cloud, journal = always(TransientCloudError("busy", answered=True, status=400, code="IMG.0018")), FakeJournal()
     ended = await how(cloud, journal)
     assert (ended.how, ended.as_a_whole) == (End.REFUSED, False)
-    assert len(cloud.puts) == TEMPO.retry.attempts
-    assert list(journal.lives.values()) == [["intent", "refused"]] * TEMPO.retry.attempts
+    assert len(cloud.puts) == TIMINGS.retry.attempts
+    assert list(journal.lives.values()) == [["intent", "refused"]] * TIMINGS.retry.attempts
     waits = [later - earlier for earlier, later in zip(cloud.put_times, cloud.put_times[1:], strict=False)]
     assert waits == sorted(waits)
-    assert waits[0] == pytest.approx(0.05 + 0.5 * TEMPO.retry.base)
+    assert waits[0] == pytest.approx(0.05 + 0.5 * TIMINGS.retry.base)
 
 
 async def test_a_busy_cloud_that_recovers_gets_the_batch() -> None:
@@ -272,7 +278,7 @@ async def test_a_cloud_that_cannot_be_reached_was_sent_nothing() -> None:
 
 async def test_a_throttle_is_no_attempt() -> None:
     """Many more throttles than attempts are waited out."""
-    answers = iter([THROTTLED] * (3 * TEMPO.retry.attempts))
+    answers = iter([THROTTLED] * (3 * TIMINGS.retry.attempts))
     cloud = FakeCloud(lambda batch: Fate(error, begun=False) if (error := next(answers, None)) else Fate())
     job, _ = await sent(cloud)
     assert isinstance(job, Job)
@@ -280,9 +286,9 @@ async def test_a_throttle_is_no_attempt() -> None:
 
 async def test_a_throttle_without_end_ends() -> None:
     """After the time that one job may take, the batch is left to the next pass."""
-    the_pass = a_pass(always(THROTTLED), FakeJournal(), tempo=replace(TEMPO, deadline=20.0))
-    ended = await submit(the_pass, PROJECT, BATCH, 0)
-    assert isinstance(ended, Ended)
+    the_context = context(always(THROTTLED), FakeJournal(), timings=replace(TIMINGS, deadline=20.0))
+    ended = await submit(the_context, PROJECT, BATCH, 0, await turn(the_context))
+    assert isinstance(ended, BatchEnd)
     assert (ended.how, ended.failure) == (End.NOT_SENT, None)
     assert 20.0 < asyncio.get_running_loop().time() < 21.0
 
@@ -300,29 +306,48 @@ async def test_a_failure_before_its_turn_is_not_journalled() -> None:
 
 async def test_a_stopped_pass_does_not_try_again() -> None:
     """A batch that waits to be tried again when submissions end is not sent any more."""
-    halt, cloud = Halt(), always(TransientCloudError("busy", answered=True, status=503, retry_after=10.0))
-    asyncio.get_running_loop().call_later(1.0, halt.stop, 25.0)
-    assert (await how(cloud, FakeJournal(), halt)).how is End.NOT_SENT
+    deadlines, cloud = Deadlines(), always(TransientCloudError("busy", answered=True, status=503, retry_after=10.0))
+    asyncio.get_running_loop().call_later(1.0, deadlines.stop, 25.0)
+    assert (await how(cloud, FakeJournal(), deadlines)).how is End.NOT_SENT
     assert len(cloud.puts) == 1
+
+
+async def test_what_a_busy_cloud_asks_for_is_not_waited_beyond_the_end_of_submitting() -> None:
+    """Nothing may be sent after that, so the batch is given up then, and the pass may end."""
+    deadlines, cloud = Deadlines(), always(TransientCloudError("busy", answered=True, status=503, retry_after=3600.0))
+    deadlines.finish_within(120.0, 60.0)
+    ended = await how(cloud, FakeJournal(), deadlines)
+    assert ended.how is End.NOT_SENT
+    assert asyncio.get_running_loop().time() == pytest.approx(60.0)
+    assert len(cloud.puts) == 1
+
+
+async def test_a_batch_that_waits_to_be_tried_again_ends_with_the_submissions() -> None:
+    """However long the cloud wants to be left alone, a pass that makes way for the next does not wait for that."""
+    deadlines, cloud = Deadlines(), always(TransientCloudError("busy", answered=True, status=503, retry_after=600.0))
+    asyncio.get_running_loop().call_later(1.0, deadlines.stop_submitting, "newer files were loaded")
+    ended = await how(cloud, FakeJournal(), deadlines)
+    assert (ended.how, ended.reason) == (End.NOT_SENT, "newer files were loaded before this batch was sent")
+    assert asyncio.get_running_loop().time() == pytest.approx(1.0)
 
 
 async def test_without_a_journal_nothing_is_sent() -> None:
     """An intent that cannot be written ends the batch and all submissions, and says so."""
-    cloud, halt = FakeCloud(), Halt()
-    ended, events = await sent(cloud, BrokenJournal("intend"), halt)
-    assert isinstance(ended, Ended)
+    cloud, deadlines = FakeCloud(), Deadlines()
+    ended, events = await sent(cloud, BrokenJournal("intend"), deadlines)
+    assert isinstance(ended, BatchEnd)
     assert (ended.how, ended.reason) == (End.NOT_SENT, "the journal could not be written: disk full")
     assert cloud.puts == []
-    assert not halt.submitting
+    assert not deadlines.submitting
     assert [type(event) for event in events] == [Trouble, BatchNotAccepted]
 
 
 async def test_a_job_that_cannot_be_journalled_is_followed_all_the_same() -> None:
     """It is alive, so it is returned; but nothing more is submitted."""
-    halt = Halt()
-    job, events = await sent(FakeCloud(), BrokenJournal("accept"), halt)
+    deadlines = Deadlines()
+    job, events = await sent(FakeCloud(), BrokenJournal("accept"), deadlines)
     assert isinstance(job, Job)
-    assert not halt.submitting
+    assert not deadlines.submitting
     assert [type(event) for event in events] == [Trouble, BatchSubmitted]
 
 
@@ -335,6 +360,7 @@ async def test_the_journal_is_told_how_many_accepted_images_are_rejected() -> No
             counted.append(rejects)
             return await super().intend(batch, run_id, at, rejects)
 
-    rejecting = replace(BATCH, status=MemberStatus.REJECTED)
-    await submit(a_pass(FakeCloud(), Counting()), PROJECT, rejecting, 2)
+    rejecting = replace(BATCH, operation=Operation.REJECT)
+    the_context = context(FakeCloud(), Counting())
+    await submit(the_context, PROJECT, rejecting, 2, await turn(the_context))
     assert counted == [2]

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 from doubles import FakeCloud, FakeJournal, Fate
-from passes import ACCEPT, REJECT, TEMPO, images, run
+from passes import ACCEPT, REJECT, TIMINGS, images, run
 
+from worker.core.batch import Batch, End
 from worker.core.calls import CallGroup
-from worker.core.job import JobState
-from worker.core.outcome import OutcomeKind
-from worker.core.report import Exit, RunReport, exit_of_report
-from worker.core.state import Batch, MemberStatus
+from worker.core.fleet.report import Exit, RunReport, exit_of_report
+from worker.core.share import MemberStatus
+from worker.core.status import Status
 from worker.errors import BadRequest, Scope, TransientCloudError
 
 pytestmark = pytest.mark.looptime
@@ -50,10 +50,10 @@ async def test_after_a_success_one_whole_reading_tells(gone: int) -> None:
     """All three lists once, and that of the accepted once more; not until verify is over."""
     cloud = taking_back(lambda _: Fate(), *images(gone))
     report, lists, seconds = await taken(cloud)
-    assert report.count(OutcomeKind.ABSENT) == gone
-    assert report.count(OutcomeKind.CHANGED) == COUNT - gone
+    assert report.count(Status.ABSENT) == gone
+    assert report.count(Status.CHANGED) == COUNT - gone
     assert lists <= 2 * PAGES + 2
-    assert seconds < TEMPO.verify
+    assert seconds < TIMINGS.verify
     assert exit_of_report(report) is Exit.INCOMPLETE
 
 
@@ -61,7 +61,7 @@ async def test_what_lags_is_waited_for_and_what_is_gone_is_not_looked_for_meanwh
     """The reading goes on for the others, later and later, and asks for one list each time, not for three."""
     cloud = taking_back(lambda _: Fate(lag=6.0), "image-0000")
     report, lists, _ = await taken(cloud)
-    assert (report.count(OutcomeKind.ABSENT), report.count(OutcomeKind.CHANGED)) == (1, COUNT - 1)
+    assert (report.count(Status.ABSENT), report.count(Status.CHANGED)) == (1, COUNT - 1)
     readings = 6
     assert lists <= 2 * PAGES + 2 + readings * (PAGES + 1)
 
@@ -70,9 +70,9 @@ async def test_a_lost_answer_and_a_share_that_was_taken_back() -> None:
     """The others read as desired and so does the pass end, long before the PUT cannot be alive any more."""
     cloud = taking_back(lambda _: Fate(TransientCloudError("reset"), begun=True), "image-0000")
     report, lists, seconds = await taken(cloud)
-    assert (report.count(OutcomeKind.ABSENT), report.count(OutcomeKind.CHANGED)) == (1, COUNT - 1)
+    assert (report.count(Status.ABSENT), report.count(Status.CHANGED)) == (1, COUNT - 1)
     assert len(cloud.puts) == 2
-    assert seconds < TEMPO.patience.unknown
+    assert seconds < TIMINGS.unknown
     assert lists <= 2 * (2 * PAGES + 2) + 6 * (PAGES + 1)
 
 
@@ -82,11 +82,11 @@ async def test_a_lost_answer_about_shares_that_were_all_taken_back(*, begun: boo
     journal = FakeJournal()
     cloud = taking_back(lambda _: Fate(TransientCloudError("reset"), begun=begun), *images(COUNT))
     report, lists, seconds = await taken(cloud, journal)
-    assert report.count(OutcomeKind.ABSENT) == COUNT
+    assert report.count(Status.ABSENT) == COUNT
     assert seconds < 30.0
     assert lists <= 2 * (2 * PAGES + 2)
     assert all(life == ["intent"] for life in journal.lives.values())
-    await asyncio.sleep(TEMPO.patience.unknown)
+    await asyncio.sleep(TIMINGS.unknown)
     await run(WISHES, cloud, journal)
     assert await journal.in_flight() == ()
 
@@ -98,18 +98,18 @@ async def test_an_image_that_is_deleted_while_its_batch_is_refused_is_absent() -
         lambda batch: Fate(NO_SUCH_IMAGE, begun=False) if "image-0005" in batch.images else Fate(), "image-0005"
     )
     report, _, _ = await taken(cloud, journal)
-    assert (report.count(OutcomeKind.ABSENT), report.count(OutcomeKind.CHANGED)) == (1, COUNT - 1)
-    assert journal.wards == {}
+    assert (report.count(Status.ABSENT), report.count(Status.CHANGED)) == (1, COUNT - 1)
+    assert journal.quarantine == {}
 
 
-@pytest.mark.parametrize("state", [JobState.FAILED, JobState.SUCCEEDED])
-async def test_a_whole_batch_that_was_taken_back(state: JobState) -> None:
+@pytest.mark.parametrize("state", [End.FAILED, End.SUCCEEDED])
+async def test_a_whole_batch_that_was_taken_back(state: End) -> None:
     """Whatever its job says, all of it is absent, and none of it is sent again."""
-    cloud = taking_back(lambda _: Fate(state=state, done=frozenset()), *images(COUNT))
+    cloud = taking_back(lambda _: Fate(end=state, done=frozenset()), *images(COUNT))
     report, lists, seconds = await taken(cloud)
-    assert (report.count(OutcomeKind.ABSENT), len(cloud.puts)) == (COUNT, 2)
+    assert (report.count(Status.ABSENT), len(cloud.puts)) == (COUNT, 2)
     assert lists <= 2 * (2 + 1 + 1 + 1)
-    assert seconds < TEMPO.verify
+    assert seconds < TIMINGS.verify
 
 
 @pytest.mark.parametrize("wish", [ACCEPT, REJECT])
@@ -122,4 +122,4 @@ async def test_an_image_that_moves_behind_the_reader_is_not_taken_for_one_that_i
     start = MemberStatus.PENDING if wish is ACCEPT else MemberStatus.ACCEPTED
     cloud.offer("p", images(3), start)
     report = await run({"p": dict.fromkeys(images(3), wish)}, cloud, FakeJournal())  # type: ignore[arg-type]
-    assert report.count(OutcomeKind.CHANGED) == 3
+    assert report.count(Status.CHANGED) == 3

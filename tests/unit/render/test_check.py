@@ -7,7 +7,8 @@ import json
 from builders import LEDGER, NAMES, PAYMENTS, UBUNTU, WINDOWS, document, share
 from consoles import HOSTILE, assert_harmless
 
-from worker.core.manifest import empty_manifest, parse_manifest
+from worker.core.manifest.model import empty_manifest
+from worker.core.manifest.parse import parse_manifest
 from worker.errors import Problem
 from worker.render.check import CheckView, check_json, check_text
 

@@ -1,33 +1,29 @@
-"""The JSON behind the daemon's page, of boards with shares in every bucket."""
+"""The JSON behind the daemon's page, of boards with shares in every status."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from itertools import chain, islice, repeat
 from typing import Any
 
 import pytest
 from boards import IMAGES, NOW, PROJECTS, all_is_well, document, numbered, some_of_everything
+from passes import ACCEPT
+from plans import planned
 
 from worker.core import events
-from worker.core.drift import VaultPolicy, find_drift
-from worker.core.plan import make_plan
-from worker.core.state import (
-    Batch,
-    DesiredState,
-    InFlight,
-    MemberStatus,
-    ObservedState,
-    Offer,
-    Project,
-    Quarantined,
-    Share,
-    Wish,
-)
-from worker.render.daemon import LETTERS, SCHEMA, SHARES_SHOWN, DaemonView, daemon_bytes, daemon_json
+from worker.core.batch import Batch, InFlight
+from worker.core.manifest.model import Manifest, Project, Wish
+from worker.core.operation import Operation
+from worker.core.quarantine import Quarantined
+from worker.core.reading import Reading
+from worker.core.share import Share
+from worker.core.status import STANDING, Status
+from worker.render.daemon import SCHEMA, SHARES_SHOWN, DaemonView, daemon_bytes, daemon_json
 from worker.simulator.naming import image_id, project_id
-from worker.telemetry.board import Board, Bucket, Phase
+from worker.telemetry.board import Board, Phase
 
 LARGE = (numbered("project", 40), numbered("image", 40))
 ON_THE_WAY = {"converged", "in_flight", "to_accept", "to_reject"}
@@ -36,7 +32,7 @@ KEYS = {
         *("schema", "version", "now", "phase", "phase_since", "waits_for", "pass", "next_pass_at", "schedule"),
         *("desired", "converged", "counts", "unmanaged", "refused", "digest", "reload_error", "troubles", "letters"),
         *("images", "projects", "shares", "shares_omitted", "absent_waiting", "in_flight", "quarantined", "limits"),
-        *("credentials", "passes", "matrix_omitted", "in_flight_omitted", "quarantined_omitted"),
+        *("credentials", "passes", "matrix_omitted", "in_flight_omitted", "quarantined_omitted", "newer_manifest"),
     },
     "pass": {"run_id", "started_at", "projects", "projects_read"},
     "troubles": {"at", "what", "reason"},
@@ -63,12 +59,11 @@ def large() -> dict[str, Any]:
     return document(some_of_everything(*LARGE))
 
 
-def planned(desired: DesiredState, unreadable: dict[str, str]) -> events.Planned:
-    """Return the event of a plan for what is desired, where projects offer nothing or cannot be read."""
-    offers: dict[str, dict[str, Offer]] = {key: {} for key in desired.projects if key not in unreadable}
-    observed = ObservedState(offers, unreadable)
-    drift = find_drift(desired, observed, VaultPolicy.WHEN_NEEDED)
-    return events.Planned(make_plan(desired, observed, drift, (), {}, NOW), desired, 0, 0, ())
+def fleet(
+    wishes: Mapping[str, Mapping[str, Wish]], *projects: Project, image_names: Mapping[str, str] | None = None
+) -> Manifest:
+    """Return the manifest of a fleet of these projects, with these wishes."""
+    return Manifest({each.id: each for each in projects}, wishes, image_names or {}, {}, {}, {})
 
 
 def test_every_documented_key_is_there(large: dict[str, Any]) -> None:
@@ -101,9 +96,9 @@ def test_words_for_people_are_escaped_and_always_encoded() -> None:
     assert found["waits_for"] == "`serve` on host\\u2066\\x80"
 
 
-def test_each_share_is_in_one_bucket(large: dict[str, Any]) -> None:
-    """The counts have every bucket and add up to the desired shares, and the matrix shows the same."""
-    assert list(large["counts"]) == list(Bucket)
+def test_each_share_has_one_status(large: dict[str, Any]) -> None:
+    """The counts have every status and add up to the desired shares, and the matrix shows the same."""
+    assert list(large["counts"]) == list(STANDING)
     assert all(large["counts"].values()), "the board is to have some of everything"
     assert sum(large["counts"].values()) == large["desired"]
     assert large["converged"] == large["counts"]["converged"]
@@ -113,10 +108,10 @@ def test_each_share_is_in_one_bucket(large: dict[str, Any]) -> None:
     assert sum(row["converged"] for row in large["projects"]) == large["converged"]
 
 
-def test_each_bucket_has_a_letter_of_its_own() -> None:
+def test_each_status_has_a_letter_of_its_own(large: dict[str, Any]) -> None:
     """One sign each, and none of them the dot."""
-    assert LETTERS.keys() == set(Bucket)
-    assert sorted(map(len, {*LETTERS.values(), "."})) == [1] * (len(Bucket) + 1)
+    assert set(large["letters"].values()) == set(STANDING)
+    assert sorted(map(len, {*large["letters"], "."})) == [1] * (len(STANDING) + 1)
 
 
 def test_the_matrix_has_a_row_for_each_project_and_a_column_for_each_image(large: dict[str, Any]) -> None:
@@ -146,13 +141,13 @@ def test_each_share_in_trouble_is_named_with_its_reason(large: dict[str, Any]) -
 
 
 def test_an_absence_that_the_wish_allows_is_counted_apart() -> None:
-    """It is in its bucket and in the list like any other, and marked."""
+    """It is counted and in the list like any other, and marked."""
     project = Project(project_id("payments"), "payments")
     wishes = {
-        project.id: {image_id(name): Wish(MemberStatus.ACCEPTED, waits=name == "later") for name in ("a", "later")}
+        project.id: {image_id(name): Wish(Operation.ACCEPT, may_be_absent=name == "later") for name in ("a", "later")}
     }
     board = Board(lambda: NOW)
-    board(planned(DesiredState({project.id: project}, wishes, {}), {}))
+    board(planned(fleet(wishes, project)))
     found = document(board)
     assert (found["counts"]["absent"], found["absent_waiting"]) == (2, 1)
     assert {share["image_id"]: share["waits"] for share in found["shares"]} == {
@@ -166,7 +161,9 @@ def test_shares_in_trouble_beyond_what_a_page_can_bear_are_counted() -> None:
     projects, images = numbered("project", 60), numbered("image", 100)
     board = all_is_well(projects, images)
     assert document(board)["shares_omitted"] == 0
-    board(planned(board.desired, dict.fromkeys(board.desired.projects, "HTTP 503")))
+    held = [line.project for line in board.projects.values()]
+    wishes = {project.id: {image_id(name): ACCEPT for name in images} for project in held}
+    board(planned(fleet(wishes, *held), {project.id: Reading({}, "HTTP 503") for project in held}))
     found = document(board)
     assert (len(found["shares"]), found["shares_omitted"]) == (SHARES_SHOWN, 1_000)
     assert found["counts"]["unknown"] == found["desired"] == 6_000
@@ -178,7 +175,7 @@ def test_an_unreadable_project_says_why(large: dict[str, Any]) -> None:
     assert unreadable
     for row in unreadable:
         assert "403" in row["unreadable"]
-        assert set(row["row"]) <= {LETTERS[Bucket.UNKNOWN], "."}
+        assert set(row["row"]) <= {Status.UNKNOWN.letter, "."}
     assert sum(row["desired"] for row in unreadable) == large["counts"]["unknown"]
 
 
@@ -186,8 +183,8 @@ def test_names_stand_where_the_manifest_has_them() -> None:
     """What has no name is called by its id; regions and credentials are the project's."""
     board = Board(lambda: NOW)
     project = Project(project_id("payments"), "payments", "other", "eu-west-0")
-    wishes = {project.id: dict.fromkeys([image_id("named"), image_id("bare")], Wish(MemberStatus.ACCEPTED))}
-    board(planned(DesiredState({project.id: project}, wishes, {image_id("named"): "named"}), {}))
+    wishes = {project.id: dict.fromkeys([image_id("named"), image_id("bare")], Wish(Operation.ACCEPT))}
+    board(planned(fleet(wishes, project, image_names={image_id("named"): "named"})))
     found = document(board)
     assert {column["name"] for column in found["images"]} == {"named", image_id("bare")}
     (row,) = found["projects"]
@@ -247,6 +244,17 @@ def test_troubles_come_newest_first_and_bad_files_until_they_are_mended() -> Non
     assert document(board)["reload_error"] is None
 
 
+def test_a_newer_manifest_is_told_while_it_waits() -> None:
+    """With when it was loaded, until a pass begins by it."""
+    board = all_is_well()
+    board(events.PassStarted("run-1", 1))
+    assert document(board)["newer_manifest"] is None
+    board(events.Superseded(NOW))
+    assert document(board)["newer_manifest"] == {"loaded_at": document(board)["now"]}
+    board(events.PassStarted("run-2", 1))
+    assert document(board)["newer_manifest"] is None
+
+
 def test_limits_are_those_that_a_config_sets(large: dict[str, Any]) -> None:
     """Each group of calls of an account, with what is left; times are RFC 3339 in UTC."""
     assert {limit["group"] for limit in large["limits"]} == {"members_put", "job_get", "job_progress", "images_list"}
@@ -258,19 +266,15 @@ def test_limits_are_those_that_a_config_sets(large: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def vast() -> Board:
     """Return the board of a fleet where each of many projects has many images of its own, all of them absent."""
-    projects = {project_id(name): Project(project_id(name), name) for name in numbered("project", 100)}
-    wish = Wish(MemberStatus.ACCEPTED)
-    wishes = {key: {f"{key}-{number}": wish for number in range(600)} for key in projects}
-    desired = DesiredState(projects, wishes, {})
-    observed = ObservedState({key: {} for key in projects}, {})
-    drift = find_drift(desired, observed, VaultPolicy.WHEN_NEEDED)
+    projects = [Project(project_id(name), name) for name in numbered("project", 100)]
+    wishes = {project.id: {f"{project.id}-{number}": ACCEPT for number in range(600)} for project in projects}
     board = Board(lambda: NOW)
-    board(events.Planned(make_plan(desired, observed, drift, (), {}, NOW), desired, 0, 0, ()))
-    batches = (Batch(key, MemberStatus.ACCEPTED, None, ("i",)) for key in projects)
-    flights = tuple(InFlight(n, batch, NOW) for n, batch in enumerate(chain.from_iterable(repeat(tuple(batches), 60))))
+    board(planned(fleet(wishes, *projects)))
+    batches = tuple(Batch(project.id, Operation.ACCEPT, None, ("i",)) for project in projects)
+    in_flight = tuple(InFlight(n, batch, NOW) for n, batch in enumerate(chain.from_iterable(repeat(batches, 60))))
     shares = (Share(key, image) for key, images in wishes.items() for image in images)
-    wards = tuple(Quarantined(share, MemberStatus.ACCEPTED, 1, "no", "no", NOW) for share in islice(shares, 7_000))
-    board(events.Remembered(flights, wards, ()))
+    quarantined = tuple(Quarantined(share, Operation.ACCEPT, 1, "no", "no", NOW) for share in islice(shares, 7_000))
+    board(events.Remembered(in_flight, quarantined, ()))
     return board
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.core.state import Project
+from worker.core.manifest.model import Project
 from worker.render.names import Names
 
 NAMES = Names({"p": Project("p", "payments")}, {"i": "ubuntu"})

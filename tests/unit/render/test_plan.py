@@ -7,48 +7,53 @@ from dataclasses import replace
 
 import pytest
 from consoles import COLOR, HOSTILE, assert_harmless, on_terminal, piped
+from plans import plan_of
 from rich.console import Console
 
-from worker.core.drift import LeftOut
-from worker.core.forecast import Forecast
-from worker.core.plan import Plan
-from worker.core.state import Change, MemberStatus, Project, Share
+from worker.core.batch import Change
+from worker.core.fleet.forecast import Forecast
+from worker.core.fleet.plan import make_plan
+from worker.core.manifest.model import Project
+from worker.core.operation import Operation
+from worker.core.share import MemberStatus, Share
+from worker.core.status import ShareStatus, Status
 from worker.render.names import Names
 from worker.render.plan import PlanView, plan_json, print_plan
 
-ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
+ACCEPTED, PENDING = MemberStatus.ACCEPTED, MemberStatus.PENDING
 DIGEST = "sha256:" + "0" * 64
-BUCKETS = ("absent", "unknown", "blocked", "in_flight", "quarantined")
+LEFT_OUT = (Status.ABSENT, Status.UNKNOWN, Status.BLOCKED, Status.IN_FLIGHT, Status.QUARANTINED)
 NAMES = Names(
     {"p": Project("p", "payments"), "q": Project("q", "ledger")},
     {"i-0": "ubuntu", "i-1": "windows", "i-2": "debian"},
 )
 
 
-def left(image: str = "i-2", reason: str = "why", before: MemberStatus | None = None, **more: bool) -> LeftOut:
+def left(
+    status: Status = Status.ABSENT,
+    image: str = "i-2",
+    reason: str = "why",
+    read: MemberStatus | None = None,
+    *,
+    may_be_absent: bool = False,
+) -> ShareStatus:
     """Return a share of payments that is left out."""
-    return LeftOut(Share("p", image), ACCEPTED, before, reason, **more)
+    share = Share("p", image)
+    return ShareStatus(share, status, Operation.ACCEPT, read, read, reason, may_be_absent=may_be_absent)
 
 
-def view(changes: tuple[Change, ...] = (), refusals: tuple[str, ...] = (), **buckets: tuple[LeftOut, ...]) -> PlanView:
+def view(
+    changes: tuple[Change, ...] = (), refusals: tuple[str, ...] = (), left_out: tuple[ShareStatus, ...] = ()
+) -> PlanView:
     """Return a view of a plan for 20 shares of payments, and one of ledger that is as desired."""
-    aside = dict.fromkeys(BUCKETS, ()) | buckets
-    plan = Plan(
-        desired=21,
-        converged=21 - len(changes) - sum(map(len, aside.values())),
-        changes=changes,
-        unmanaged=4,
-        waiting=(),
-        probes={},
-        digest=DIGEST,
-        **aside,
-    )
-    return PlanView(plan, {"p": 20, "q": 1}, 2, Forecast(17, 2.0004), refusals, NAMES)
+    wishes = {"p": [f"i-{number}" for number in range(20)], "q": ["i-0"]}
+    plan = plan_of(wishes, changes, left_out, unmanaged=4, digest=DIGEST)
+    return PlanView(plan, 2, Forecast(17, 2.0004), refusals, NAMES)
 
 
 CHANGES = (
-    Change(Share("p", "i-0"), PENDING, ACCEPTED, "vault-1"),
-    Change(Share("p", "i-1"), ACCEPTED, REJECTED),
+    Change(Share("p", "i-0"), PENDING, Operation.ACCEPT, "vault-1"),
+    Change(Share("p", "i-1"), ACCEPTED, Operation.REJECT),
 )
 
 
@@ -61,7 +66,7 @@ def test_the_json_has_the_documented_keys() -> None:
     """Those of the contract, what the guards say, and nothing else; it is JSON all through."""
     document = plan_json(view(CHANGES))
     assert set(document) == {
-        *("schema", "desired", "converged", "changes", *BUCKETS, "unmanaged", "batches", "forecast", "digest"),
+        *("schema", "desired", "converged", "changes", *LEFT_OUT, "unmanaged", "batches", "forecast", "digest"),
         *("refused", "notes"),
     }
     assert document["schema"] == "ims-share-worker/plan/1"
@@ -95,11 +100,11 @@ def test_the_json_of_a_change_has_ids_and_names() -> None:
     ]
 
 
-@pytest.mark.parametrize("bucket", BUCKETS)
-def test_the_json_of_what_is_left_out_is_the_same_in_each_bucket(bucket: str) -> None:
-    """Who, what was wished and seen, why, and whether the wish allows it; every other bucket is empty."""
-    document = plan_json(view(**{bucket: (left(before=PENDING, waits=True),)}))
-    assert document[bucket] == [
+@pytest.mark.parametrize("status", LEFT_OUT)
+def test_the_json_of_what_is_left_out_is_the_same_for_each_status(status: Status) -> None:
+    """Who, what was wished and seen, why, and whether the wish allows it; the list of every other status is empty."""
+    document = plan_json(view(left_out=(left(status, read=PENDING, may_be_absent=True),)))
+    assert document[status] == [
         {
             "project_id": "p",
             "project": "payments",
@@ -111,8 +116,8 @@ def test_the_json_of_what_is_left_out_is_the_same_in_each_bucket(bucket: str) ->
             "waits": True,
         }
     ]
-    assert [document[other] for other in BUCKETS if other != bucket] == [[]] * 4
-    assert plan_json(view(**{bucket: (left(),)}))[bucket][0]["observed"] is None
+    assert [document[other] for other in LEFT_OUT if other is not status] == [[]] * 4
+    assert plan_json(view(left_out=(left(status),)))[status][0]["observed"] is None
 
 
 def test_the_text_has_a_table_by_project_names_and_a_sum() -> None:
@@ -138,7 +143,7 @@ def test_the_text_without_changes_says_so() -> None:
 
 def test_of_many_changes_the_first_are_shown() -> None:
     """Ten of a project, and how many there are more."""
-    many = tuple(Change(Share("p", f"i-{number:02}"), PENDING, ACCEPTED) for number in range(13))
+    many = tuple(Change(Share("p", f"i-{number:02}"), PENDING, Operation.ACCEPT) for number in range(13))
     lines = shown(view(many)).splitlines()
     assert sum(line.startswith("  accept  ") for line in lines) == 10
     assert "  and 3 more (--json shows all)" in lines
@@ -146,19 +151,19 @@ def test_of_many_changes_the_first_are_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bucket", "title"),
+    ("status", "title"),
     [
-        ("absent", "Absent"),
-        ("unknown", "Unknown"),
-        ("blocked", "Blocked"),
-        ("in_flight", "In flight"),
-        ("quarantined", "Quarantined"),
+        (Status.ABSENT, "Absent"),
+        (Status.UNKNOWN, "Unknown"),
+        (Status.BLOCKED, "Blocked"),
+        (Status.IN_FLIGHT, "In flight"),
+        (Status.QUARANTINED, "Quarantined"),
     ],
 )
-def test_what_is_left_out_is_shown_with_its_reason_and_a_column(bucket: str, title: str) -> None:
+def test_what_is_left_out_is_shown_with_its_reason_and_a_column(status: Status, title: str) -> None:
     """One line for all shares of a project with the same reason, the first three by name; a column with the count."""
-    few = (left("i-0"), left("i-1"), left("i-2"), left("i-9"), left("i-0", "another reason"))
-    text = shown(view(**{bucket: few}))
+    few = (*(left(status, image) for image in ("i-0", "i-1", "i-2", "i-9")), left(status, "i-0", "another reason"))
+    text = shown(view(left_out=few))
     header, _, payments, *_ = text.splitlines()
     assert header.endswith(title)
     assert payments.split() == ["payments", "20", "15", "-", "-", "5"]
@@ -167,9 +172,19 @@ def test_what_is_left_out_is_shown_with_its_reason_and_a_column(bucket: str, tit
     )
 
 
+def test_what_nobody_can_name_has_its_number_in_the_table() -> None:
+    """Shares that rules wished of a project that cannot be read now are unknown, without a line for each."""
+    (payments, ledger) = view().plan.projects
+    plan = make_plan([payments, replace(ledger, converged=0, unlisted=6)], {})
+    table = shown(replace(view(), plan=plan)).splitlines()
+    assert table[0].split() == ["Project", "Desired", "Converged", "Accept", "Reject", "Unknown"]
+    assert table[1].split() == ["ledger", "6", "0", "-", "-", "6"]
+
+
 def test_an_absence_that_its_wish_allows_is_told_apart() -> None:
     """It is no failure, and says so."""
-    assert "payments: debian: why (its wish allows that)\n" in shown(view(absent=(left(waits=True),)))
+    text = shown(view(left_out=(left(may_be_absent=True),)))
+    assert "payments: debian: why (its wish allows that)\n" in text
 
 
 def test_a_refused_plan_says_why_and_how_to_let_it_pass() -> None:
@@ -183,7 +198,7 @@ def test_a_refused_plan_says_why_and_how_to_let_it_pass() -> None:
 def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
     """Wherever they come from: a project, an image, a reason of the cloud, a refusal."""
     names = Names({"p": Project("p", HOSTILE)}, dict.fromkeys(("i-0", "i-1", "i-2"), HOSTILE))
-    hostile = replace(view(CHANGES, (HOSTILE,), absent=(left(reason=HOSTILE),)), names=names)
+    hostile = replace(view(CHANGES, (HOSTILE,), left_out=(left(reason=HOSTILE),)), names=names)
     text = shown(hostile)
     assert_harmless(text)
     assert text.count("\\x1b[31mred") == 8
@@ -194,7 +209,7 @@ def test_a_pipe_gets_no_control_sequences_and_a_terminal_no_colour_it_does_not_w
     """Colour is for terminals, and only without NO_COLOR."""
 
     def show(console: Console) -> None:
-        print_plan(view(CHANGES, ("no",), absent=(left(),)), console)
+        print_plan(view(CHANGES, ("no",), left_out=(left(),)), console)
 
     assert "\x1b" not in piped(show)
     assert COLOR.search(on_terminal(show))
@@ -204,4 +219,4 @@ def test_a_pipe_gets_no_control_sequences_and_a_terminal_no_colour_it_does_not_w
 def test_a_pipe_gets_long_lines_whole() -> None:
     """What is cut or wrapped cannot be searched."""
     long = "x" * 500
-    assert f"payments: debian: {long}\n" in shown(view(absent=(left(reason=long),)))
+    assert f"payments: debian: {long}\n" in shown(view(left_out=(left(reason=long),)))

@@ -9,7 +9,7 @@ from builders import NAMES, document, share
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.manifest import parse_manifest
+from worker.core.manifest.parse import parse_manifest
 from worker.errors import ManifestError, Problem
 from worker.render.problems import problems_json, problems_text
 

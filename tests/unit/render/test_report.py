@@ -10,11 +10,14 @@ from consoles import COLOR, HOSTILE, assert_harmless, on_terminal, piped
 from rich.console import Console
 from strategies import EPOCH
 
+from worker.core.batch import Batch, End
 from worker.core.calls import CallCounts, CallGroup
-from worker.core.job import Job, JobState, Settlement
-from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.report import Result, RunReport
-from worker.core.state import Batch, MemberStatus, Project, Share
+from worker.core.fleet.report import Result, RunReport
+from worker.core.job import Job, Settlement
+from worker.core.manifest.model import Project
+from worker.core.operation import Operation
+from worker.core.share import MemberStatus, Share
+from worker.core.status import FINAL, ShareStatus, Status
 from worker.render.names import Names
 from worker.render.report import calls_json, print_report, report_json
 
@@ -22,12 +25,12 @@ ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, Membe
 DIGEST = "sha256:" + "0" * 64
 NAMES = Names({"p": Project("p", "payments")}, {"i-0": "ubuntu", "i-1": "windows"})
 KINDS = ("changed", "failed", "unsettled", "absent", "unknown", "blocked", "quarantined", "not_sent")
-JOB = Job(1, "job-1", Batch("p", ACCEPTED, "vault-1", ("i-0", "i-1")), EPOCH)
+JOB = Job(1, "job-1", Batch("p", Operation.ACCEPT, "vault-1", ("i-0", "i-1")), EPOCH)
 
 
-def outcome(kind: OutcomeKind, image: str = "i-1", reason: str = "why", **more: object) -> Outcome:
+def outcome(kind: Status, image: str = "i-1", reason: str = "why", **more: object) -> ShareStatus:
     """Return an outcome of one image of payments."""
-    return replace(Outcome(Share("p", image), ACCEPTED, PENDING, PENDING, kind, reason), **more)  # type: ignore[arg-type]
+    return replace(ShareStatus(Share("p", image), kind, Operation.ACCEPT, PENDING, PENDING, reason), **more)  # type: ignore[arg-type]
 
 
 REPORT = RunReport(
@@ -39,10 +42,10 @@ REPORT = RunReport(
     converged=3,
     unmanaged=2,
     outcomes=(
-        outcome(OutcomeKind.CHANGED, "i-0", "", after=ACCEPTED, job_id="job-1"),
-        outcome(OutcomeKind.FAILED, before=None, after=None),
+        outcome(Status.CHANGED, "i-0", "", after=ACCEPTED, job_id="job-1"),
+        outcome(Status.FAILED, before=None, after=None),
     ),
-    jobs=(Settlement(JOB, JobState.PARTIAL, 3, EPOCH + 8.0, "no room"),),
+    jobs=(Settlement(JOB, End.PARTIAL, 3, EPOCH + 8.0, "no room"),),
     calls=CallCounts({CallGroup.MEMBERS_PUT: 1, CallGroup.IMAGES_LIST: 7}, throttled=2, retried=1),
     digest=DIGEST,
 )
@@ -102,7 +105,7 @@ def test_the_json_of_a_job_has_its_batch_and_its_end() -> None:
 
 def test_the_json_of_a_job_that_has_not_ended_has_no_end() -> None:
     """When the worker lost patience is not when the job settled."""
-    settlement = replace(REPORT.jobs[0], state=JobState.UNSETTLED)
+    settlement = replace(REPORT.jobs[0], end=End.UNSETTLED)
     (job,) = report_json(replace(REPORT, jobs=(settlement,)))["jobs"]
     assert (job["state"], job["settled_at"]) == ("unsettled", None)
 
@@ -151,10 +154,10 @@ def test_the_text_of_a_pass_with_nothing_to_do_is_short() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", [kind for kind in OutcomeKind if kind is not OutcomeKind.CHANGED])
-def test_each_trouble_has_its_own_heading(kind: OutcomeKind) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in FINAL if kind is not Status.CHANGED])
+def test_each_trouble_has_its_own_heading(kind: Status) -> None:
     """Every kind but a change is listed; an absence that its wish allows says so."""
-    text = shown(replace(REPORT, outcomes=(outcome(kind, waits=True),)))
+    text = shown(replace(REPORT, outcomes=(outcome(kind, may_be_absent=True),)))
     heading = kind.value.replace("_", " ")
     assert text.startswith(f"{heading.capitalize()}\n  payments: windows: why (its wish allows that)\n")
     assert f", 1 {heading}\n" in text
@@ -162,7 +165,7 @@ def test_each_trouble_has_its_own_heading(kind: OutcomeKind) -> None:
 
 def test_of_many_troubles_the_first_are_shown() -> None:
     """Twenty of a kind, and how many there are more."""
-    many = tuple(outcome(OutcomeKind.FAILED, f"i-{number}") for number in range(23))
+    many = tuple(outcome(Status.FAILED, f"i-{number}") for number in range(23))
     lines = shown(replace(REPORT, outcomes=many)).splitlines()
     assert sum(line.startswith("  payments: ") for line in lines) == 20
     assert "  and 3 more (--json shows all)" in lines
@@ -171,11 +174,11 @@ def test_of_many_troubles_the_first_are_shown() -> None:
 def test_projects_that_could_not_be_read_for_one_reason_are_one_line() -> None:
     """A refused credential is told once, with the first of its projects; another reason has a line of its own."""
     refused = [
-        outcome(OutcomeKind.UNKNOWN, f"i-{image}", "is refused", share=Share(f"p-{project}", f"i-{image}"))
+        outcome(Status.UNKNOWN, f"i-{image}", "is refused", share=Share(f"p-{project}", f"i-{image}"))
         for project in range(7)
         for image in range(2)
     ]
-    text = shown(replace(REPORT, outcomes=(*refused, outcome(OutcomeKind.UNKNOWN, "i-1", "is silent"))))
+    text = shown(replace(REPORT, outcomes=(*refused, outcome(Status.UNKNOWN, "i-1", "is silent"))))
     told = [line for line in text.splitlines() if line.startswith("  ")]
     assert told == ["  p-0, p-1, p-2 and 4 more: 14 shares: is refused", "  payments: windows: is silent"]
 
@@ -199,7 +202,7 @@ def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
     """Wherever they come from: a project, an image, a reason of the cloud, a refusal, the journal."""
     names = Names({"p": Project("p", HOSTILE)}, {"i-1": HOSTILE})
     hostile = replace(
-        REPORT, outcomes=(outcome(OutcomeKind.FAILED, reason=HOSTILE),), refusals=(HOSTILE,), journal_error=HOSTILE
+        REPORT, outcomes=(outcome(Status.FAILED, reason=HOSTILE),), refusals=(HOSTILE,), journal_error=HOSTILE
     )
     text = shown(hostile, names)
     assert_harmless(text)

@@ -9,22 +9,27 @@ from consoles import COLOR, HOSTILE, assert_harmless, on_terminal, piped
 from rich.console import Console
 from strategies import EPOCH
 
-from worker.core.report import PassRecord
-from worker.core.state import Batch, InFlight, MemberStatus, Project, Quarantined, Share
-from worker.core.target import Shard
+from worker.core.batch import Batch, InFlight
+from worker.core.batch_size import BatchSize, SizeKey
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.shards import Shard
+from worker.core.manifest.model import Project
+from worker.core.operation import Operation
+from worker.core.quarantine import Quarantined
+from worker.core.share import Share
 from worker.core.timing import PollPolicy
 from worker.render.names import Names
 from worker.render.status import StatusView, print_status, status_json
 
-BATCH = Batch("p", MemberStatus.ACCEPTED, None, ("i-0", "i-1"))
+BATCH = Batch("p", Operation.ACCEPT, None, ("i-0", "i-1"))
 NAMES = Names({"p": Project("p", "payments")}, {"i-0": "ubuntu"})
 PASS = PassRecord("run-1", EPOCH - 20.0, EPOCH - 10.0, "partial", {"changed": 4, "not_sent": 2, "failed": 0})
 VIEW = StatusView(
     journal="sqlite:///journal.db",
     in_flight=(InFlight(1, BATCH, EPOCH - 250.0, "job-1"), InFlight(2, BATCH, EPOCH + 5.0)),
     quarantined=(
-        Quarantined(Share("p", "i-0"), MemberStatus.ACCEPTED, 3, "first", "last", EPOCH + 900.0),
-        Quarantined(Share("q", "i-9"), MemberStatus.REJECTED, 1, "first", "last", EPOCH - 1.0),
+        Quarantined(Share("p", "i-0"), Operation.ACCEPT, 3, "first", "last", EPOCH + 900.0),
+        Quarantined(Share("q", "i-9"), Operation.REJECT, 1, "first", "last", EPOCH - 1.0),
     ),
     passes=(PASS,),
     fleet=(PASS,),
@@ -48,7 +53,7 @@ def shown(view: StatusView) -> str:
 
 
 def test_the_json_has_everything_that_the_journal_knows() -> None:
-    """Batches in flight with their images and age, wards with their reasons, passes with their counts."""
+    """Batches in flight with their images and age, quarantined shares with their reasons, passes with their counts."""
     document = status_json(VIEW)
     assert json.loads(json.dumps(document)) == document
     assert document == {
@@ -118,6 +123,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
         },
         "unreadable": [],
         "clock_put_back_seconds": 0.0,
+        "batch_sizes": [],
     }
 
 
@@ -182,14 +188,16 @@ def test_an_empty_journal_says_that_there_was_no_pass() -> None:
 def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
     """A name of the manifest, a reason of the cloud, a path of the journal, whatever stands in its rows."""
     names = Names({"p": Project("p", HOSTILE)}, {"i-0": HOSTILE})
-    wards = tuple(replace(ward, last_reason=HOSTILE) for ward in VIEW.quarantined)
-    flights = tuple(replace(flight, job_id=HOSTILE) for flight in VIEW.in_flight)
+    quarantined = tuple(replace(held, last_reason=HOSTILE) for held in VIEW.quarantined)
+    in_flight = tuple(replace(sent, job_id=HOSTILE) for sent in VIEW.in_flight)
     passes = (replace(PASS, run_id=HOSTILE, result=HOSTILE, counts={HOSTILE: 1}),)
     text = shown(
-        replace(VIEW, journal=HOSTILE, names=names, quarantined=wards, in_flight=flights, passes=passes, fleet=())
+        replace(
+            VIEW, journal=HOSTILE, names=names, quarantined=quarantined, in_flight=in_flight, passes=passes, fleet=()
+        )
     )
     assert_harmless(text)
-    assert text.count("\\x1b[31mred") == 7 + len(flights) + 3
+    assert text.count("\\x1b[31mred") == 7 + len(in_flight) + 3
 
 
 def test_a_pipe_gets_no_control_sequences_and_no_terminal_a_colour() -> None:
@@ -205,8 +213,8 @@ def test_a_pipe_gets_no_control_sequences_and_no_terminal_a_colour() -> None:
 
 def test_a_clock_that_was_put_back_is_told_before_the_times_that_lie_ahead() -> None:
     """And a poll is as far ahead as its own span, not as far as the clock was put back."""
-    flight = replace(VIEW.in_flight[0], intent_at=EPOCH + 7200.0)
-    view = replace(VIEW, in_flight=(flight,), ahead=7200.0)
+    sent = replace(VIEW.in_flight[0], intent_at=EPOCH + 7200.0)
+    view = replace(VIEW, in_flight=(sent,), ahead=7200.0)
     text = shown(view)
     assert text.index("The clock was put back by 2h or more") < text.index("sent before the clock was put back")
     assert "next poll in 1s" in text
@@ -216,3 +224,36 @@ def test_a_clock_that_was_put_back_is_told_before_the_times_that_lie_ahead() -> 
         0.0,
         "2027-01-15T10:00",
     )
+
+
+SIZES = {
+    SizeKey("default", "eu-west-101"): BatchSize(37, 38, EPOCH - 3600.0),
+    SizeKey("default", ""): BatchSize(25, 50, EPOCH - 60.0),
+    SizeKey("other", "eu-west-101"): BatchSize(100),
+}
+
+
+def test_what_was_learned_of_batch_sizes_is_shown() -> None:
+    """The maximum of each account and region with its age; where none was met there is nothing to say."""
+    view = replace(VIEW, batch_sizes=SIZES)
+    assert status_json(view)["batch_sizes"] == [
+        {
+            "account": "default",
+            "region": "",
+            "max_images": 25,
+            "refused": 50,
+            "learned_at": "2027-01-15T07:59:00.000Z",
+        },
+        {
+            "account": "default",
+            "region": "eu-west-101",
+            "max_images": 37,
+            "refused": 38,
+            "learned_at": "2027-01-15T07:00:00.000Z",
+        },
+    ]
+    text = shown(view)
+    assert "account default, region eu-west-101: 37 at most, learned 1h ago" in text
+    assert "account default, region by its endpoint: 25 or more, fewer than 50, learned 1m ago" in text
+    assert "other" not in text
+    assert "in one PUT" not in shown(VIEW)

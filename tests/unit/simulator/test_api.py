@@ -129,10 +129,14 @@ def test_a_region_may_insist_on_a_vault() -> None:
 
 
 def test_a_batch_may_be_too_large() -> None:
-    """By option a PUT with more images than allowed is a 413 of the gateway."""
+    """By option a PUT with more images than allowed is a 413 of the gateway, an IMG.0001, or a 400 without a code."""
     api = Api(new_world(), Options(max_images=1))
     assert code(api.reply(put(images=["x", "w"]))) == (413, "APIGW.0201")
     assert api.reply(put()).status == 200
+    coded = Api(new_world(), Options(max_images=1, too_many="IMG.0001")).reply(put(images=["x", "w"]))
+    assert code(coded) == (400, "IMG.0001")
+    bare = Api(new_world(), Options(max_images=1, too_many="unsaid")).reply(put(images=["x", "w"]))
+    assert (bare.status, "code" in json.loads(bare.body)["error"]) == (400, False)
 
 
 def test_both_shapes_of_an_ended_job() -> None:

@@ -7,7 +7,7 @@ import tomllib
 from worker.simulator.demo import demo
 from worker.simulator.naming import project_id
 from worker.simulator.seed import parse_seed
-from worker.simulator.world import Status
+from worker.simulator.world import Answer
 
 
 def test_the_demo_has_one_of_each_thing() -> None:
@@ -27,7 +27,7 @@ def test_the_demo_has_one_of_each_thing() -> None:
     assert len(world.images) >= 60
     assert {share for share in wanted if share not in held} == {(project_id("analytics"), found.absent)}
     assert [share for share, status in wanted.items() if status == "rejected"] == [
-        share for share, status in held.items() if status is Status.ACCEPTED and wanted.get(share) == "rejected"
+        share for share, status in held.items() if status is Answer.ACCEPTED and wanted.get(share) == "rejected"
     ]
     assert sum(held.get(share) == status for share, status in wanted.items()) > 0
     assert len(held.keys() - wanted.keys()) > 0

@@ -35,9 +35,9 @@ from worker.simulator.effects import (
 )
 from worker.simulator.options import Rate
 from worker.simulator.replies import Reply, ims_error, json_reply
-from worker.simulator.world import NO_FATE, Fate, Order, Status
+from worker.simulator.world import NO_FATE, Answer, Fate, Order
 
-ORDER = Order("p", ("a", "b", "c"), Status.ACCEPTED)
+ORDER = Order("p", ("a", "b", "c"), Answer.ACCEPTED)
 USUAL = json_reply({"job_id": "j"})
 
 
@@ -103,6 +103,9 @@ def test_a_poison_may_hide_its_cause() -> None:
     cloud = Cloud()
     assert json.loads(Poison("IMG.0066").answer(cloud.work()).body)["error"]["code"] == "IMG.0066"
     assert "code" not in json.loads(Poison("").answer(cloud.work()).body)["error"]
+    named = [json.loads(Poison(names=names).answer(cloud.work(aimed="ab")).body) for names in ("none", "first", "all")]
+    assert [" a" in each["error"]["message"] for each in named] == [False, True, True]
+    assert [" b" in each["error"]["message"] for each in named] == [False, False, True]
     assert cloud.fates == []
 
 

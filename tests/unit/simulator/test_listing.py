@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from worker.simulator.listing import Listing
 from worker.simulator.options import Options
-from worker.simulator.world import FIRST_CREATED, Image, Status, World
+from worker.simulator.world import FIRST_CREATED, Answer, Image, World
 
 OWNER, PROJECT = "owner", "project"
 SHARED = {"__imagetype": "shared", "visibility": "shared"}
 
 
-def world_of(count: int, status: Status = Status.PENDING) -> World:
+def world_of(count: int, status: Answer = Answer.PENDING) -> World:
     """Return a world in which PROJECT is offered that many images, two of each age."""
     world = World(lambda: 0.0)
     world.add_project(PROJECT)
@@ -83,7 +83,7 @@ def test_the_next_page_is_the_same_after_this_one_was_accepted() -> None:
     query = {**SHARED, "member_status": "pending", "limit": "3"}
     first = ids(page(listing, **query))
     for image_id in first:
-        world.share(image_id, PROJECT, Status.ACCEPTED)
+        world.share(image_id, PROJECT, Answer.ACCEPTED)
     assert ids(page(listing, **query, marker=first[-1])) == ["i002", "i001", "i000"]
 
 
@@ -122,18 +122,18 @@ def test_page_info_comes_in_three_ways(page_info: Any, middle: Any, last: Any) -
 def test_each_status_is_a_list_of_its_own() -> None:
     """A share is in the list of its status and in no other; without member_status the accepted ones are listed."""
     world = world_of(3)
-    world.share("i001", PROJECT, Status.ACCEPTED)
-    world.share("i002", PROJECT, Status.REJECTED)
+    world.share("i001", PROJECT, Answer.ACCEPTED)
+    world.share("i002", PROJECT, Answer.REJECTED)
     listing = Listing(world, Options())
-    found = {status: ids(page(listing, **SHARED, member_status=status)) for status in Status}
-    assert found == {Status.PENDING: ["i000"], Status.ACCEPTED: ["i001"], Status.REJECTED: ["i002"]}
+    found = {status: ids(page(listing, **SHARED, member_status=status)) for status in Answer}
+    assert found == {Answer.PENDING: ["i000"], Answer.ACCEPTED: ["i001"], Answer.REJECTED: ["i002"]}
     assert ids(page(listing, **SHARED)) == ["i001"]
 
 
 def test_member_status_counts_with_visibility_only() -> None:
     """Without `visibility=shared` the query for pending ones shows the accepted ones."""
     world = world_of(2)
-    world.share("i001", PROJECT, Status.ACCEPTED)
+    world.share("i001", PROJECT, Answer.ACCEPTED)
     assert ids(page(Listing(world, Options()), __imagetype="shared", member_status="pending")) == ["i001"]
 
 
@@ -142,7 +142,7 @@ def test_what_a_project_shares_out_is_in_its_list() -> None:
     world = world_of(1)
     world.add_image(Image("kept", "kept", OWNER))
     listing = Listing(world, Options())
-    for status in Status:
+    for status in Answer:
         assert ids(page(listing, OWNER, **SHARED, member_status=status)) == ["i000"]
     assert set(ids(page(listing, OWNER, __imagetype="private"))) == {"kept", "i000"}
     assert ids(page(listing, OWNER, __imagetype="gold")) == []

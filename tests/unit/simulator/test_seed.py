@@ -12,7 +12,7 @@ from worker.simulator.document import DocumentError
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Limits, Options, Rate
 from worker.simulator.seed import load_seed, parse_seed
-from worker.simulator.world import Account, JobRules, Order, Status, Vault
+from worker.simulator.world import Account, Answer, JobRules, Order, Vault
 
 PAYMENTS = "edc89b490d7d4392898e19b2deb34797"
 EDGE = "0123456789abcdef0123456789abcdef"
@@ -44,7 +44,7 @@ def test_the_short_example_of_the_docstring_is_right() -> None:
     world = seeded(text[text.index("[projects.payments-prod]") : text.index("The tables")]).world
     assert world.projects == {PAYMENTS: "payments-prod"}
     assert set(world.shares(PAYMENTS)) == {image_id(f"golden-{number:03}") for number in range(1, 61)}
-    assert set(world.shares(PAYMENTS).values()) == {Status.PENDING}
+    assert set(world.shares(PAYMENTS).values()) == {Answer.PENDING}
 
 
 def test_the_long_example_of_the_docstring_is_right() -> None:
@@ -53,7 +53,7 @@ def test_the_long_example_of_the_docstring_is_right() -> None:
     start = text.index("[projects.payments-prod]", text.index("The tables"))
     found = seeded(text[start : text.index("Without an `[[account]]`")])
     project = project_id("payments-prod")
-    assert dict(found.world.shares(project)) == {image_id("golden"): Status.PENDING}
+    assert dict(found.world.shares(project)) == {image_id("golden"): Answer.PENDING}
     assert found.world.vaults == {(project, VAULT): Vault(VAULT, project)}
     assert found.world.accounts == {"AK": Account("AK", "SK")}
     assert (found.world.rules, found.options, found.limits) == (JobRules(), Options(), Limits())
@@ -93,7 +93,7 @@ def test_each_table_is_read() -> None:
     )
     edge = project_id("edge")
     world = found.world
-    assert dict(world.shares(edge)) == {IMAGE_A: Status.REJECTED}
+    assert dict(world.shares(edge)) == {IMAGE_A: Answer.REJECTED}
     assert (world.images[IMAGE_A].owner, world.images[IMAGE_A].whole) == (PAYMENTS, True)
     assert world.vaults == {(edge, VAULT): Vault(VAULT, edge, full=True)}
     assert world.accounts == {"AK": Account("AK", "SK", security_token="T", projects=(EDGE,))}
@@ -143,8 +143,8 @@ def test_a_manifest_is_offered_as_it_stands() -> None:
         when_absent = "wait"
         """
     ).world
-    assert dict(world.shares(PAYMENTS)) == {IMAGE_A: Status.PENDING}
-    assert dict(world.shares(EDGE)) == {IMAGE_A: Status.PENDING, IMAGE_B: Status.PENDING}
+    assert dict(world.shares(PAYMENTS)) == {IMAGE_A: Answer.PENDING}
+    assert dict(world.shares(EDGE)) == {IMAGE_A: Answer.PENDING, IMAGE_B: Answer.PENDING}
     assert world.projects == {PAYMENTS: "payments", EDGE: "edge"}
     assert world.images[IMAGE_A].name == "golden"
     assert set(world.vaults) == {(PAYMENTS, VAULT)}
@@ -182,14 +182,14 @@ def test_a_vault_of_the_manifest_takes_its_images() -> None:
     share = 'projects = "*"\nimages = "golden"\nstatus = "accepted"\nvault = "nightly"'
     world = seeded(f"{MANIFEST}[[share]]\n{share}").world
     for project in (PAYMENTS, EDGE):
-        assert world.vault_trouble(Order(project, (IMAGE_A,), Status.ACCEPTED, VAULT)) is None
+        assert world.vault_trouble(Order(project, (IMAGE_A,), Answer.ACCEPTED, VAULT)) is None
 
 
 def test_manifests_are_merged() -> None:
     """A share of one file may use the projects and images of another."""
     share = 'version = 1\n[[share]]\nprojects = "edge"\nimages = "golden"\nstatus = "accepted"'
     world = parse_seed({"a.toml": MANIFEST, "b.toml": share}, lambda: 0.0).world
-    assert dict(world.shares(EDGE)) == {IMAGE_A: Status.PENDING}
+    assert dict(world.shares(EDGE)) == {IMAGE_A: Answer.PENDING}
     with pytest.raises(DocumentError, match="only manifests can be merged"):
         parse_seed({"a.toml": MANIFEST, "b.toml": "[jobs]"}, lambda: 0.0)
 

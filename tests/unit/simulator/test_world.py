@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from worker.simulator.world import (
     HOSTILE_JOB_IDS,
+    Answer,
     Fate,
     Image,
     Job,
     JobRules,
     JobState,
     Order,
-    Status,
     Vault,
     World,
 )
@@ -52,7 +52,7 @@ def world_of(clock: Clock, *names: str, rules: JobRules = TEN_SECONDS, whole: bo
 
 def accept(*names: str, vault_id: str = "") -> Order:
     """Return the order to accept these images."""
-    return Order(PROJECT, names, Status.ACCEPTED, vault_id)
+    return Order(PROJECT, names, Answer.ACCEPTED, vault_id)
 
 
 def state(world: World, job: Job) -> JobState:
@@ -71,10 +71,10 @@ def test_a_job_goes_through_its_life_and_works_at_its_end(clock: Clock) -> None:
         clock.at = at
         seen.append((state(world, job), world.status("a", PROJECT)))
     assert seen == [
-        (JobState.INIT, Status.PENDING),
-        (JobState.RUNNING, Status.PENDING),
-        (JobState.RUNNING, Status.PENDING),
-        (JobState.SUCCESS, Status.ACCEPTED),
+        (JobState.INIT, Answer.PENDING),
+        (JobState.RUNNING, Answer.PENDING),
+        (JobState.RUNNING, Answer.PENDING),
+        (JobState.SUCCESS, Answer.ACCEPTED),
     ]
 
 
@@ -83,9 +83,9 @@ def test_the_list_follows_the_job_after_the_lag(clock: Clock) -> None:
     world = world_of(clock, "a", rules=JobRules(seconds=(10.0, 10.0), lag=5.0))
     job = world.submit(accept("a"))
     clock.at = 1012.0
-    assert (state(world, job), world.status("a", PROJECT)) == (JobState.SUCCESS, Status.PENDING)
+    assert (state(world, job), world.status("a", PROJECT)) == (JobState.SUCCESS, Answer.PENDING)
     clock.at = 1015.0
-    assert world.status("a", PROJECT) is Status.ACCEPTED
+    assert world.status("a", PROJECT) is Answer.ACCEPTED
 
 
 def test_a_share_revoked_during_the_job_fails_alone(clock: Clock) -> None:
@@ -97,7 +97,7 @@ def test_a_share_revoked_during_the_job_fails_alone(clock: Clock) -> None:
     assert state(world, job) is JobState.FAIL
     assert job.results == {"a": False, "b": True}
     assert job.code == "IMG.0144"
-    assert dict(world.shares(PROJECT)) == {"b": Status.ACCEPTED}
+    assert dict(world.shares(PROJECT)) == {"b": Answer.ACCEPTED}
 
 
 def test_a_stuck_job_never_ends(clock: Clock) -> None:
@@ -106,7 +106,7 @@ def test_a_stuck_job_never_ends(clock: Clock) -> None:
     job = world.submit(accept("a"), Fate(stuck=True))
     clock.at += 365 * 86400.0
     assert state(world, job) is JobState.RUNNING
-    assert world.status("a", PROJECT) is Status.PENDING
+    assert world.status("a", PROJECT) is Answer.PENDING
 
 
 def test_a_hollow_job_claims_what_it_did_not_do(clock: Clock) -> None:
@@ -116,7 +116,7 @@ def test_a_hollow_job_claims_what_it_did_not_do(clock: Clock) -> None:
     clock.at = 1010.0
     assert state(world, job) is JobState.SUCCESS
     assert job.results == {"a": True}
-    assert world.status("a", PROJECT) is Status.PENDING
+    assert world.status("a", PROJECT) is Answer.PENDING
 
 
 @pytest.mark.parametrize("overall", ["SUCCESS", "FAIL"])
@@ -127,7 +127,7 @@ def test_a_partial_job_does_the_rest(clock: Clock, overall: str) -> None:
     job = world.submit(accept("a", "b"), fate)
     clock.at = 1010.0
     assert state(world, job) == overall
-    assert dict(world.shares(PROJECT)) == {"a": Status.ACCEPTED, "b": Status.PENDING}
+    assert dict(world.shares(PROJECT)) == {"a": Answer.ACCEPTED, "b": Answer.PENDING}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_full_server_image_needs_a_vault_that_can_take_it(clock: Clock, vault:
     clock.at = 1010.0
     assert state(world, job) is JobState.FAIL
     assert job.code == code
-    assert world.status("a", PROJECT) is Status.PENDING
+    assert world.status("a", PROJECT) is Answer.PENDING
 
 
 def test_a_good_vault_lets_a_full_server_image_in(clock: Clock) -> None:
@@ -152,15 +152,15 @@ def test_a_good_vault_lets_a_full_server_image_in(clock: Clock) -> None:
     world.add_vault(Vault("v", PROJECT))
     world.submit(accept("a", vault_id="v"))
     clock.at = 1010.0
-    assert world.status("a", PROJECT) is Status.ACCEPTED
+    assert world.status("a", PROJECT) is Answer.ACCEPTED
 
 
 def test_a_reject_asks_for_no_vault(clock: Clock) -> None:
     """A full-ECS image is rejected without a vault."""
     world = world_of(clock, "a", whole=True)
-    world.submit(Order(PROJECT, ("a",), Status.REJECTED))
+    world.submit(Order(PROJECT, ("a",), Answer.REJECTED))
     clock.at = 1010.0
-    assert world.status("a", PROJECT) is Status.REJECTED
+    assert world.status("a", PROJECT) is Answer.REJECTED
 
 
 def test_durations_come_from_the_seed(clock: Clock) -> None:
@@ -218,7 +218,7 @@ def test_the_last_job_to_end_decides(steps: list[tuple[str, set[str]]]) -> None:
         match verb:
             case "accept" | "reject":
                 status = f"{verb}ed"
-                world.submit(Order(PROJECT, tuple(sorted(images)), Status(status)))
+                world.submit(Order(PROJECT, tuple(sorted(images)), Answer(status)))
                 running.append((clock.at + 10.0, status, images))
             case "revoke":
                 for image in images:

@@ -1,43 +1,47 @@
-"""The board: what is known now, whatever has happened; in every moment each desired share is in exactly one bucket."""
+"""The board: what is known now, whatever has happened; in every moment each desired share is in exactly one status."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from doubles import EPOCH, FakeCloud, FakeJournal, Fate, wall
 from hypothesis import given
-from passes import ACCEPT, REJECT, a_pass, images, order
-from strategies import desired_states, flights, observed_states, quarantines
+from hypothesis import strategies as st
+from passes import ACCEPT, REJECT, context, images, manifest, request
+from plans import planned
+from strategies import PROJECTS, flights, manifest_of, quarantines, readings, wishes
 
 from worker.core import events
+from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts, CallGroup
-from worker.core.drift import NOT_OFFERED, VaultPolicy, find_drift
-from worker.core.job import Job, JobState, Settlement
-from worker.core.outcome import End, Outcome, OutcomeKind
-from worker.core.plan import make_plan
-from worker.core.report import PassRecord, Result, RunReport
-from worker.core.state import (
-    Batch,
-    DesiredState,
-    InFlight,
-    MemberStatus,
-    ObservedState,
-    Project,
-    Quarantined,
-    Share,
-    Wish,
-)
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.plan import make_plan
+from worker.core.fleet.report import Result, RunReport
+from worker.core.job import Job, Settlement
+from worker.core.manifest.model import Project, Wish
+from worker.core.operation import Operation
+from worker.core.project.drift import NOT_OFFERED
+from worker.core.project.plan import ProjectPlan
+from worker.core.project.wishes import Wishes
+from worker.core.quarantine import Quarantined
+from worker.core.reading import Reading
+from worker.core.share import MemberStatus, Share
+from worker.core.status import FINAL, ShareStatus, Status
 from worker.errors import BadRequest, Scope, TransientCloudError
 from worker.reconcile.run import run_once
-from worker.telemetry.board import ON_THE_WAY, PASSES_KEPT, TROUBLES_KEPT, Board, Bucket, Note, Phase
+from worker.telemetry.board import PASSES_KEPT, TROUBLES_KEPT, Board, Phase
 
-BATCH = Batch("p", MemberStatus.ACCEPTED, None, ("a", "b"))
+BATCH = Batch("p", Operation.ACCEPT, None, ("a", "b"))
 JOB = Job(7, "job-1", BATCH, EPOCH)
 FLIGHT = InFlight(7, BATCH, EPOCH, "job-1", EPOCH)
 REPORT = RunReport("run-1", EPOCH, EPOCH + 60, Result.CONVERGED, 0, 0, 0, (), (), CallCounts({}, 1, 2), "sha256:0")
+ON_THE_WAY = {Status.CONVERGED, Status.IN_FLIGHT, Status.TO_ACCEPT, Status.TO_REJECT}
+
+Wished = Mapping[str, Mapping[str, Wish]]
 
 
 class Clock:
@@ -59,66 +63,69 @@ def a_board(*told: events.Event) -> Board:
     return board
 
 
-def planned(
-    wishes: Mapping[str, Mapping[str, Wish]],
-    observed: ObservedState,
-    in_flight: tuple[InFlight, ...] = (),
-    quarantine: Mapping[Share, Quarantined] | None = None,
-) -> events.Planned:
-    """Return what is planned for these wishes."""
-    desired = DesiredState({each: Project(each, each.upper()) for each in wishes}, wishes, {})
-    drift = find_drift(desired, observed, VaultPolicy.WHEN_NEEDED)
-    return events.Planned(make_plan(desired, observed, drift, in_flight, quarantine or {}, EPOCH), desired, 0, 0, ())
-
-
-def all_absent(wishes: Mapping[str, Mapping[str, Wish]]) -> events.Planned:
+def all_absent(wished: Wished) -> events.Planned:
     """Return the plan where no image is offered to anybody."""
-    return planned(wishes, ObservedState({project: {} for project in wishes}, {}))
+    return planned(manifest(wished))
 
 
-def assert_consistent(board: Board) -> None:
-    """See that each desired share is in one bucket, that the counts agree, and that whatever is amiss has a note."""
+def assert_consistent(board: Board, wished: Wished) -> None:
+    """See that each desired share has one status, that the counts agree, and that whatever is amiss has a record."""
     amiss = set()
+    assert board.projects.keys() == wished.keys()
     for project_id, line in board.projects.items():
-        assert line.buckets.keys() == board.desired.wishes[project_id].keys()
-        assert +line.counts == {bucket: list(line.buckets.values()).count(bucket) for bucket in line.buckets.values()}
-        amiss |= {Share(project_id, image) for image, bucket in line.buckets.items() if bucket is not Bucket.CONVERGED}
-    assert board.notes.keys() == amiss
-    assert board.in_trouble.keys() == {share for share, note in board.notes.items() if note.bucket not in ON_THE_WAY}
-    waiting = [(share.project_id, note.bucket) for share, note in board.notes.items() if note.waits]
-    assert board.absent_waiting == sum(bucket is Bucket.ABSENT for _, bucket in waiting)
+        assert line.statuses.keys() == wished[project_id].keys()
+        assert +line.counts == Counter(line.statuses.values())
+        amiss |= {Share(project_id, image) for image, status in line.statuses.items() if status is not Status.CONVERGED}
+    assert board.statuses.keys() == amiss
+    assert board.in_trouble.keys() == {share for share, each in board.statuses.items() if each.status not in ON_THE_WAY}
+    waiting = [(share.project_id, each.status) for share, each in board.statuses.items() if each.may_be_absent]
+    assert board.absent_waiting == sum(status is Status.ABSENT for _, status in waiting)
     for project_id, line in board.projects.items():
         assert line.waiting == sum(waits_in == project_id for waits_in, _ in waiting)
-    for share, note in board.notes.items():
-        assert board.projects[share.project_id].buckets[share.image_id] is note.bucket
-    assert board.counts().total() == len(board.desired)
+    for share, each in board.statuses.items():
+        assert each.share == share
+        assert board.projects[share.project_id].statuses[share.image_id] is each.status
+    assert board.counts().total() == sum(map(len, wished.values()))
 
 
-@given(desired_states, observed_states, flights, quarantines)
+@given(wishes, st.dictionaries(st.sampled_from(PROJECTS), readings), flights, quarantines)
 def test_a_plan_is_laid_out_whole(
-    desired: DesiredState,
-    observed: ObservedState,
+    wished: Wished,
+    found: Mapping[str, Reading],
     in_flight: list[InFlight],
-    quarantine: dict[Share, Quarantined],
+    quarantined: Mapping[Share, Quarantined],
 ) -> None:
-    """Whatever was planned, the buckets have the plan's counts, and nothing of an earlier plan is left."""
-    event = planned(desired.wishes, observed, tuple(in_flight), quarantine)
+    """Whatever was planned, the board has the plan's counts, and nothing of an earlier plan is left."""
+    event = planned(manifest_of(wished), found, in_flight, quarantined)
     board = a_board(all_absent({"p": {"gone": ACCEPT}, "gone": {"image-0": ACCEPT}}), event)
-    assert_consistent(board)
+    assert_consistent(board, wished)
     plan, counts = event.plan, board.counts()
-    assert counts[Bucket.CONVERGED] == plan.converged
-    assert counts[Bucket.TO_ACCEPT] + counts[Bucket.TO_REJECT] == len(plan.changes)
-    for bucket, left_out in (
-        (Bucket.ABSENT, plan.absent),
-        (Bucket.UNKNOWN, plan.unknown),
-        (Bucket.BLOCKED, plan.blocked),
-        (Bucket.QUARANTINED, plan.quarantined),
-        (Bucket.IN_FLIGHT, plan.in_flight),
-    ):
-        assert {share for share, note in board.notes.items() if note.bucket is bucket} == {
-            left.share for left in left_out
+    assert counts[Status.CONVERGED] == plan.converged
+    assert counts[Status.TO_ACCEPT] + counts[Status.TO_REJECT] == len(plan.changes)
+    for status in (Status.ABSENT, Status.UNKNOWN, Status.BLOCKED, Status.QUARANTINED, Status.IN_FLIGHT):
+        assert {share for share, each in board.statuses.items() if each.status is status} == {
+            left.share for left in plan.of(status)
         }
     assert board.unmanaged == plan.unmanaged
+
+
+def test_what_nobody_can_name_is_counted_as_unknown() -> None:
+    """Of a project that could not be read: what rules wished there is counted, and what is remembered of it is told."""
+    remembered = ShareStatus(Share("p", "b"), Status.UNKNOWN, Operation.ACCEPT, reason="HTTP 503")
+    wished = {"a": ACCEPT}
+    unread = ProjectPlan(
+        Project("p", "P"),
+        Wishes(wished, are_all=False),
+        wished,
+        managed=9,
+        converged=0,
+        statuses=(replace(remembered, share=Share("p", "a")), remembered),
+        unlisted=7,
+        failure="HTTP 503",
+    )
+    board = a_board(events.Planned(make_plan([unread], {"p": 9}), {}, 0, 0, ()))
+    assert +board.counts() == {Status.UNKNOWN: 9}
+    assert board.statuses.keys() == {Share("p", "a"), Share("p", "b")}
 
 
 @pytest.mark.looptime
@@ -126,7 +133,7 @@ async def test_a_pass_is_followed_to_the_counts_of_its_report() -> None:
     """Whatever goes wrong on the way, every moment is consistent, and the end has the counts of the report."""
     fates = {
         "0": Fate(BadRequest("no", status=400, code="IMG.0144", scope=Scope.IMAGE), begun=False),
-        "1": Fate(state=JobState.FAILED, done=frozenset()),
+        "1": Fate(end=End.FAILED, done=frozenset()),
         "2": Fate(TransientCloudError("reset")),
         "3": Fate(done=frozenset()),
     }
@@ -135,24 +142,28 @@ async def test_a_pass_is_followed_to_the_counts_of_its_report() -> None:
     cloud.offer("q", images(8), MemberStatus.ACCEPTED)
     cloud.offer("r", images(3))
     cloud.unreadable["r"] = TransientCloudError("down", status=503)
-    wishes = {
+    wished = {
         "p": dict.fromkeys(images(24), ACCEPT),
         "q": dict.fromkeys(images(4), REJECT) | dict.fromkeys(images(8)[4:], ACCEPT),
         "r": dict.fromkeys(images(3), ACCEPT),
     }
     board, seen = Board(wall), set()
+    planned_yet: Wished = {}
 
     def watch(event: events.Event) -> None:
+        nonlocal planned_yet
+        if isinstance(event, events.Planned):
+            planned_yet = wished
         board(event)
-        assert_consistent(board)
+        assert_consistent(board, planned_yet)
         seen.update(board.counts())
 
-    report = await run_once(order(wishes, max_images=1), a_pass(cloud, FakeJournal(), emit=watch))
+    report = await run_once(request(wished, max_images=1), context(cloud, FakeJournal(), emit=watch))
     ends = report.counts()
-    as_desired = report.converged + ends.pop(OutcomeKind.CHANGED)
-    expected = Counter({Bucket.CONVERGED: as_desired} | {Bucket(kind.value): count for kind, count in ends.items()})
+    as_desired = report.converged + ends.pop(Status.CHANGED)
+    expected = Counter({Status.CONVERGED: as_desired} | {Status(kind.value): count for kind, count in ends.items()})
     assert +board.counts() == +expected
-    assert {Bucket.TO_ACCEPT, Bucket.TO_REJECT, Bucket.IN_FLIGHT, Bucket.FAILED} <= seen
+    assert {Status.TO_ACCEPT, Status.TO_REJECT, Status.IN_FLIGHT, Status.FAILED} <= seen
     assert board.projects["r"].unreadable == "HTTP 503: down"
     assert board.run_id == ""
     assert board.passes[0].record.run_id == report.run_id
@@ -173,85 +184,85 @@ def test_a_pass_under_way_is_told_with_its_progress() -> None:
     assert board.run_id == ""
 
 
-def test_a_note_says_why_and_what_was_observed() -> None:
+def test_a_status_says_why_and_what_was_read() -> None:
     """What is absent or failed is told with its reason; what was put right is no longer told."""
-    board = a_board(all_absent({"p": {"a": ACCEPT, "b": Wish(MemberStatus.ACCEPTED, waits=True)}}))
+    board = a_board(all_absent({"p": {"a": ACCEPT, "b": Wish(Operation.ACCEPT, may_be_absent=True)}}))
     share = Share("p", "a")
-    assert board.notes[share] == Note(Bucket.ABSENT, MemberStatus.ACCEPTED, None, NOT_OFFERED)
-    assert board.notes[Share("p", "b")].waits
-    failed = Outcome(
-        share, MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.PENDING, OutcomeKind.FAILED, "bad", "job-1"
+    assert board.statuses[share] == ShareStatus(share, Status.ABSENT, Operation.ACCEPT, None, None, NOT_OFFERED)
+    assert board.statuses[Share("p", "b")].may_be_absent
+    failed = ShareStatus(
+        share, Status.FAILED, Operation.ACCEPT, MemberStatus.PENDING, MemberStatus.PENDING, "bad", job_id="job-1"
     )
     board(events.ShareJudged(failed))
-    assert board.notes[share] == Note(Bucket.FAILED, MemberStatus.ACCEPTED, MemberStatus.PENDING, "bad", "job-1")
-    board(events.ShareJudged(replace(failed, kind=OutcomeKind.CHANGED, after=MemberStatus.ACCEPTED)))
-    assert share not in board.notes
-    assert board.projects["p"].buckets["a"] is Bucket.CONVERGED
+    assert board.statuses[share] == failed
+    board(events.ShareJudged(replace(failed, status=Status.CHANGED, after=MemberStatus.ACCEPTED)))
+    assert share not in board.statuses
+    assert board.projects["p"].statuses["a"] is Status.CONVERGED
 
 
 def test_what_nobody_desires_is_not_put_up() -> None:
     """Jobs and outcomes of shares that have left the manifest change nothing, of projects and of images."""
     board = a_board(all_absent({"p": {"a": ACCEPT}}))
-    for share in (Share("p", "gone"), Share("gone", "a")):
-        board(events.ShareJudged(Outcome(share, MemberStatus.ACCEPTED, None, None, OutcomeKind.FAILED, "bad")))
+    for share, status in product((Share("p", "gone"), Share("gone", "a")), FINAL):
+        board(events.ShareJudged(ShareStatus(share, status, Operation.ACCEPT, None, None, "bad")))
     board(events.BatchSubmitted(replace(JOB, batch=replace(BATCH, project_id="gone"))))
-    assert_consistent(board)
-    assert +board.counts() == {Bucket.ABSENT: 1}
+    assert_consistent(board, {"p": {"a": ACCEPT}})
+    assert +board.counts() == {Status.ABSENT: 1}
 
 
 def test_a_batch_is_in_flight_from_its_job_to_its_end() -> None:
     """A job puts its shares in flight under its id; only a final answer takes the batch away."""
     board = a_board(all_absent({"p": {"a": ACCEPT, "b": ACCEPT, "c": ACCEPT}}), events.BatchSubmitted(JOB))
-    assert board.flights == {7: FLIGHT}
-    assert {share.image_id for share, note in board.notes.items() if note.job_id == "job-1"} == {"a", "b"}
-    assert +board.counts() == {Bucket.IN_FLIGHT: 2, Bucket.ABSENT: 1}
-    board(events.JobSettled(Settlement(JOB, JobState.UNSETTLED, 3, EPOCH)))
-    assert board.flights == {7: FLIGHT}
-    board(events.JobSettled(Settlement(JOB, JobState.PARTIAL, 4, EPOCH)))
-    assert board.flights == {}
+    assert board.in_flight == {7: FLIGHT}
+    assert {share.image_id for share, each in board.statuses.items() if each.job_id == "job-1"} == {"a", "b"}
+    assert +board.counts() == {Status.IN_FLIGHT: 2, Status.ABSENT: 1}
+    board(events.JobSettled(Settlement(JOB, End.UNSETTLED, 3, EPOCH)))
+    assert board.in_flight == {7: FLIGHT}
+    board(events.JobSettled(Settlement(JOB, End.PARTIAL, 4, EPOCH)))
+    assert board.in_flight == {}
 
 
 def test_a_lost_answer_leaves_its_shares_in_flight() -> None:
     """Nobody knows whether the work has begun, so they are not shown as merely due."""
     board = a_board(all_absent({"p": {"a": ACCEPT, "b": ACCEPT}}))
     board(events.BatchNotAccepted(BATCH, End.UNANSWERED, "reset"))
-    assert +board.counts() == {Bucket.IN_FLIGHT: 2}
+    assert +board.counts() == {Status.IN_FLIGHT: 2}
     board(events.BatchNotAccepted(BATCH, End.REFUSED, "bad request"))
-    assert +board.counts() == {Bucket.IN_FLIGHT: 2}
+    assert +board.counts() == {Status.IN_FLIGHT: 2}
 
 
 def test_what_was_settled_beside_a_pass_stays_settled_in_its_report() -> None:
     """The pass reports a share as in flight, as it was when planned; what has been read since is known better."""
     share = Share("p", "a")
     board = a_board(all_absent({"p": {"a": ACCEPT}}))
-    unsettled = Outcome(share, MemberStatus.ACCEPTED, None, None, OutcomeKind.UNSETTLED, "still in flight")
-    board(events.ShareJudged(replace(unsettled, kind=OutcomeKind.CHANGED)))
+    unsettled = ShareStatus(share, Status.UNSETTLED, Operation.ACCEPT, None, None, "still in flight")
+    board(events.ShareJudged(replace(unsettled, status=Status.CHANGED)))
     report = replace(REPORT, desired=1, outcomes=(unsettled,))
     board(events.PassFinished(report))
-    assert +board.counts() == {Bucket.CONVERGED: 1}
+    assert +board.counts() == {Status.CONVERGED: 1}
     board(all_absent({"p": {"a": ACCEPT}}))
     board(events.PassFinished(report))
-    assert +board.counts() == {Bucket.UNSETTLED: 1}
+    assert +board.counts() == {Status.UNSETTLED: 1}
 
 
 def test_what_no_pass_waits_for_is_in_flight() -> None:
     """A share that a pass left unsettled, of a batch that the journal has in flight, is followed beside the passes."""
     share = Share("p", "a")
-    unsettled = Outcome(share, MemberStatus.ACCEPTED, None, None, OutcomeKind.UNSETTLED, "still in flight")
+    unsettled = ShareStatus(share, Status.UNSETTLED, Operation.ACCEPT, None, None, "still in flight")
     board = a_board(all_absent({"p": {"a": ACCEPT}}), events.PassFinished(replace(REPORT, outcomes=(unsettled,))))
     board(events.Remembered((FLIGHT,), (), ()))
-    assert +board.counts() == {Bucket.IN_FLIGHT: 1}
-    assert board.notes[share].job_id == "job-1"
+    assert +board.counts() == {Status.IN_FLIGHT: 1}
+    assert board.statuses[share].job_id == "job-1"
 
 
 def test_what_the_journal_remembers_replaces_what_is_known() -> None:
     """Batches in flight, quarantine and passes are the journal's; a pass of our own keeps what only we know of it."""
-    ward = Quarantined(Share("p", "a"), MemberStatus.ACCEPTED, 3, "first", "last", EPOCH)
+    held = Quarantined(Share("p", "a"), Operation.ACCEPT, 3, "first", "last", EPOCH)
     board = a_board(events.BatchSubmitted(replace(JOB, key=1)), events.PassFinished(REPORT))
     older = PassRecord("run-0", EPOCH - 900, EPOCH - 840, "partial", {"desired": 9})
-    board(events.Remembered((FLIGHT,), (ward,), (board.passes[0].record, older)))
-    assert board.flights == {7: FLIGHT}
-    assert board.quarantined == (ward,)
+    board(events.Remembered((FLIGHT,), (held,), (board.passes[0].record, older)))
+    assert board.in_flight == {7: FLIGHT}
+    assert board.quarantined == (held,)
     assert [line.record.run_id for line in board.passes] == ["run-1", "run-0"]
     assert [line.calls for line in board.passes] == [REPORT.calls, None]
     assert [line.jobs for line in board.passes] == [0, None]
@@ -271,21 +282,21 @@ def test_the_timeline_and_the_troubles_are_bounded() -> None:
 def test_a_pass_is_recorded_with_all_its_numbers() -> None:
     """The timeline has what the report counted, zeros included."""
     calls = CallCounts({CallGroup.MEMBERS_PUT: 2})
-    failed = Outcome(Share("p", "a"), MemberStatus.ACCEPTED, None, None, OutcomeKind.FAILED)
+    failed = ShareStatus(Share("p", "a"), Status.FAILED, Operation.ACCEPT, None, None)
     report = replace(REPORT, result=Result.FAILED, desired=3, converged=2, outcomes=(failed,), calls=calls)
     line = a_board(events.PassFinished(report)).passes[0]
     assert line.record.result == "failed"
-    assert line.record.counts == {"desired": 3, "converged": 2, **{kind.value: 0 for kind in OutcomeKind}, "failed": 1}
+    assert line.record.counts == {"desired": 3, "converged": 2, **{kind.value: 0 for kind in FINAL}, "failed": 1}
     assert line.calls == calls
 
 
 def test_a_report_has_the_last_word() -> None:
     """What a refused pass did not send is told as not sent, though nothing was said of these shares one by one."""
     share = Share("p", "a")
-    outcome = Outcome(share, MemberStatus.ACCEPTED, None, None, OutcomeKind.NOT_SENT, "a guard refused the plan")
+    outcome = ShareStatus(share, Status.NOT_SENT, Operation.ACCEPT, None, None, "a guard refused the plan")
     report = replace(REPORT, result=Result.REFUSED, desired=1, outcomes=(outcome,))
     board = a_board(all_absent({"p": {"a": ACCEPT}}), events.PassFinished(report))
-    assert (board.notes[share].bucket, board.notes[share].reason) == (Bucket.NOT_SENT, "a guard refused the plan")
+    assert (board.statuses[share].status, board.statuses[share].reason) == (Status.NOT_SENT, "a guard refused the plan")
 
 
 def test_phases_follow_the_journal() -> None:
@@ -321,7 +332,7 @@ def test_standing_by_has_no_work_of_its_own() -> None:
     )
     assert board.next_pass_at == EPOCH + 900
     board(events.StandingBy("lost"))
-    assert (board.run_id, board.flights, board.next_pass_at) == ("", {}, 0.0)
+    assert (board.run_id, board.in_flight, board.next_pass_at) == ("", {}, 0.0)
 
 
 def test_a_failed_reload_is_told_until_one_is_good() -> None:
@@ -336,10 +347,23 @@ def test_a_failed_reload_is_told_until_one_is_good() -> None:
     assert board.reload_error is None
 
 
+def test_a_newer_manifest_waits_until_a_pass_begins_or_another_worker_is_at_work() -> None:
+    """Of several that were loaded during a pass the last one waits, also when the pass has ended, for the next."""
+    board = Board(Clock())
+    for ended in (events.PassStarted("run-2", 1), events.StandingBy("lost")):
+        board(events.PassStarted("run-1", 1))
+        board(events.Superseded(EPOCH + 5))
+        board(events.Superseded(EPOCH + 9))
+        board(events.PassBroken("why"))
+        assert board.newer_loaded_at == EPOCH + 9
+        board(ended)
+        assert board.newer_loaded_at == 0.0
+
+
 def test_why_a_project_cannot_be_read_stays_until_it_can() -> None:
     """The reason lives through the plans of the passes in between, and goes with the next good reading."""
-    wishes = {"p": {"a": ACCEPT}}
-    down = planned(wishes, ObservedState({}, {"p": "HTTP 503"}))
+    wished = {"p": {"a": ACCEPT}}
+    down = planned(manifest(wished), {"p": Reading({}, "HTTP 503")})
     board = a_board(down)
     assert board.projects["p"].unreadable == "HTTP 503"
     board(events.ProjectObserved("p", 0, "HTTP 504"))
@@ -347,17 +371,17 @@ def test_why_a_project_cannot_be_read_stays_until_it_can() -> None:
     board(down)
     assert board.projects["p"].unreadable == "HTTP 503"
     board(events.ProjectObserved("p", 0))
-    board(all_absent(wishes))
+    board(all_absent(wished))
     assert board.projects["p"].unreadable == ""
 
 
 def test_a_refusal_is_told_with_its_digest_until_the_next_plan() -> None:
     """Whoever is to approve the plan finds what to approve."""
-    wishes = {"p": {"a": ACCEPT}}
-    refused = replace(all_absent(wishes), refusals=("max_reject: too many",))
+    wished = {"p": {"a": ACCEPT}}
+    refused = replace(all_absent(wished), refusals=("max_reject: too many",))
     board = a_board(refused)
     assert (board.refusals, board.digest) == (("max_reject: too many",), refused.plan.digest)
-    board(all_absent(wishes))
+    board(all_absent(wished))
     assert board.refusals == ()
 
 
@@ -384,16 +408,16 @@ def test_a_clock_that_was_set_is_among_the_troubles() -> None:
 
 def test_a_snapshot_stays_as_it_is() -> None:
     """Whatever happens to the board afterwards; of the shares in trouble it has as many as were asked for."""
-    wishes = {project: {f"image-{number}": ACCEPT for number in range(6)} for project in "pq"}
-    board = a_board(events.AtWork(unclean=False), all_absent(wishes), events.Trouble("odd", "why"))
+    wished = {project: {f"image-{number}": ACCEPT for number in range(6)} for project in "pq"}
+    board = a_board(events.AtWork(unclean=False), all_absent(wished), events.Trouble("odd", "why"))
     whole, part = board.snapshot(100), board.snapshot(3)
-    assert_consistent(whole)
-    assert len(part.notes) == len(part.in_trouble) == 3
-    before = (whole.counts(), dict(whole.notes), len(whole.troubles), part.counts())
-    board(events.ShareJudged(Outcome(Share("p", "image-0"), ACCEPT.status, None, None, OutcomeKind.CHANGED)))
+    assert_consistent(whole, wished)
+    assert len(part.statuses) == len(part.in_trouble) == 3
+    before = (whole.counts(), dict(whole.statuses), len(whole.troubles), part.counts())
+    board(events.ShareJudged(ShareStatus(Share("p", "image-0"), Status.CHANGED, ACCEPT.operation, None, None)))
     board(all_absent({"p": {"image-9": ACCEPT}}))
     board(events.Trouble("odd", "again"))
-    board(events.BatchSubmitted(Job(1, "job-1", Batch("p", ACCEPT.status, None, ("image-9",)), EPOCH)))
-    assert (whole.counts(), dict(whole.notes), len(whole.troubles), part.counts()) == before
-    assert_consistent(whole)
-    assert (len(whole.flights), len(board.flights)) == (0, 1)
+    board(events.BatchSubmitted(Job(1, "job-1", Batch("p", ACCEPT.operation, None, ("image-9",)), EPOCH)))
+    assert (whole.counts(), dict(whole.statuses), len(whole.troubles), part.counts()) == before
+    assert_consistent(whole, wished)
+    assert (len(whole.in_flight), len(board.in_flight)) == (0, 1)

@@ -14,56 +14,49 @@ import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plans import plan_of
 from strategies import EPOCH
 
 from worker.core import events
+from worker.core.batch import JOB_ENDS, Batch, End, InFlight
+from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallCounts, CallGroup, CallRecord
-from worker.core.job import Job, JobState, Settlement
-from worker.core.outcome import End, Outcome, OutcomeKind
-from worker.core.plan import Plan
-from worker.core.report import Result, RunReport
-from worker.core.state import Batch, DesiredState, InFlight, MemberStatus, Share
+from worker.core.fleet.report import Result, RunReport
+from worker.core.job import Job, Settlement
+from worker.core.operation import Operation
+from worker.core.share import Share
+from worker.core.status import FINAL, ShareStatus, Status
 from worker.telemetry import logs
 
-BATCH = Batch("p", MemberStatus.ACCEPTED, "vault-1", ("i-0", "i-1"))
+BATCH = Batch("p", Operation.ACCEPT, "vault-1", ("i-0", "i-1"))
 JOB = Job(1, "job-1", BATCH, EPOCH)
 FLIGHT = InFlight(1, BATCH, EPOCH, "job-1", EPOCH, "run-0")
-PLAN = Plan(
-    desired=9,
-    converged=7,
-    changes=(),
-    absent=(),
-    unknown=(),
-    blocked=(),
-    in_flight=(),
-    quarantined=(),
-    unmanaged=0,
-    waiting=(),
-    probes={},
-    digest="sha256:0",
-)
+PLAN = plan_of({"p": map(str, range(9))})
 CALLS = CallCounts({CallGroup.MEMBERS_PUT: 2}, throttled=1, retried=3)
 REPORT = RunReport("run-1", EPOCH, EPOCH + 1.5, Result.CONVERGED, 9, 9, 0, (), (), CALLS, "sha256:0")
 
 
-def judged(kind: OutcomeKind) -> events.ShareJudged:
-    """Return the event of an outcome of this kind."""
-    return events.ShareJudged(Outcome(Share("p", "i-0"), MemberStatus.ACCEPTED, None, None, kind, "why"))
+def judged(status: Status) -> events.ShareJudged:
+    """Return the event of a share that ended like this."""
+    return events.ShareJudged(ShareStatus(Share("p", "i-0"), status, Operation.ACCEPT, None, None, "why"))
 
 
-def settled(state: JobState) -> events.JobSettled:
+def settled(state: End) -> events.JobSettled:
     """Return the event of a job that was settled like this."""
     return events.JobSettled(Settlement(JOB, state, 3, EPOCH, "why"))
 
 
-NO_NEWS: tuple[events.Event, ...] = (events.Remembered((), (), ()),)
+SIZES = {SizeKey("default", "eu-west-101"): BatchSize(37, 38, 1_800_000_000.0)}
+NO_NEWS: tuple[events.Event, ...] = (events.Remembered((), (), ()), events.BatchSizesRemembered(SIZES))
 """What the journal remembers was told when it happened."""
 EVERY_EVENT: tuple[events.Event, ...] = (
     events.StandingBy("held by another"),
+    *(events.BatchSizeLearned(key, size) for key, size in SIZES.items()),
     events.AtWork(unclean=True),
     events.Stopping(25.0),
     events.Listening("127.0.0.1:9180"),
     events.Reloaded(2, 8),
+    events.Superseded(EPOCH),
     events.ReloadFailed("manifest.toml:3: unknown key"),
     events.PassScheduled(EPOCH),
     events.ClockSet(-7200.0),
@@ -72,12 +65,12 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.PassStarted("run-1", 3),
     events.ProjectObserved("p", 5),
     events.ProjectObserved("q", 0, "HTTP 503"),
-    events.Planned(PLAN, DesiredState({}, {}, {}), 2, 1, ()),
-    events.Planned(PLAN, DesiredState({}, {}, {}), 2, 1, ("max_reject: too many",)),
+    events.Planned(PLAN, {}, 2, 1, ()),
+    events.Planned(PLAN, {}, 2, 1, ("max_reject: too many",)),
     events.BatchSubmitted(JOB),
     *(events.BatchNotAccepted(BATCH, how, "why") for how in (End.REFUSED, End.UNANSWERED, End.NOT_SENT)),
-    *(settled(state) for state in JobState if state is not JobState.RUNNING),
-    *(judged(kind) for kind in OutcomeKind),
+    *(settled(state) for state in JOB_ENDS),
+    *(judged(status) for status in FINAL),
     events.Trouble("something", "why"),
     events.BugFound("p", "KeyError in worker.x, line 7", "Traceback ..."),
     events.PassBroken("why"),
@@ -96,7 +89,7 @@ def documented() -> dict[str, set[str]]:
     for row in re.findall(r"^\| (`.*?) \| (.*?) \|", logs.__doc__ or "", re.MULTILINE):
         names = re.findall(r"`([a-z_.]+)`", row[0])
         if "..." in row[0]:
-            names = [f"{names[0].partition('.')[0]}.{kind}" for kind in OutcomeKind]
+            names = [f"{names[0].partition('.')[0]}.{status}" for status in FINAL]
         table |= {name: set(row[1].split(", ")) for name in names}
     return table
 
@@ -160,6 +153,7 @@ def test_each_event_is_one_line_at_least() -> None:
         (events.Stopping(25.0), {"event": "daemon.stopping", "grace": 25.0}),
         (events.Listening("[::1]:9180"), {"event": "http.listening", "address": "[::1]:9180"}),
         (events.Reloaded(2, 8), {"event": "files.reloaded", "projects": 2, "shares": 8}),
+        (events.Superseded(1_800_000_000.4), {"event": "pass.superseded", "loaded_at": "2027-01-15T08:00:00.400Z"}),
         (events.ReloadFailed("a\nb"), {"event": "files.refused", "reason": "a\nb"}),
         (events.PassScheduled(1_800_000_000.4), {"event": "pass.scheduled", "at": "2027-01-15T08:00:00Z"}),
         (events.ClockSet(-7200.0004), {"event": "clock.put_back", "seconds": 7200.0}),
@@ -177,7 +171,7 @@ def test_each_event_is_one_line_at_least() -> None:
             },
         ),
         (
-            events.JobSettled(Settlement(JOB, JobState.FAILED, 3, EPOCH + 1.23456, "why")),
+            events.JobSettled(Settlement(JOB, End.FAILED, 3, EPOCH + 1.23456, "why")),
             {
                 "event": "job.settled",
                 "job_id": "job-1",
@@ -218,7 +212,7 @@ async def test_what_is_followed_beside_a_pass_keeps_the_run_id_of_its_own() -> N
     async def follow() -> None:
         logs.log_event(events.TakenUp(FLIGHT))
         await asyncio.sleep(0)
-        logs.log_event(settled(JobState.SUCCEEDED))
+        logs.log_event(settled(End.SUCCEEDED))
 
     out = io.StringIO()
     logs.set_up("json", "debug", out)
@@ -241,7 +235,7 @@ async def test_what_is_followed_beside_a_pass_keeps_the_run_id_of_its_own() -> N
 def test_the_last_line_of_a_pass_has_all_its_counts() -> None:
     """The canonical line: what a dashboard needs, in one place."""
     (line,) = logged(lambda: logs.log_event(events.PassFinished(REPORT)))
-    assert {name: line[name] for name in OutcomeKind} == dict.fromkeys(OutcomeKind, 0)
+    assert {name: line[name] for name in FINAL} == dict.fromkeys(FINAL, 0)
     assert (line["result"], line["desired"], line["converged"], line["jobs"]) == ("converged", 9, 9, 0)
     assert (line["calls"], line["throttled"], line["retried"], line["seconds"]) == ({"members_put": 2}, 1, 3, 1.5)
 

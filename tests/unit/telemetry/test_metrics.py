@@ -10,19 +10,23 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from plans import plan_of
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from strategies import EPOCH
 
 from worker.core import events
+from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts, CallGroup, CallRecord
-from worker.core.drift import LeftOut
-from worker.core.job import Job, JobState, Settlement
-from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.plan import Plan
-from worker.core.report import PassRecord, Result, RunReport
-from worker.core.state import Batch, DesiredState, InFlight, MemberStatus, Project, Quarantined, Share, Wish
-from worker.telemetry.board import Board, Bucket
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.report import Result, RunReport
+from worker.core.job import Job, Settlement
+from worker.core.manifest.model import Project
+from worker.core.operation import Operation
+from worker.core.quarantine import Quarantined
+from worker.core.share import Share
+from worker.core.status import FINAL, STANDING, ShareStatus, Status
+from worker.telemetry.board import Board
 from worker.telemetry.gauges import LimitStanding, Readings
 from worker.telemetry.metrics import Metrics
 
@@ -54,7 +58,7 @@ STATUSES = ("2xx", "3xx", "4xx", "429", "5xx", "none")
 COUNTERS: dict[str, dict[str, Iterable[str]]] = {
     "passes_total": {"result": ("converged", "partial", "failed", "refused", "broken")},
     "changes_total": {"status": ("accepted", "rejected")},
-    "outcomes_total": {"outcome": OutcomeKind},
+    "outcomes_total": {"outcome": FINAL},
     "jobs_total": {"state": ("succeeded", "partial", "failed", "lost", "unsettled")},
     "calls_total": {"group": CallGroup, "status": STATUSES},
     "throttled_total": {"group": CallGroup},
@@ -77,7 +81,7 @@ SPANS = {
     "call_duration": (0.01, 60),
     "loop_lag": (0.001, 5),
 }
-BATCH = Batch("p", MemberStatus.ACCEPTED, None, ("i-0", "i-1"))
+BATCH = Batch("p", Operation.ACCEPT, None, ("i-0", "i-1"))
 JOB = Job(1, "job-1", BATCH, EPOCH)
 CONVERGED = RunReport("run-1", EPOCH - 90, EPOCH, Result.CONVERGED, 3, 3, 0, (), (), CallCounts(), "sha256:0")
 LIMIT = LimitStanding("main", CallGroup.MEMBERS_PUT, 200, 300.0, 31, 4, 2.5)
@@ -116,25 +120,19 @@ class Daemon:
         return (await self.scrape())[name, frozenset(labels.items())]
 
 
-def planned(wishes: Mapping[str, Iterable[str]], **changes: object) -> events.Planned:
-    """Return the plan for accepting these images, by project; what `changes` does not say is converged."""
-    desired = DesiredState(
-        {project: Project(project, f"name of {project}") for project in wishes},
-        {project: dict.fromkeys(images, Wish(MemberStatus.ACCEPTED)) for project, images in wishes.items()},
-        {},
-    )
-    empty = Plan(len(desired), len(desired), (), (), (), (), (), (), 0, (), frozenset(), "sha256:0")
-    return events.Planned(replace(empty, **changes), desired, 0, 0, ())  # type: ignore[arg-type]
+def planned(wishes: Mapping[str, Iterable[str]], *statuses: ShareStatus, **facts: object) -> events.Planned:
+    """Return the plan for accepting these images, by project; what has no status is converged."""
+    return events.Planned(plan_of(wishes, statuses=statuses, **facts), {}, 0, 0, ())  # type: ignore[arg-type]
 
 
-def left(project: str, image: str, *, waits: bool = False) -> LeftOut:
+def left(project: str, image: str, status: Status = Status.ABSENT, *, may_be_absent: bool = False) -> ShareStatus:
     """Return a share that a plan leaves out."""
-    return LeftOut(Share(project, image), MemberStatus.ACCEPTED, None, "why", waits)
+    return ShareStatus(Share(project, image), status, Operation.ACCEPT, reason="why", may_be_absent=may_be_absent)
 
 
-def outcome(kind: OutcomeKind, desired: MemberStatus = MemberStatus.ACCEPTED) -> Outcome:
+def outcome(status: Status, desired: Operation = Operation.ACCEPT) -> ShareStatus:
     """Return the final word for a share."""
-    return Outcome(Share("p", "i-0"), desired, None, None, kind)
+    return ShareStatus(Share("p", "i-0"), status, desired)
 
 
 def record(result: str, ended: float, **counts: int) -> PassRecord:
@@ -217,7 +215,7 @@ async def test_who_holds_the_journal_is_at_work_until_it_stands_by() -> None:
 async def test_passes_are_counted_by_their_end() -> None:
     """Each result has its counter, and each report its duration and its outcomes; a broken pass has neither."""
     daemon = Daemon()
-    outcomes = (outcome(OutcomeKind.CHANGED), outcome(OutcomeKind.CHANGED), outcome(OutcomeKind.ABSENT))
+    outcomes = (outcome(Status.CHANGED), outcome(Status.CHANGED), outcome(Status.ABSENT))
     daemon.tell(
         *(events.PassFinished(replace(CONVERGED, result=result)) for result in Result),
         events.PassFinished(replace(CONVERGED, result=Result.PARTIAL, outcomes=outcomes)),
@@ -310,10 +308,10 @@ async def test_shares_proven_changed_are_counted_by_what_they_became() -> None:
     """An outcome that is no change is none here."""
     daemon = Daemon()
     daemon.tell(
-        events.ShareJudged(outcome(OutcomeKind.CHANGED)),
-        events.ShareJudged(outcome(OutcomeKind.CHANGED, MemberStatus.REJECTED)),
-        events.ShareJudged(outcome(OutcomeKind.CHANGED, MemberStatus.REJECTED)),
-        events.ShareJudged(outcome(OutcomeKind.FAILED)),
+        events.ShareJudged(outcome(Status.CHANGED)),
+        events.ShareJudged(outcome(Status.CHANGED, Operation.REJECT)),
+        events.ShareJudged(outcome(Status.CHANGED, Operation.REJECT)),
+        events.ShareJudged(outcome(Status.FAILED)),
     )
     assert await daemon.value("changes_total", status="accepted") == 1
     assert await daemon.value("changes_total", status="rejected") == 2
@@ -322,14 +320,14 @@ async def test_shares_proven_changed_are_counted_by_what_they_became() -> None:
 @pytest.mark.parametrize(
     ("state", "timed"),
     [
-        (JobState.SUCCEEDED, 1),
-        (JobState.PARTIAL, 1),
-        (JobState.FAILED, 1),
-        (JobState.LOST, 0),
-        (JobState.UNSETTLED, 0),
+        (End.SUCCEEDED, 1),
+        (End.PARTIAL, 1),
+        (End.FAILED, 1),
+        (End.LOST, 0),
+        (End.UNSETTLED, 0),
     ],
 )
-async def test_jobs_are_counted_and_timed_once_they_have_ended(state: JobState, timed: int) -> None:
+async def test_jobs_are_counted_and_timed_once_they_have_ended(state: End, timed: int) -> None:
     """How long a job took is known only of one whose end was seen."""
     daemon = Daemon()
     daemon.tell(events.JobSettled(Settlement(JOB, state, 3, EPOCH + 42, noticed_within=1.5)))
@@ -346,7 +344,7 @@ async def test_a_clock_that_went_back_gives_no_negative_times() -> None:
     daemon = Daemon()
     daemon.tell(
         events.PassFinished(replace(CONVERGED, started_at=EPOCH + 60)),
-        events.JobSettled(Settlement(JOB, JobState.SUCCEEDED, 3, EPOCH - 60)),
+        events.JobSettled(Settlement(JOB, End.SUCCEEDED, 3, EPOCH - 60)),
         events.Remembered((InFlight(1, BATCH, EPOCH + 60),), (), ()),
     )
     samples = await daemon.scrape()
@@ -397,13 +395,11 @@ async def test_reloads_troubles_and_lags_are_counted() -> None:
     assert await daemon.value("reload_failed") == 0
 
 
-async def test_shares_stand_in_one_bucket_each() -> None:
-    """A project's buckets are all told and sum to its desired shares."""
+async def test_each_share_has_one_status() -> None:
+    """A project's shares are told by every status, and sum to its desired ones."""
     daemon = Daemon()
     daemon.tell(
-        planned(
-            {"p": ["a", "b", "c", "d"], "q": ["a"]}, unmanaged=7, absent=(left("p", "a"),), unknown=(left("q", "a"),)
-        )
+        planned({"p": ["a", "b", "c", "d"], "q": ["a"]}, left("p", "a"), left("q", "a", Status.UNKNOWN), unmanaged=7)
     )
     samples = await daemon.scrape()
     of_p = {
@@ -411,7 +407,7 @@ async def test_shares_stand_in_one_bucket_each() -> None:
         for (name, labels), value in samples.items()
         if name == "shares" and ("project", "name of p") in labels
     }
-    assert of_p == {bucket.value: 0 for bucket in Bucket} | {"converged": 3, "absent": 1}
+    assert of_p == {status.value: 0 for status in STANDING} | {"converged": 3, "absent": 1}
     assert samples["shares", frozenset({("project", "name of q"), ("bucket", "unknown")})] == 1
     assert samples["unmanaged_shares", frozenset()] == 7
 
@@ -419,10 +415,9 @@ async def test_shares_stand_in_one_bucket_each() -> None:
 async def test_drift_is_what_is_not_as_desired() -> None:
     """An absence that its wish allows is no drift, one that it does not allow is, and so is what nobody knows."""
     daemon = Daemon()
-    absent = (left("p", "a", waits=True), left("p", "b"))
-    daemon.tell(
-        planned({"p": ["a", "b", "c"], "q": ["a", "b"]}, absent=absent, unknown=(left("q", "a"), left("q", "b")))
-    )
+    absent = (left("p", "a", may_be_absent=True), left("p", "b"))
+    unknown = (left("q", image, Status.UNKNOWN) for image in "ab")
+    daemon.tell(planned({"p": ["a", "b", "c"], "q": ["a", "b"]}, *absent, *unknown))
     assert await daemon.value("drift_shares", project="name of p") == 1
     assert await daemon.value("drift_shares", project="name of q") == 2
 
@@ -439,9 +434,9 @@ async def test_a_project_that_left_the_manifest_is_gone() -> None:
 async def test_what_is_in_flight_and_held_back_is_told() -> None:
     """The batches in flight with the age of the oldest, the quarantine, and the next pass."""
     daemon = Daemon()
-    ward = Quarantined(Share("p", "i-0"), MemberStatus.ACCEPTED, 3, "first", "last", EPOCH)
+    held = Quarantined(Share("p", "i-0"), Operation.ACCEPT, 3, "first", "last", EPOCH)
     flights = (InFlight(1, BATCH, EPOCH - 30, "job-1", EPOCH - 29), InFlight(2, BATCH, EPOCH - 70))
-    daemon.tell(events.Remembered(flights, (ward,), ()), events.PassScheduled(EPOCH + 900))
+    daemon.tell(events.Remembered(flights, (held,), ()), events.PassScheduled(EPOCH + 900))
     assert await daemon.value("jobs_in_flight") == 2
     assert await daemon.value("oldest_job_age_seconds") == 70
     assert await daemon.value("quarantined_shares") == 1
@@ -467,9 +462,9 @@ async def test_limits_and_credentials_are_told_as_they_are_read() -> None:
 @pytest.mark.parametrize("name", ['quo"te', "back\\slash", "new\nline", "pro{jekt}", "ünïcode 项目"])
 async def test_any_project_name_is_read_back_as_it_is(name: str) -> None:
     """A manifest may use any key as a name, and none of them breaks the text."""
-    desired = DesiredState({"p": Project("p", name)}, {"p": {"a": Wish(MemberStatus.ACCEPTED)}}, {})
     daemon = Daemon()
-    daemon.tell(replace(planned({}), desired=desired))
+    plan = plan_of({"p": ["a"]}, projects={"p": Project("p", name)})
+    daemon.tell(events.Planned(plan, {}, 0, 0, ()))
     assert await daemon.value("shares", project=name, bucket="converged") == 1
 
 
@@ -499,11 +494,11 @@ async def test_the_format_is_the_one_asked_for(accept: str, content_type: str) -
 async def test_openmetrics_is_well_formed() -> None:
     """A strict parser takes it, and reads the same shares."""
     daemon = Daemon(refused={"default": False})
-    daemon.tell(planned({"p": ["a", "b"]}, absent=(left("p", "a"),)), events.PassFinished(CONVERGED))
+    daemon.tell(planned({"p": ["a", "b"]}, left("p", "a")), events.PassFinished(CONVERGED))
     body, _ = await daemon.metrics.exposition(OPENMETRICS)
     families = {family.name: family for family in parse_openmetrics(body.decode())}
     shares = {sample.labels["bucket"]: sample.value for sample in families["ims_share_worker_shares"].samples}
-    assert shares == {bucket.value: 0 for bucket in Bucket} | {"converged": 1, "absent": 1}
+    assert shares == {status.value: 0 for status in STANDING} | {"converged": 1, "absent": 1}
 
 
 async def test_promtool_has_no_complaint() -> None:
@@ -526,14 +521,13 @@ async def test_a_scrape_is_of_one_instant_and_leaves_the_loop_its_turns() -> Non
     daemon = Daemon()
     projects = [f"p{number}" for number in range(300)]
     everywhere = {project: ["a", "b"] for project in projects}
-    absent = tuple(left(project, "a", waits=True) for project in projects)
-    daemon.tell(planned(everywhere, absent=absent))
+    daemon.tell(planned(everywhere, *(left(project, "a", may_be_absent=True) for project in projects)))
     scrape = asyncio.create_task(daemon.metrics.exposition(""))
     turns = 0
     while not scrape.done():
         await asyncio.sleep(0)
         if turns == 0:
-            failed = outcome(OutcomeKind.FAILED)
+            failed = outcome(Status.FAILED)
             daemon.tell(*(events.ShareJudged(replace(failed, share=Share(each, "a"))) for each in projects))
         turns += 1
     body, _ = scrape.result()

@@ -7,13 +7,14 @@ import re
 
 import pytest
 from doubles import FakeCloud, FakeJournal, Fate
-from passes import ACCEPT, a_pass, images, order
+from passes import ACCEPT, context, images, request
 from rich.console import Console
 
 from worker.core import events
+from worker.core.batch import Batch
 from worker.core.calls import CallGroup
-from worker.core.outcome import Outcome, OutcomeKind
-from worker.core.state import Batch, Share
+from worker.core.share import Share
+from worker.core.status import ShareStatus, Status
 from worker.errors import BadRequest, Scope
 from worker.reconcile.run import run_once
 from worker.telemetry.progress import LiveProgress
@@ -72,7 +73,7 @@ async def test_the_counts_of_a_pass_settle() -> None:
         cloud.offer(project, images(10))
     wishes = {project: dict.fromkeys(images(10), ACCEPT) for project in "pq"}
     with watch.progress:
-        await run_once(order(wishes, max_images=4), a_pass(cloud, FakeJournal(), emit=watch))
+        await run_once(request(wishes, max_images=4), context(cloud, FakeJournal(), emit=watch))
     assert ("Reading projects", "2", "2", "0", ", 197 PUT left") in watch.seen
     assert watch.seen[-1] == ("Settling images", "20", "20", "0", ", 197 PUT left")
     assert max(int(jobs) for _, _, _, jobs, _ in watch.seen) > 1
@@ -85,10 +86,10 @@ async def test_what_an_earlier_pass_left_in_flight_settles_too() -> None:
     """It is part of the total from the beginning, and its end does not take a job away that was not counted."""
     cloud, journal, watch = FakeCloud(), FakeJournal(), Watch({})
     cloud.offer("p", images(4))
-    batch = Batch("p", ACCEPT.status, None, tuple(images(2)))
-    await journal.accept(await journal.intend(batch, "run-0", a_pass(cloud, journal).now(), 0), "job-of-old", 0.0)
+    batch = Batch("p", ACCEPT.operation, None, tuple(images(2)))
+    await journal.accept(await journal.intend(batch, "run-0", context(cloud, journal).now(), 0), "job-of-old", 0.0)
     with watch.progress:
-        await run_once(order({"p": dict.fromkeys(images(4), ACCEPT)}), a_pass(cloud, journal, emit=watch))
+        await run_once(request({"p": dict.fromkeys(images(4), ACCEPT)}), context(cloud, journal, emit=watch))
     assert watch.seen[-1] == ("Settling images", "4", "4", "0", "")
     assert all(int(jobs) >= 0 for _, _, _, jobs, _ in watch.seen)
 
@@ -107,7 +108,7 @@ def test_the_windows_are_asked_once_for_a_redraw() -> None:
     progress(events.PassStarted("run-1", 1))
     for number in range(10_000):
         clock[0] = number / 10_000
-        progress(events.ShareJudged(Outcome(Share("p", str(number)), ACCEPT.status, None, None, OutcomeKind.CHANGED)))
+        progress(events.ShareJudged(ShareStatus(Share("p", str(number)), Status.CHANGED, ACCEPT.operation, None, None)))
     assert 9 <= len(asked) <= 11
     assert progress._progress.tasks[0].fields["detail"].endswith(f" {200 - len(asked)} PUT left in the window")
 

@@ -235,6 +235,8 @@ async def test_the_line_counts_what_is_as_desired(shown: Shown, monkeypatch: pyt
     monkeypatch.setattr(shown.front, "_board", all_is_well())
     shown.front(events.PassScheduled(0.0))
     assert shown.told[-1] == "STATUS=4 of 4 shares are as desired"
+    shown.front(events.Superseded(0.5))
+    assert shown.told[-1] == "STATUS=4 of 4 shares are as desired; a newer manifest begins after this pass"
 
 
 async def test_the_line_claims_nothing_before_a_pass_has_read_anything(shown: Shown) -> None:

@@ -292,3 +292,19 @@ def test_no_secret_is_in_a_representation(here: Folder) -> None:
     shown = f"{reader(here)!r}{reader(here).read()!r}{reader(here).read().loaded.settings.model_dump()!r}"
     assert "Reader(" in shown
     assert SECRET_KEY not in shown
+
+
+def test_what_a_pass_is_asked_for_has_a_revision(here: Folder) -> None:
+    """It grows with another wish or guard; not with comments, the pace of polls, or files that cannot be used."""
+    read = reader(here)
+    found = read.read()
+    for change, revision in (
+        (lambda: here.write("manifest.toml", f"# a comment\n{manifest(WORLD)}"), 0),
+        (lambda: replace(here, "config.toml", 'first = "50ms"', 'first = "60ms"'), 0),
+        (lambda: here.write("manifest.toml", "version = 2\n"), 0),
+        (lambda: here.write("manifest.toml", manifest(WORLD, share(WORLD, "rejected"))), 1),
+        (lambda: replace(here, "config.toml", 'max_reject = "100%"', 'max_reject = "1"'), 2),
+    ):
+        change()
+        found = read.read_again(found).generation
+        assert found.revision == revision

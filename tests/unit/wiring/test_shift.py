@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from commands import PROJECTS, Folder, fleet, image_names, manifest
+from commands import PROJECTS, Folder, fleet, image_names, manifest, share
 from doubles import EPOCH, FakeCloud, FakeJournal, wall
 
 from worker.cloud.ims import Ims
+from worker.core.batch import Batch
+from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.events import (
+    BatchSubmitted,
     ClockSet,
     Event,
     PassBroken,
@@ -21,17 +24,21 @@ from worker.core.events import (
     PassScheduled,
     PassStarted,
     Remembered,
+    Superseded,
     Trouble,
 )
-from worker.core.report import PassRecord
-from worker.core.state import Batch, MemberStatus
-from worker.core.target import WHOLE, Shard, aim
+from worker.core.fleet.history import PassRecord
+from worker.core.fleet.selection import select
+from worker.core.fleet.shards import WHOLE, Shard
+from worker.core.manifest.model import Project
+from worker.core.operation import Operation
+from worker.core.share import MemberStatus
 from worker.errors import JournalError
 from worker.journal.lease import HeldJournal
 from worker.journal.rows import Found
 from worker.simulator.naming import image_id, project_id
 from worker.wiring.generation import Generation, Reader
-from worker.wiring.shift import Shift
+from worker.wiring.shift import Shift, Triggers
 from worker.wiring.site import Aim
 from worker.wiring.stop import Stopper
 
@@ -48,6 +55,21 @@ class Cloud(FakeCloud):
         self.retried += 1
 
 
+class Sizes:
+    """How large a batch may be: what was learned, in memory."""
+
+    def __init__(self) -> None:
+        self.learned: dict[SizeKey, BatchSize] = {}
+
+    async def known(self) -> Found[tuple[SizeKey, BatchSize]]:
+        """Return what was learned."""
+        return Found(tuple(self.learned.items()))
+
+    async def learn(self, key: SizeKey, size: BatchSize) -> None:
+        """Keep it."""
+        self.learned[key] = size
+
+
 class Journal(FakeJournal):
     """A journal that a worker holds, as long as `trouble` is empty.
 
@@ -61,6 +83,7 @@ class Journal(FakeJournal):
 
     def __init__(self) -> None:
         super().__init__()
+        self.sizes = Sizes()
         self.put_right: list[tuple[float, float]] = []
 
     async def see_that_it_is_held(self) -> None:
@@ -111,6 +134,7 @@ class Bench:
     journal: Journal = field(default_factory=Journal)
     stopper: Stopper = field(default_factory=lambda: Stopper(5.0))
     early: asyncio.Event = field(default_factory=asyncio.Event)
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     events: list[Event] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda _: None
@@ -129,8 +153,7 @@ class Bench:
             listen,
             self.stopper,
             lambda: self.generation,
-            self.early,
-            self.moved,
+            Triggers(self.early, self.loaded, self.moved),
             self.wall,
         )
         await shift.work()
@@ -231,11 +254,11 @@ async def test_what_the_journal_holds_of_others_is_left_to_them(bench: Bench, tm
     bench.generation = read(tmp_path, {}, shard)
     bench.journal.shards = (WHOLE, shard, Shard(1, 2))
     for name in (*PROJECTS, "another"):
-        await bench.journal.intend(Batch(project_id(name), MemberStatus.ACCEPTED, None, ("i",)), "run-0", 0.0, 0)
+        await bench.journal.intend(Batch(project_id(name), Operation.ACCEPT, None, ("i",)), "run-0", 0.0, 0)
     bench.on_event = after(1, PassFinished, bench.stopper.stop)
     await bench.work()
     first = bench.heard(Remembered)[0]
-    mine = set(aim(bench.generation.order.target, bench.generation.order.manifest.projects))
+    mine = set(select(bench.generation.order.manifest, bench.generation.order.selection))
     assert len(mine) < len(PROJECTS)
     assert {flight.batch.project_id for flight in first.in_flight} == mine
     assert [each.shard for each in first.passes] == [shard]
@@ -323,3 +346,77 @@ async def test_a_clock_that_cannot_be_seen_to_is_seen_to_later(bench: Bench) -> 
     await bench.work()
     assert [by for by, _ in bench.journal.put_right] == [pytest.approx(7200.0)]
     assert [told.by for told in bench.heard(ClockSet)] == [pytest.approx(7200.0)]
+
+
+@dataclass
+class Reloading:
+    """A shift whose files may change, over a fleet where everything is pending and one PUT is let through."""
+
+    bench: Bench
+    folder: Folder
+    reader: Reader
+
+    def load(self, *shares: str) -> None:
+        """Write a manifest that wishes for these shares, and take it as the daemon does."""
+        self.folder.write("manifest.toml", manifest(fleet(2), *shares))
+        reread = self.reader.read_again(self.bench.generation)
+        self.bench.generation = reread.generation
+        self.bench.loaded.set()
+        if reread.is_new:
+            self.bench.early.set()
+
+
+class Narrow(Cloud):
+    """A cloud that lets one PUT through for each that `open` allows; the others wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Semaphore(1)
+
+    async def update_members(self, project: Project, batch: Batch, on_slot: Callable[[], Awaitable[None]]) -> str:
+        """Wait, then send."""
+        await self.open.acquire()
+        return await super().update_members(project, batch, on_slot)
+
+
+@pytest.fixture
+def reloading(bench: Bench, tmp_path: Path) -> Reloading:
+    """Return a shift over a fleet of two batches, of which one is sent."""
+    bench.cloud = Narrow()
+    for name in PROJECTS:
+        bench.cloud.offer(project_id(name), [image_id(each) for each in image_names(2)])
+    environ = {"IMS_WORKER_SCHEDULE__EVERY": "1h", "IMS_WORKER_GUARDS__MAX_REJECT": "100%"}
+    found = Reloading(bench, Folder(tmp_path), Reader(tmp_path / "config.toml", environ, Aim()))
+    bench.generation = found.reader.read()
+    return found
+
+
+async def test_a_newer_manifest_holds_at_once_and_the_next_pass_begins_by_it(reloading: Reloading) -> None:
+    """The batch that waits for its turn is never sent: the pass ends, and the next asks for what is wished now."""
+    bench = reloading.bench
+    submitted = after(1, BatchSubmitted, lambda: reloading.load(share(fleet(2), "rejected")))
+    opened = after(2, PassStarted, lambda: [bench.cloud.open.release() for _ in range(9)])
+    stopped = after(2, PassFinished, bench.stopper.stop)
+    bench.on_event = lambda event: (submitted(event), opened(event), stopped(event))[0]
+    began = asyncio.get_running_loop().time()
+    await bench.work()
+    assert asyncio.get_running_loop().time() - began < 120.0
+    assert [batch.operation for batch in bench.cloud.puts] == [Operation.ACCEPT, *[Operation.REJECT] * 2]
+    assert {status for offers in bench.cloud.offers.values() for status in offers.values()} == {MemberStatus.REJECTED}
+    kinds = [type(event) for event in bench.events if isinstance(event, Superseded | PassStarted | PassFinished)]
+    assert kinds == [PassStarted, Superseded, PassFinished, PassStarted, PassFinished]
+
+
+async def test_files_that_ask_for_nothing_else_leave_the_pass_alone(reloading: Reloading) -> None:
+    """A comment and another name for an image: the batch that waits is sent when its turn comes."""
+    bench = reloading.bench
+
+    def touch() -> None:
+        reloading.load("# a comment", share(fleet(2), "accepted"))
+        asyncio.get_running_loop().call_later(30.0, bench.cloud.open.release)
+
+    submitted, stopped = after(1, BatchSubmitted, touch), after(1, PassFinished, bench.stopper.stop)
+    bench.on_event = lambda event: (submitted(event), stopped(event))[0]
+    await bench.work()
+    assert [batch.operation for batch in bench.cloud.puts] == [Operation.ACCEPT] * 2
+    assert bench.heard(Superseded) == []

@@ -19,25 +19,25 @@ async def test_passes_under_way_are_halted_and_those_that_begin_later_too() -> N
         stopper.stop()
         with stopper.halting() as after:
             assert (stopper.asked.is_set(), before.submitting, after.submitting) == (True, False, False)
-            assert [await halt.sleep(9.0) for halt in (before, after)] == [True, False]
+            assert [await deadlines.sleep(9.0) for deadlines in (before, after)] == [True, False]
 
 
 async def test_the_grace_is_the_one_of_the_last_settings() -> None:
     """It may have been changed while the daemon ran."""
     stopper = Stopper(10.0)
     stopper.grace = 2.0
-    with stopper.halting() as halt:
+    with stopper.halting() as deadlines:
         stopper.stop()
-        assert not await halt.sleep(3.0)
+        assert not await deadlines.sleep(3.0)
 
 
 async def test_a_pass_that_has_ended_is_not_halted_any_more() -> None:
-    """Its halt is let go of, also after an error."""
+    """Its deadlines are let go of, also after an error."""
     stopper = Stopper(10.0)
-    with pytest.raises(ZeroDivisionError), stopper.halting() as halt:
+    with pytest.raises(ZeroDivisionError), stopper.halting() as deadlines:
         raise ZeroDivisionError
     stopper.stop()
-    assert halt.submitting
+    assert deadlines.submitting
 
 
 async def test_the_second_time_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

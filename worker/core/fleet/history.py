@@ -1,0 +1,55 @@
+"""What is remembered of passes, and how the fleet is by the last pass of each shard."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.core.fleet.report import Result
+from worker.core.fleet.shards import WHOLE, Shard
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """One pass of the history, over a shard. Times in seconds since the epoch; `counts` as in the report."""
+
+    run_id: str
+    started_at: float
+    finished_at: float
+    result: str
+    counts: Mapping[str, int]
+    shard: Shard = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """How a fleet of so many shards is, by the last pass of each.
+
+    `missing` are the shards, by index, of which no pass is remembered. `counts` adds up those of the passes, which
+    count what they were aimed at. `finished_at` is when the oldest of them ended, in seconds since the epoch.
+    """
+
+    shards: int
+    missing: tuple[int, ...]
+    counts: Mapping[str, int]
+    finished_at: float
+    as_desired: bool
+
+
+def fleet_of(passes: Sequence[PassRecord]) -> Fleet | None:
+    """Sum up the last passes of the shards of one fleet, one of each; None where there is none."""
+    if not passes:
+        return None
+    shards = passes[0].shard.count
+    missing = tuple(sorted(set(range(shards)) - {each.shard.index for each in passes}))
+    counts: Counter[str] = Counter()
+    for each in passes:
+        counts.update(each.counts)
+    return Fleet(
+        shards=shards,
+        missing=missing,
+        counts=dict(counts),
+        finished_at=min(each.finished_at for each in passes),
+        as_desired=not missing and all(each.result == Result.CONVERGED for each in passes),
+    )

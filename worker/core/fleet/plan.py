@@ -1,0 +1,86 @@
+"""The plans of the projects → the plan of a pass, and the digest that names it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from worker.core.batch import Change
+from worker.core.fleet.notes import notes_of
+from worker.core.project.plan import ProjectPlan
+from worker.core.status import ShareStatus, Status
+
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a pass would do. Every desired share is converged, a change, or has a status that says why not.
+
+    `projects` are in the order of their ids, `changes` and `statuses` in that of the shares. `unlisted` counts shares
+    that are unknown and that nobody can name, `managed` those of the whole manifest by project id. `digest` names the
+    plan by its content. `notes` are for people.
+    """
+
+    projects: tuple[ProjectPlan, ...]
+    desired: int
+    converged: int
+    changes: tuple[Change, ...]
+    statuses: tuple[ShareStatus, ...]
+    unlisted: int
+    unmanaged: int
+    managed: Mapping[str, int]
+    digest: str
+    notes: tuple[str, ...] = ()
+
+    def of(self, status: Status) -> tuple[ShareStatus, ...]:
+        """Return the shares that the plan leaves out with this status."""
+        return tuple(each for each in self.statuses if each.status is status)
+
+    @property
+    def unread(self) -> tuple[ProjectPlan, ...]:
+        """The projects that could not be read."""
+        return tuple(project for project in self.projects if project.failure)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether not a single project could be read."""
+        return bool(self.projects) and len(self.unread) == len(self.projects)
+
+
+def make_plan(
+    projects: Iterable[ProjectPlan], managed: Mapping[str, int], image_names: Mapping[str, str] = _NO_NAMES
+) -> Plan:
+    """Put the plans of projects together.
+
+    `managed` counts the shares of the whole manifest by project id; `image_names` has its names of images by id.
+    """
+    ordered = tuple(sorted(projects, key=lambda each: each.project.id))
+    changes = tuple(change for project in ordered for change in project.changes)
+    return Plan(
+        projects=ordered,
+        desired=sum(project.desired for project in ordered),
+        converged=sum(project.converged for project in ordered),
+        changes=changes,
+        statuses=tuple(status for project in ordered for status in project.statuses),
+        unlisted=sum(project.unlisted for project in ordered),
+        unmanaged=sum(project.unmanaged for project in ordered),
+        managed=managed,
+        digest=digest(changes, managed),
+        notes=notes_of(ordered, image_names),
+    )
+
+
+def digest(changes: Iterable[Change], managed: Mapping[str, int]) -> str:
+    """Name a plan by what it would do and by the totals that guards compare it with; no clock is in it."""
+    content = hashlib.sha256()
+    for change in changes:
+        project_id, image_id = change.share
+        content.update(
+            f"{project_id} {image_id} {change.before} {change.operation} {change.vault_id} {change.source!r}\n".encode()
+        )
+    for project_id, count in sorted(managed.items()):
+        content.update(f"{project_id} {count}\n".encode())
+    return f"sha256:{content.hexdigest()}"

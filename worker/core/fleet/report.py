@@ -1,0 +1,137 @@
+"""Outcomes → the report of a pass, and its exit status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
+
+from worker.core.calls import CallCounts
+from worker.core.fleet.plan import Plan
+from worker.core.job import Settlement
+from worker.core.status import FINAL, ShareStatus, Status
+
+
+class Exit(IntEnum):
+    """What a command's exit status means."""
+
+    CONVERGED = 0
+    INCOMPLETE = 1
+    USAGE = 2
+    REFUSED = 3
+    CLOUD = 4
+    LOCKED = 5
+    DRIFT = 6
+    JOURNAL = 7
+    BUG = 70
+
+
+class Result(StrEnum):
+    """The pass in one word: FAILED when nothing that was due converged, PARTIAL when some did."""
+
+    CONVERGED = "converged"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What one pass did. Times in seconds since the epoch.
+
+    `outcomes` has every desired share that changed or did not converge, sorted, but for the `unlisted` ones, which are
+    unknown and which nobody can name; `converged` counts the others. So `converged + len(outcomes) + unlisted ==
+    desired`. `unreachable` tells that no project at all could be read,
+    `journal_error` why the journal does not know all of this pass, `taken_over` that another worker holds it by now.
+    `bugs` names those met in the work of single projects, `notes` say what a person should know of the pass.
+    """
+
+    run_id: str
+    started_at: float
+    finished_at: float
+    result: Result
+    desired: int
+    converged: int
+    unmanaged: int
+    outcomes: tuple[ShareStatus, ...]
+    jobs: tuple[Settlement, ...]
+    calls: CallCounts
+    digest: str
+    refusals: tuple[str, ...] = ()
+    unlisted: int = 0
+    unreachable: bool = False
+    journal_error: str = ""
+    taken_over: bool = False
+    bugs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def count(self, status: Status) -> int:
+        """Return how many shares ended this way."""
+        return self.counts()[status]
+
+    def counts(self) -> dict[Status, int]:
+        """Return how many shares ended each way, zeros included."""
+        counted = Counter(outcome.status for outcome in self.outcomes)
+        counted[Status.UNKNOWN] += self.unlisted
+        return {status: counted[status] for status in FINAL}
+
+
+def left_out(plan: Plan) -> tuple[ShareStatus, ...]:
+    """Return the shares that the plan leaves out for good; those in flight are followed instead."""
+    return tuple(each for each in plan.statuses if each.status is not Status.IN_FLIGHT)
+
+
+def not_sent(plan: Plan, reason: str) -> tuple[ShareStatus, ...]:
+    """Return how every share that was due or in flight ends in a pass that sends nothing."""
+    return tuple(change.as_status(Status.NOT_SENT, reason) for change in plan.changes) + still_in_flight(plan)
+
+
+def still_in_flight(plan: Plan) -> tuple[ShareStatus, ...]:
+    """Return how the shares in flight end in a pass that does not wait for them."""
+    return tuple(replace(each, status=Status.UNSETTLED) for each in plan.of(Status.IN_FLIGHT))
+
+
+def result_of(outcomes: Iterable[ShareStatus]) -> Result:
+    """Put a pass in one word. An absence that its wish allows does not count against it."""
+    kinds = Counter(outcome.status for outcome in outcomes if not _is_fine(outcome))
+    changed = kinds.pop(Status.CHANGED, 0)
+    if not kinds:
+        return Result.CONVERGED
+    return Result.PARTIAL if changed else Result.FAILED
+
+
+def exit_of_report(report: RunReport) -> Exit:
+    """Return the exit status of `run`: when several meanings hold, the gravest."""
+    if report.bugs:
+        return Exit.BUG
+    if report.taken_over:
+        return Exit.LOCKED
+    if report.journal_error:
+        return Exit.JOURNAL
+    if report.unreachable:
+        return Exit.CLOUD
+    if report.result is Result.REFUSED:
+        return Exit.REFUSED
+    return Exit.CONVERGED if report.result is Result.CONVERGED else Exit.INCOMPLETE
+
+
+def exit_of_plan(plan: Plan, *, refused: bool, fail_on_drift: bool, broken: bool = False) -> Exit:
+    """Return the exit status of `plan`: changes that are merely due are no failure.
+
+    `broken` tells that there was a bug in the reading of some project.
+    """
+    if broken:
+        return Exit.BUG
+    if plan.is_unread:
+        return Exit.CLOUD
+    if refused:
+        return Exit.REFUSED
+    if fail_on_drift and plan.changes:
+        return Exit.DRIFT
+    in_trouble = plan.unlisted or any(not _is_fine(each) for each in left_out(plan))
+    return Exit.INCOMPLETE if in_trouble or plan.unread else Exit.CONVERGED
+
+
+def _is_fine(status: ShareStatus) -> bool:
+    return status.status is Status.ABSENT and status.may_be_absent

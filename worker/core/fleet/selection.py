@@ -1,0 +1,46 @@
+"""The part of a fleet that one command is aimed at: `--project`, `--image` and `--shard`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from worker.core.fleet.shards import Shard, shard_of
+from worker.core.manifest.model import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which projects and images are meant, by id; an empty set means all of them."""
+
+    projects: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    shard: Shard = field(default_factory=Shard)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the fleet is meant."""
+        return not (self.projects or self.images) and self.shard.count == 1
+
+    def means(self, project_id: str) -> bool:
+        """Tell whether a project is meant, whatever images are."""
+        return (not self.projects or project_id in self.projects) and (
+            self.shard.count == 1 or shard_of(project_id, self.shard.count) == self.shard.index
+        )
+
+
+def select(manifest: Manifest, selection: Selection) -> tuple[str, ...]:
+    """Return the ids of the projects in which something is wished, or may be, of what is meant; sorted."""
+    return tuple(
+        project_id
+        for project_id, project in sorted(manifest.projects.items())
+        if selection.means(project_id)
+        and (
+            _is_any_meant(manifest.wishes.get(project_id, {}).keys(), selection.images)
+            or any(rule.speaks_of(project) for rule in manifest.rules)
+        )
+    )
+
+
+def _is_any_meant(wished: Iterable[str], images: frozenset[str]) -> bool:
+    return not images.isdisjoint(wished) if images else any(True for _ in wished)

@@ -1,0 +1,1 @@
+"""The manifest: its model, and how it is read from what people wrote."""

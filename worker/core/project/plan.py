@@ -1,0 +1,179 @@
+"""Drift, what is in flight, quarantine → the plan of one project: its changes, and what is left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from worker.core.batch import Change, InFlight
+from worker.core.manifest.model import Manifest, Project, Wish
+from worker.core.project.drift import VaultPolicy, find_drift
+from worker.core.project.wishes import Wishes, wishes_of
+from worker.core.quarantine import Quarantined, max_batch
+from worker.core.reading import LastReading, Reading
+from worker.core.share import MemberStatus, Share
+from worker.core.status import ShareStatus, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a project before it is read, at `now` (seconds since the epoch).
+
+    `in_flight` are its batches that may be alive, `quarantined` its shares that kept failing, by image id, and `last`
+    is what it was the last time it could be read.
+    """
+
+    now: float
+    in_flight: tuple[InFlight, ...] = ()
+    quarantined: Mapping[str, Quarantined] = field(default_factory=dict)
+    last: LastReading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a plan is made by: the manifest, the images that are meant (none: all), and which accepts carry a vault."""
+
+    manifest: Manifest
+    images: frozenset[str]
+    vaults: VaultPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPlan:
+    """What a pass would do in one project. Each wished share is converged, a change, or has a status that says why not.
+
+    `wishes` are all that are known, `meant` those that the pass is about, and `managed` counts all; of a project that
+    could not be read, for the reason in `failure`, `unlisted` counts what its rules wished when it last could.
+    `waiting` are the changes that would be due if nothing were in flight for their shares. Of the batches in flight,
+    those that are `done` read as they would make it; of the shares of the others, `before` has what they read. `offers`
+    counts the images that the project is offered, and `unmanaged` those that nobody wished for. `inactive` has the
+    wished images that are offered and not active, by what the cloud calls them.
+    """
+
+    project: Project
+    wishes: Wishes
+    meant: Mapping[str, Wish]
+    managed: int
+    converged: int
+    changes: tuple[Change, ...] = ()
+    statuses: tuple[ShareStatus, ...] = ()
+    waiting: tuple[Change, ...] = ()
+    in_flight: tuple[InFlight, ...] = ()
+    done: tuple[InFlight, ...] = ()
+    before: Mapping[str, MemberStatus | None] = field(default_factory=dict)
+    offers: int = 0
+    unmanaged: int = 0
+    unlisted: int = 0
+    failure: str = ""
+    inactive: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def desired(self) -> int:
+        """How many shares are wished and meant."""
+        return self.converged + len(self.changes) + len(self.statuses) + self.unlisted
+
+
+def plan_project(project: Project, reading: Reading, terms: Terms, known: Known) -> ProjectPlan:
+    """Plan one project from a reading of it, or from the reason why there is none. Nothing of the reading is kept."""
+    wishes = wishes_of(terms.manifest, project.id, reading)
+    meant = _meant(wishes.of_images, terms.images)
+    if reading.failure:
+        return _unread(project, reading, wishes, terms, known)
+    drift = find_drift(project.id, meant, reading, terms.vaults)
+    alive = tuple(batch for batch in known.in_flight if not _is_done(batch, reading))
+    owner = {
+        image: batch for batch in alive for image in batch.batch.images if not _is_met(batch, _read(reading, image))
+    }
+    statuses = list(drift.statuses)
+    converged = 0
+    for image_id in drift.converged:
+        if (batch := owner.get(image_id)) is None:
+            converged += 1
+        else:
+            share, read = Share(project.id, image_id), _read(reading, image_id)
+            statuses.append(_in_flight(share, meant[image_id], read, batch))
+    changes: list[Change] = []
+    waiting: list[Change] = []
+    for change in drift.changes:
+        image_id = change.share.image_id
+        held = known.quarantined.get(image_id)
+        is_held = held is not None and held.operation is change.operation
+        if (batch := owner.get(image_id)) is not None:
+            waiting.append(change)
+            statuses.append(_in_flight(change.share, meant[image_id], change.before, batch))
+        elif held is not None and is_held and held.next_try > known.now:
+            statuses.append(change.as_status(Status.QUARANTINED, held.last_reason))
+        else:
+            changes.append(replace(change, max_batch=max_batch(held)) if held is not None and is_held else change)
+    return ProjectPlan(
+        project=project,
+        wishes=wishes,
+        meant=meant,
+        managed=len(wishes.of_images),
+        converged=converged,
+        changes=tuple(changes),
+        statuses=tuple(sorted(statuses, key=lambda each: each.share)),
+        waiting=tuple(waiting),
+        in_flight=alive,
+        done=tuple(batch for batch in known.in_flight if _is_done(batch, reading)),
+        before={image: _read(reading, image) for batch in alive for image in batch.batch.images},
+        offers=len(reading.offers),
+        unmanaged=len(reading.offers.keys() - wishes.of_images.keys()),
+        inactive=_inactive(meant, reading),
+    )
+
+
+def _unread(project: Project, reading: Reading, wishes: Wishes, terms: Terms, known: Known) -> ProjectPlan:
+    """Plan a project that could not be read: all that is wished there is unknown, and nothing is done."""
+    meant = _meant(wishes.of_images, terms.images)
+    statuses = find_drift(project.id, meant, reading, terms.vaults).statuses
+    managed, unlisted = len(wishes.of_images), 0
+    if known.last is not None and not wishes.are_all:
+        remembered = tuple(
+            replace(each, status=Status.UNKNOWN, before=None, after=None, reason=reading.failure)
+            for each in known.last.statuses
+            if each.share.image_id not in wishes.of_images and _is_meant(each.share.image_id, terms.images)
+        )
+        statuses = tuple(sorted((*statuses, *remembered), key=lambda each: each.share))
+        managed = max(managed + len(remembered), known.last.desired)
+        unlisted = 0 if terms.images else managed - len(statuses)
+    return ProjectPlan(
+        project, wishes, meant, managed, converged=0, statuses=statuses, unlisted=unlisted, failure=reading.failure
+    )
+
+
+def _inactive(meant: Mapping[str, Wish], reading: Reading) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for image_id, offer in reading.offers.items():
+        if offer.image.state and image_id in meant:
+            found.setdefault(offer.image.state, set()).add(image_id)
+    return {state: frozenset(images) for state, images in found.items()}
+
+
+def _meant(wishes: Mapping[str, Wish], images: frozenset[str]) -> Mapping[str, Wish]:
+    """Return the wishes for the images that are meant: the very mapping where all are."""
+    return wishes if not images else {image: wish for image, wish in wishes.items() if image in images}
+
+
+def _is_meant(image_id: str, images: frozenset[str]) -> bool:
+    return not images or image_id in images
+
+
+def _read(reading: Reading, image_id: str) -> MemberStatus | None:
+    offer = reading.offers.get(image_id)
+    return offer.status if offer else None
+
+
+def _is_met(batch: InFlight, read: MemberStatus | None) -> bool:
+    return batch.batch.operation.is_met_by(read)
+
+
+def _is_done(batch: InFlight, reading: Reading) -> bool:
+    """Tell whether every share of a batch in flight already reads as that batch would make it."""
+    return all(_is_met(batch, _read(reading, image)) for image in batch.batch.images)
+
+
+def _in_flight(share: Share, wish: Wish, read: MemberStatus | None, batch: InFlight) -> ShareStatus:
+    what = f"job {batch.job_id}" if batch.job_id else "a PUT whose answer was lost"
+    reason = f"{what} is still in flight"
+    return ShareStatus(share, Status.IN_FLIGHT, wish.operation, read, read, reason, wish.source, batch.job_id)

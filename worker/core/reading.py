@@ -1,0 +1,52 @@
+"""What IMS said of a project: the images that it is offered, and what it has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from worker.core.share import MemberStatus
+from worker.core.status import ShareStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedImage:
+    """An image as one project's list shows it.
+
+    `full_ecs` tells whether it is a full-ECS image, and is None where the list did not say. `state` is what the cloud
+    calls an image that is not active, such as `deactivated`, or that its owner hides; else it is empty.
+    """
+
+    id: str
+    name: str
+    owner: str
+    full_ecs: bool | None = None
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a project has said to an image it is offered."""
+
+    image: ObservedImage
+    status: MemberStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What IMS reported of one project in this pass: its offers by image id, or by `failure` why it was not read."""
+
+    offers: Mapping[str, Offer]
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LastReading:
+    """What was last known of a project, in short: how many shares were wished there, at `at` (seconds since the epoch).
+
+    `statuses` are those that were not as desired.
+    """
+
+    at: float
+    desired: int
+    statuses: tuple[ShareStatus, ...] = ()

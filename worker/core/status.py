@@ -1,0 +1,89 @@
+"""Where a desired share stands: the one vocabulary for that, from plan to report, journal, page, metrics and logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.core.operation import Operation
+from worker.core.share import MemberStatus, Share
+
+
+class Status(StrEnum):
+    """Where a desired share stands: each is in exactly one status at a time.
+
+    A plan says CONVERGED (as a count), TO_ACCEPT and TO_REJECT (as changes), IN_FLIGHT, ABSENT, UNKNOWN, BLOCKED or
+    QUARANTINED. A report has no share left TO_ACCEPT, TO_REJECT or IN_FLIGHT: each became CHANGED, FAILED, UNSETTLED or
+    NOT_SENT, or ABSENT or UNKNOWN when it was read again. What a pass has changed is converged from then on.
+    """
+
+    CONVERGED = "converged"
+    TO_ACCEPT = "to_accept"
+    TO_REJECT = "to_reject"
+    IN_FLIGHT = "in_flight"
+    CHANGED = "changed"
+    FAILED = "failed"
+    UNSETTLED = "unsettled"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+    BLOCKED = "blocked"
+    QUARANTINED = "quarantined"
+    NOT_SENT = "not_sent"
+
+    @property
+    def letter(self) -> str:
+        """Its letter, where a row of letters tells how the images of a project stand."""
+        return _LETTERS[self]
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether a share that stands so is neither as desired nor on its way there."""
+        return self.is_final and self is not Status.CHANGED
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a pass may end with it: it is counted in the report."""
+        return self not in _NOT_FINAL
+
+
+_LETTERS = dict(zip(Status, "caridfumkbqn", strict=True))
+_NOT_FINAL = frozenset({Status.CONVERGED, Status.TO_ACCEPT, Status.TO_REJECT, Status.IN_FLIGHT})
+FINAL = tuple(status for status in Status if status.is_final)
+"""The statuses that a report counts, in its order."""
+
+
+STANDING = tuple(status for status in Status if status is not Status.CHANGED)
+"""Where a desired share may stand at any moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShareStatus:
+    """Where one desired share stands, and why. One that is as desired has no record, only a count.
+
+    `before` is what it read at the beginning of the pass and `after` what it read last; None where it is in no list, or
+    was not read. `source` says who wishes it. `may_be_absent` tells that its wish allows the absence. Of one that
+    failed, `failed_batch_size` is how many images failed with it as one, itself included, and `blames_image` whether
+    the image may be to blame: a refused key or a missing right says nothing of it.
+    """
+
+    share: Share
+    status: Status
+    desired: Operation
+    before: MemberStatus | None = None
+    after: MemberStatus | None = None
+    reason: str = ""
+    source: str = ""
+    job_id: str | None = None
+    may_be_absent: bool = False
+    failed_batch_size: int = 1
+    blames_image: bool = True
+
+
+def due(operation: Operation) -> Status:
+    """Return the status of a share that an operation is yet to be done to."""
+    return Status(f"to_{operation.verb}")
+
+
+def standing(status: Status) -> Status:
+    """Return where a share stands from now on: what was changed is as desired."""
+    return Status.CONVERGED if status is Status.CHANGED else status

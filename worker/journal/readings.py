@@ -1,0 +1,90 @@
+"""What each project was when it could last be read, in short: a row for it, and one for each share that was amiss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import Connection, delete, insert, select
+
+from worker.core.operation import Operation
+from worker.core.reading import LastReading
+from worker.core.share import MemberStatus, Share
+from worker.core.status import ShareStatus, Status
+from worker.journal.rows import Cells, Found, read
+from worker.journal.schema import has_readings, readings, readings_amiss
+
+
+def last(connection: Connection) -> Found[tuple[str, LastReading]]:
+    """Return the last good reading of each project, by its id; of a journal that is too old for them, none."""
+    if not has_readings(connection):
+        return Found(())
+    found = read(connection.execute(select(readings)).mappings(), readings, _reading)
+    amiss = read(
+        connection.execute(select(readings_amiss).order_by(*readings_amiss.primary_key)).mappings(),
+        readings_amiss,
+        _status,
+    )
+    of_project: dict[str, list[ShareStatus]] = {}
+    for status in amiss.values:
+        of_project.setdefault(status.share.project_id, []).append(status)
+    values = tuple(
+        (project_id, LastReading(at, desired, tuple(of_project.get(project_id, ()))))
+        for project_id, at, desired in found.values
+    )
+    return Found(values, (*found.odd, *amiss.odd))
+
+
+def keep(connection: Connection, found: Mapping[str, LastReading]) -> None:
+    """Keep these readings in the place of the earlier ones of their projects."""
+    for project_id in found:
+        connection.execute(delete(readings).where(readings.c.project_id == project_id))
+        connection.execute(delete(readings_amiss).where(readings_amiss.c.project_id == project_id))
+    if not found:
+        return
+    connection.execute(
+        insert(readings),
+        [{"project_id": project_id, "at": each.at, "desired": each.desired} for project_id, each in found.items()],
+    )
+    rows = [_row(status) for each in found.values() for status in each.statuses]
+    if rows:
+        connection.execute(insert(readings_amiss), rows)
+
+
+def forget(connection: Connection, before: float) -> None:
+    """Forget the readings older than `before` (seconds since the epoch): those of projects that are read no more."""
+    old: Iterable[str] = connection.execute(select(readings.c.project_id).where(readings.c.at < before)).scalars().all()
+    for project_id in old:
+        connection.execute(delete(readings).where(readings.c.project_id == project_id))
+        connection.execute(delete(readings_amiss).where(readings_amiss.c.project_id == project_id))
+
+
+def _reading(cells: Cells) -> tuple[str, float, int]:
+    return cells.text("project_id"), cells.stamp("at"), cells.count("desired")
+
+
+def _status(cells: Cells) -> ShareStatus:
+    def member(column: str) -> MemberStatus:
+        return cells.word(column, MemberStatus)
+
+    read_as = cells.optional(member, "observed")
+    return ShareStatus(
+        share=Share(cells.text("project_id"), cells.text("image_id")),
+        status=cells.word("status", Status),
+        desired=cells.word("operation", Operation),
+        before=read_as,
+        after=read_as,
+        reason=cells.text("reason"),
+        source=cells.text("source"),
+    )
+
+
+def _row(status: ShareStatus) -> dict[str, object]:
+    return {
+        "project_id": status.share.project_id,
+        "image_id": status.share.image_id,
+        "status": status.status.value,
+        "operation": status.desired.value,
+        "observed": status.after.value if status.after else None,
+        "reason": status.reason,
+        "source": status.source,
+    }

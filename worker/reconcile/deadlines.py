@@ -1,0 +1,132 @@
+"""When a pass must stop: submitting first, following what was submitted a little later."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import TypeVar
+
+T = TypeVar("T")
+_TOLD_TO_STOP = "the pass was told to stop"
+
+
+class DeadlinePassedError(TimeoutError):
+    """What was awaited is of no use any more: the pass was told to stop. No other time-out is meant by it."""
+
+
+class _Deadline:
+    """A moment of the loop's clock that may come nearer, and those whose waiting ends at it."""
+
+    def __init__(self) -> None:
+        self.at = math.inf
+        self.passed = asyncio.Event()
+        self._waits: set[asyncio.Timeout] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def move(self, at: float) -> None:
+        """Move it to `at`, if that is nearer."""
+        if at >= self.at:
+            return
+        self.at = at
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        if at <= loop.time():
+            self.passed.set()
+        else:
+            self._timer = loop.call_at(at, self.passed.set)
+        for wait in self._waits:
+            wait.reschedule(at)
+
+    async def until(self, awaited: Awaitable[T]) -> T:
+        """Await something, up to then; then cancel it and raise DeadlinePassedError."""
+        wait = asyncio.timeout_at(None if self.at == math.inf else self.at)
+        self._waits.add(wait)
+        try:
+            async with wait:
+                return await awaited
+        except TimeoutError as error:
+            if wait.expired():
+                raise DeadlinePassedError from error
+            raise
+        finally:
+            self._waits.discard(wait)
+
+
+class Deadlines:
+    """When a pass must stop. Times are the event loop's; what was asked for can only come nearer.
+
+    `next_is_due` is set when the next pass waits for this one: jobs that take long are then left to be followed
+    beside the passes. `why` says why nothing more may be submitted, where that is so.
+    """
+
+    def __init__(self, next_is_due: asyncio.Event | None = None) -> None:
+        self.next_is_due = next_is_due or asyncio.Event()
+        self.why = _TOLD_TO_STOP
+        self._submit = _Deadline()
+        self._follow = _Deadline()
+
+    def stop(self, grace: float) -> None:
+        """Submit nothing more from now on, and follow what was submitted for `grace` seconds at most."""
+        now = asyncio.get_running_loop().time()
+        self._submit.move(now)
+        self._follow.move(now + grace)
+
+    def stop_submitting(self, why: str = _TOLD_TO_STOP) -> None:
+        """Submit nothing more from now on; what was submitted is followed as long as before."""
+        if self.submitting:
+            self.why = why
+        self._submit.move(asyncio.get_running_loop().time())
+
+    def finish_within(self, seconds: float, reserve: float) -> None:
+        """Have the pass end `seconds` from now, and its submissions `reserve` seconds before that."""
+        now = asyncio.get_running_loop().time()
+        self._submit.move(max(now, now + seconds - reserve))
+        self._follow.move(now + seconds)
+
+    @property
+    def submitting(self) -> bool:
+        """Whether a batch may still be submitted."""
+        return asyncio.get_running_loop().time() < self._submit.at
+
+    @property
+    def submissions_over(self) -> asyncio.Event:
+        """Set as soon as nothing more may be submitted."""
+        return self._submit.passed
+
+    @property
+    def half_the_time(self) -> float:
+        """When half of the time from now until nothing more may be submitted is over; infinity without a deadline."""
+        now = asyncio.get_running_loop().time()
+        return now + max(0.0, self._submit.at - now) / 2
+
+    async def while_submitting(self, awaited: Awaitable[T]) -> T:
+        """Await something that is only of use while batches may be submitted; raise DeadlinePassedError after that."""
+        return await self._submit.until(awaited)
+
+    async def while_following(self, awaited: Awaitable[T]) -> T:
+        """Await something that is of use until following must end; raise DeadlinePassedError then."""
+        return await self._follow.until(awaited)
+
+    async def sleep_unless_due(self, seconds: float) -> bool:
+        """Sleep as `sleep` does, up to the moment when the next pass is due: then there is no time left to follow."""
+        return await self._sleep(_first_of(self.next_is_due, seconds), seconds) and not self.next_is_due.is_set()
+
+    async def sleep(self, seconds: float) -> bool:
+        """Sleep, at most until following must end; tell whether there is still time to follow."""
+        return await self._sleep(asyncio.sleep(seconds), seconds)
+
+    async def _sleep(self, sleeping: Awaitable[object], seconds: float) -> bool:
+        end = asyncio.get_running_loop().time() + seconds
+        try:
+            await self._follow.until(sleeping)
+        except DeadlinePassedError:
+            return False
+        return end < self._follow.at
+
+
+async def _first_of(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

@@ -1,0 +1,45 @@
+"""What a pass is asked to bring about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.core.batch import Batch
+from worker.core.fleet.guard import GuardPolicy
+from worker.core.fleet.selection import Selection
+from worker.core.manifest.model import Manifest
+from worker.core.project import newer
+from worker.core.project.drift import VaultPolicy
+from worker.core.project.plan import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class PassRequest:
+    """What a pass is asked to bring about: the manifest, the part of it that is meant, and the policies.
+
+    `resumes` tells whether it waits for what earlier passes left in flight; else that is followed beside it.
+    """
+
+    manifest: Manifest
+    selection: Selection
+    vaults: VaultPolicy
+    guard: GuardPolicy
+    max_images: int
+    resumes: bool
+
+    @property
+    def terms(self) -> Terms:
+        """What each project is planned by."""
+        return Terms(self.manifest, self.selection.images, self.vaults)
+
+    def still_wishes(self, batch: Batch, planned: PassRequest) -> tuple[str, ...]:
+        """Return the images for which this request wishes what a batch does that an older one has planned."""
+        if not self.selection.means(batch.project_id):
+            return ()
+        return newer.still_wished(batch, planned.terms, self.terms)
+
+    def asks_the_same(self, other: PassRequest) -> bool:
+        """Tell whether a pass would be asked for the same, and allowed as much, by another request."""
+        return (self.selection, self.guard) == (other.selection, other.guard) and newer.wish_the_same(
+            self.terms, other.terms
+        )
