@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
-from plans import planned
+from passes import TIMINGS
+from plans import planned, tell
 
 from worker.cloud.throttle import Standing
 from worker.core import events
@@ -38,7 +39,15 @@ _SIGNS = {"a": MemberStatus.ACCEPTED, "p": MemberStatus.PENDING, "r": MemberStat
 def all_is_well(projects: Sequence[str] = PROJECTS, images: Sequence[str] = IMAGES) -> Board:
     """Return the board of a fleet whose last pass found every image accepted in every project."""
     board = _started()
-    board(planned(_manifest(projects, images), _readings(projects, images, "a"), now=NOW))
+    tell(board, planned(_manifest(projects, images), _readings(projects, images, "a"), now=NOW))
+    return _history(board)
+
+
+def nothing_readable(reason: str) -> Board:
+    """Return the board of a fleet of which no project could be read, for this reason."""
+    board = _started()
+    readings = dict.fromkeys(map(project_id, PROJECTS), Reading({}, reason))
+    tell(board, planned(_manifest(PROJECTS, IMAGES), readings, now=NOW))
     return _history(board)
 
 
@@ -55,10 +64,10 @@ def some_of_everything(projects: Sequence[str], images: Sequence[str]) -> Board:
     for name in projects:
         board(events.ProjectObserved(project_id(name), len(images), readings[project_id(name)].failure))
     told = planned(manifest, readings, quarantined=quarantined, now=NOW)
-    board(told)
+    tell(board, told)
     _judge(board, told.plan)
     _submit(board, told.plan)
-    board(events.Trouble("images_list is throttled", "HTTP 429 APIGW.0308: limit:1400,time:1 minute"))
+    board(events.Incident("images_list is throttled", "HTTP 429 APIGW.0308: limit:1400,time:1 minute"))
     return _history(board)
 
 
@@ -72,7 +81,7 @@ def document(board: Board, **changes: Any) -> dict[str, Any]:
             CallGroup.IMAGES_LIST: Standing(Rate(1400, 60), 620, 12, 14.2),
         }
     }
-    view = DaemonView(board, NOW, "0.2.0", "every 15m", standing, {"default": False})
+    view = DaemonView(board, NOW, "0.2.0", "every 15m", TIMINGS, standing=standing, refused={"default": False})
     return daemon_json(view) | changes
 
 
@@ -162,7 +171,7 @@ def _history(board: Board) -> Board:
 
 def _pass(number: int) -> PassRecord:
     """Return the pass that was made `number` passes ago."""
-    result = ("converged", "converged", "partial", "converged", "converged", "failed", "converged")[number % 7]
+    result = ("converged", "converged", "partial", "converged", "incomplete", "failed", "converged")[number % 7]
     ended = NOW - 660 - number * 900
     counts = {"desired": 2_400, "converged": 2_391 - number, "changed": number, "failed": 9 * (result != "converged")}
     return PassRecord(f"pass-{number}", ended - 40 - number * 37 % 180, ended, result, counts)

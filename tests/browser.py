@@ -87,19 +87,33 @@ class Watched:
         await self.page.wait_for_function(condition, arg=argument, timeout=_PATIENCE)
 
 
-@asynccontextmanager
-async def browsing(address: str, **context: Any) -> AsyncIterator[Watched]:
-    """Open an address in headless Chromium; skip the test where there is none.
+_running: list[Any] = []
 
-    `context` are the options of playwright's browser context. When it is left, the browser has ended.
-    """
-    chromium = shutil.which("chromium")
-    if chromium is None:
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[None]:
+    """Run a headless Chromium for `browsing` on the same loop; skip the tests where there is none."""
+    program = shutil.which("chromium")
+    if program is None:
         pytest.skip("there is no chromium on this system")
     playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=chromium, args=list(_FLAGS), timeout=_PATIENCE)
-        page = await (await browser.new_context(**context)).new_page()
+        _running.append(await driver.chromium.launch(executable_path=program, args=list(_FLAGS), timeout=_PATIENCE))
+        try:
+            yield
+        finally:
+            await _running.pop().close()
+
+
+@asynccontextmanager
+async def browsing(address: str, **options: Any) -> AsyncIterator[Watched]:
+    """Open an address in the browser that runs, which knows nothing of other pages that it has shown.
+
+    `options` are those of playwright's browser context, which is private to this page and ends with it.
+    """
+    context = await _running[-1].new_context(**options)
+    try:
+        page = await context.new_page()
         page.set_default_timeout(_PATIENCE)
         watched = Watched(page)
         page.on("console", lambda message: watched.complaints.append(f"{message.type}: {message.text}"))
@@ -108,7 +122,8 @@ async def browsing(address: str, **context: Any) -> AsyncIterator[Watched]:
         page.on("request", lambda request: watched.asked.append(request.url))
         await page.goto(address)
         yield watched
-        await browser.close()
+    finally:
+        await context.close()
 
 
 @dataclass

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+import forks
+
 from worker.simulator.faults import Fault
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import NO_LIMITS, Group
@@ -33,6 +35,8 @@ TIMEOUT = 300.0
 """How many seconds a test waits for what must come: only what hangs takes as long, on any machine."""
 ENDLESS = (400.0, 400.0)
 """How long jobs take that a test will end; twice that is still within what a signature's date may be off."""
+MODULE = ("-m", "worker")
+"""What starts the command as its users do, for tests of the start itself and of what ends it."""
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _CONFIG = """\
 [cloud]
@@ -125,7 +129,7 @@ class Finished:
 class Running:
     """A command that runs."""
 
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | forks.Fork
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal; nothing happens if it has ended."""
@@ -183,25 +187,31 @@ class Folder:
         self,
         *arguments: str,
         settings: Mapping[str, str] = _NOTHING,
-        launcher: tuple[str, ...] = ("-m", "worker"),
+        launcher: tuple[str, ...] = (),
         out: int = asyncio.subprocess.PIPE,
         err: int = asyncio.subprocess.PIPE,
     ) -> Running:
         """Start a command; `settings` go over the config's, such as `{"guards.max_reject": "1"}`.
 
-        `out` and `err` are the descriptors of its standard output and error; by default they can be read.
+        `out` and `err` are the descriptors of its standard output and error; by default they can be read. With a
+        `launcher`, such as `MODULE`, Python starts anew with these arguments; without one the command is a fork.
         """
         variables = {f"IMS_WORKER_{key.replace('.', '__').upper()}": value for key, value in settings.items()}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *launcher,
-            *arguments,
-            cwd=self.path,
-            env={"PATH": os.defpath, "HOME": str(self.path), **_measured(), **self.environ, **variables},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-        )
+        environ = {"PATH": os.defpath, "HOME": str(self.path), **_measured(), **self.environ, **variables}
+        process: asyncio.subprocess.Process | forks.Fork
+        if launcher or not forks.is_possible(environ):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *(launcher or MODULE),
+                *arguments,
+                cwd=self.path,
+                env=environ,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+        else:
+            process = await forks.fork(arguments, self.path, environ, out, err)
         self.started.append(Running(process))
         return self.started[-1]
 

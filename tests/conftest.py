@@ -35,6 +35,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what waits for long, while others compute, so that nothing is left to be waited for at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """Run a PostgreSQL server for the session, and return the URL of a database on it."""

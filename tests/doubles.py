@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, replace
 from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.fleet.guard import Judge
+from worker.core.instruction import Instruction, Verb, pause_of
 from worker.core.job import JobReply
 from worker.core.manifest.model import Project
 from worker.core.quarantine import Quarantined
 from worker.core.reading import LastReading, ObservedImage
 from worker.core.share import MemberStatus, Share
 from worker.errors import NotFound, Scope
+from worker.journal.instructions import Standing
+from worker.journal.rows import Found
 
 EPOCH = 1_800_000_000.0
 PAGE = 50
@@ -184,6 +187,32 @@ class FakeCloud:
             )
 
 
+class FakeInstructions:
+    """What people ask for, in memory. `trouble` is what every look at it raises, `looks` counts them."""
+
+    def __init__(self) -> None:
+        self.given: list[Instruction] = []
+        self.odd: tuple[str, ...] = ()
+        self.trouble: Exception | None = None
+        self.looks = 0
+
+    def give(self, asked: Verb, at: float, until: float | None = None, by: str = "ann@host") -> Instruction:
+        """Ask for something."""
+        self.given.append(Instruction(len(self.given) + 1, asked, by, at, until))
+        return self.given[-1]
+
+    async def standing(self, now: float) -> Standing:
+        """Return what stands."""
+        return Standing(pause_of(self.given, now), len(self.given), self.odd)
+
+    async def after(self, key: int) -> tuple[Found[Instruction], int]:
+        """Return what came after a key."""
+        self.looks += 1
+        if self.trouble:
+            raise self.trouble
+        return Found(tuple(each for each in self.given if each.key > key), self.odd), len(self.given)
+
+
 class FakeJournal:
     """A journal that forgets nothing while the test lasts; `lives` has each batch's states in order."""
 
@@ -193,6 +222,7 @@ class FakeJournal:
         self.approved: set[str] = set()
         self.readings: dict[str, LastReading] = {}
         self.rejects: dict[str, int] = {}
+        self.instructions = FakeInstructions()
         self._open: dict[int, InFlight] = {}
 
     async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:

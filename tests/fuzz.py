@@ -38,7 +38,7 @@ from worker.render.problems import problems_json, problems_text
 from worker.settings import load_settings
 from worker.simulator.naming import image_id, project_id
 from worker.telemetry.http import Health, Views, listening
-from worker.wiring.policies import schedule_of, timings
+from worker.wiring.times import schedule_of, timings
 
 PATIENCE = 5.0
 NOW = 1_800_000_000.0

@@ -15,6 +15,7 @@ from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.shards import WHOLE, Shard
+from worker.core.instruction import Verb
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.reading import LastReading
@@ -48,6 +49,7 @@ async def write_journal(path: Path, now: float, projects: tuple[str, str], image
         await journal.record(report, QuarantineUpdate((held,), ()), readings)
         await journal.sizes.learn(SizeKey("default", "eu-west-0"), BatchSize(100, 200, now - 30))
         await journal.approve(f"sha256:{'0' * 64}", "ann@host", now - 20)
+        await journal.instructions.ask(Verb.PAUSE, "ann@host", now - 10, now + 3600)
         journal.calls.note("default", CallGroup.IMAGES_LIST, now - 1)
 
 

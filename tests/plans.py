@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 from strategies import EPOCH
 
 from worker.core.batch import Change, InFlight
-from worker.core.events import Planned
+from worker.core.events import Event, Planned, ProjectPlanned
 from worker.core.fleet.plan import Plan, make_plan
+from worker.core.fleet.refusal import Refusal
 from worker.core.manifest.model import Manifest, Project, Wish
 from worker.core.operation import Operation
 from worker.core.project.drift import VaultPolicy
-from worker.core.project.plan import Known, ProjectPlan, Terms, plan_project
+from worker.core.project.plan import Known, ProjectPlan, Terms, digest_of, plan_project
 from worker.core.project.wishes import Wishes
 from worker.core.quarantine import Quarantined
 from worker.core.reading import ObservedImage, Offer, Reading
 from worker.core.share import MemberStatus, Share
 from worker.core.status import ShareStatus
 
+REFUSAL = Refusal("max_reject", "", "", 5, 0, 9, "10%", 1, 3)
+"""A guard's word on a plan that would reject too much of the fleet."""
 NOTHING_OFFERED = Reading({})
 _NOBODY: Mapping[Share, Quarantined] = MappingProxyType({})
 
@@ -50,6 +53,14 @@ def planned(
     ]
     managed = {each.project.id: each.managed for each in plans}
     return Planned(make_plan(plans, managed, manifest.image_names), manifest.image_names, 0, 0, ())
+
+
+def tell(listener: Callable[[Event], None], *told: Event) -> None:
+    """Tell a listener of events; of a plan as a pass does, one project after the other, and then of the whole."""
+    for event in told:
+        for project in event.plan.projects if isinstance(event, Planned) else ():
+            listener(ProjectPlanned(project))
+        listener(event)
 
 
 def known_of(
@@ -92,4 +103,5 @@ def _project_plan(
 ) -> ProjectPlan:
     count = len(wishes)
     converged = count - len(changes) - len(statuses)
-    return ProjectPlan(project, Wishes(wishes), wishes, count, converged, changes, statuses)
+    digest = digest_of(changes)
+    return ProjectPlan(project, Wishes(wishes), wishes, count, converged, changes, statuses, digest=digest)

@@ -76,7 +76,7 @@ async def serving(
     here: Stage,
     *arguments: str,
     settings: Mapping[str, str] = _NOTHING,
-    launcher: tuple[str, ...] = ("-m", "worker"),
+    launcher: tuple[str, ...] = (),
 ) -> AsyncIterator[Served]:
     """Start a daemon, by default one whose second pass is an hour away; kill it at the end if it still runs.
 

@@ -6,11 +6,12 @@ A pass, told by `run_once` in `reconcile/run.py`; each step, where it is, and wh
     observe   reconcile/observe.py      a reading of each project, or the reason why there is none
     plan      core/project/plan.py      drift, less what is in flight or quarantined: changes, a status for the rest;
               core/fleet/plan.py        the plans of all projects, put together
-    guard     core/fleet/guard.py       a plan that rejects too much is refused
-    batch     core/fleet/batching.py    changes of one project with one operation and vault: one PUT
-    submit    reconcile/submit.py       the intent is journalled, then the PUT is sent once
+    guard     reconcile/guards.py       the one barrier: nothing is sent before it is certain that the whole is allowed;
+              core/fleet/guard.py       a plan that rejects, or changes, too much is refused
+    batch     core/fleet/batching.py    changes of one project with one operation and vault, which may go in one PUT
+    submit    reconcile/submit.py       the intent is journalled, then the PUT sent; again only if it surely did nothing
     track     reconcile/track.py        its job is polled until it ends
-    verify    reconcile/reread.py       the project is read again
+    verify    reconcile/reread.py       the project is read again, and `core/outcome.py` says where each share stands
     divide    core/division.py          a batch that failed as a whole, until the images to blame stand alone
     report    core/fleet/report.py      a status for each share that is or was not as desired, a count of the rest
 
@@ -19,11 +20,12 @@ one PUT comes to is told in `reconcile/batch_run.py`. `run_id` and `RunReport` a
 backup service keeps what a full-ECS image, one of a whole server, is accepted into. A shard is one of several workers
 that share a journal, each with projects of its own.
 
-To follow one share from manifest to report, read `reconcile/run.py`, `core/project/plan.py`, `core/status.py` and
-`reconcile/batch_run.py`, in this order.
+To follow one share from manifest to report, read `reconcile/run.py`, `core/project/plan.py` (beside it `drift.py`),
+`core/outcome.py` and `reconcile/batch_run.py`, in this order; `core/status.py` has the words.
 
 The daemon makes such passes on a schedule (`reconcile/schedule.py`), follows beside them what they leave in flight
-(`reconcile/follow.py`), reads its files again (`reload.py`), and shows how things stand (`telemetry/`, fed by events).
+(`reconcile/follow.py`), reads its files again (`reload.py`), obeys what people ask for by rows of the
+journal (`wiring/instructions.py`), and shows how things stand (`telemetry/`, fed by events).
 
 `core/` decides and touches nothing; `reconcile/` moves things in time; `cloud/` and `journal/` are the world outside;
 `wiring/` is the only place where they meet.

@@ -14,6 +14,7 @@ WorkerError
     │   └── ListBrokenOff     a list cannot go on where it was: it may be read from its beginning
     └── TerminalCloudError    asking again changes nothing
         ├── AuthFailed        401: the credential is wrong, expired or blocked
+        │   └── CredentialRefused  so that nothing more is sent with it
         ├── Forbidden         403: it may not do this
         ├── NotFound          404: the thing itself, not the path to it
         ├── BadRequest        another 4xx
@@ -35,7 +36,8 @@ from enum import StrEnum
 class Problem:
     """One thing that is wrong in a document a person wrote, and the way out of it.
 
-    `line` and `column` count from 1, and are 0 where the place is not known (the environment, a missing file).
+    `line` and `column` count from 1, and are 0 where the place is not known (the environment, a missing file). `file`
+    is empty where there is none.
     """
 
     file: str
@@ -48,9 +50,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file + (f":{self.line}:{self.column}" if self.line else "")
-        path = f" {self.path}:" if self.path else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{place}:{path} {self.message}{hint}"
+        return ": ".join(filter(None, (place, self.path, f"{self.message}{hint}")))
 
 
 class Scope(StrEnum):
@@ -112,7 +113,12 @@ class JournalLocked(JournalError):  # noqa: N818 - the word operators know
 
 
 class CloudError(WorkerError):
-    """A call to the cloud failed. `status` is 0 where no answer came; `code` is the cloud's own, if any."""
+    """A call to the cloud failed. `status` is 0 where no answer came; `code` is the cloud's own, if any.
+
+    `nothing_done` is true when it is certain that the call had no effect: the cloud said so, or it never got there.
+    """
+
+    nothing_done: bool = False
 
     def __init__(
         self, message: str, *, status: int = 0, code: str = "", scope: Scope = Scope.UNSAID, request_id: str = ""
@@ -132,17 +138,16 @@ class CloudError(WorkerError):
 
 
 class TransientCloudError(CloudError):
-    """The call may succeed when it is made again.
+    """The call may succeed when it is made again; a write only where `nothing_done` says that the first had no effect.
 
-    `answered` is true when it is certain that nothing was done: the cloud said so (a throttle), or the call never
-    reached it. Only then may a write be sent again. `retry_after` is in seconds, or None where the cloud did not say.
+    `retry_after` is in seconds, or None where the cloud did not say.
     """
 
     def __init__(  # noqa: PLR0913 - its parent's arguments and two of its own, all by name
         self,
         message: str,
         *,
-        answered: bool = False,
+        nothing_done: bool = False,
         retry_after: float | None = None,
         status: int = 0,
         code: str = "",
@@ -150,7 +155,7 @@ class TransientCloudError(CloudError):
         request_id: str = "",
     ) -> None:
         super().__init__(message, status=status, code=code, scope=scope, request_id=request_id)
-        self.answered = answered
+        self.nothing_done = nothing_done
         self.retry_after = retry_after
 
 
@@ -161,9 +166,26 @@ class ListBrokenOff(TransientCloudError):  # noqa: N818 - named as the design do
 class TerminalCloudError(CloudError):
     """The call fails however often it is made."""
 
+    nothing_done = True
+
 
 class AuthFailed(TerminalCloudError):  # noqa: N818 - named as the design does
     """The cloud does not accept the credential."""
+
+
+class CredentialRefused(AuthFailed):
+    """The cloud has refused a credential, or none can be made of it, and nothing more is sent with it."""
+
+    def __init__(self, credential: str, why: AuthFailed) -> None:
+        self.credential = credential
+        super().__init__(why.message, status=why.status, code=why.code, scope=why.scope, request_id=why.request_id)
+
+    def __str__(self) -> str:
+        if not self.status:
+            return f'credential "{self.credential}" cannot be used: {self.message}'
+        answer = f"{self.status} {self.code}".strip()
+        tail = f" [request {self.request_id}]" if self.request_id else ""
+        return f'credential "{self.credential}" was refused ({answer}): {self.message}{tail}'
 
 
 class Forbidden(TerminalCloudError):  # noqa: N818 - as above
@@ -183,6 +205,8 @@ class UnexpectedReply(TerminalCloudError):  # noqa: N818 - as above
 
     A write may have been done. A read may be made again, unless `lasting` says that the same would come again.
     """
+
+    nothing_done = False
 
     def __init__(
         self,

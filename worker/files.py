@@ -1,4 +1,4 @@
-"""Reading files that people name: never one that would make the reader wait."""
+"""Files that people name: reading never one that would make the reader wait, and writing one whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 
 MAX_SIZE = 64 * 1024**2
 """Bytes of a file that are read: what people write for a fleet of any size is far below."""
+
+_NAMED = 100
+"""Characters of a file's name that stand in that of the file which will take its place."""
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -35,3 +38,21 @@ def read_file(path: Path) -> bytes:
     if len(content) > MAX_SIZE:
         raise OSError(errno.EFBIG, f"it has more than {MAX_SIZE // 1024**2} MB", str(path))
     return content
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file, in place of what is there; after an error, or a crash, what was there is there still.
+
+    Behind a link it is the file that the link leads to. What is no regular file, such as a pipe, is written as it
+    stands. Raises OSError.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        target.write_text(text)
+        return
+    fresh = target.with_name(f".{target.name[:_NAMED]}.{os.getpid()}.new")
+    try:
+        fresh.write_text(text)
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)

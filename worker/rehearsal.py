@@ -29,7 +29,7 @@ from worker.simulator.demo import demo as demo_fleet
 from worker.simulator.document import DocumentError
 from worker.simulator.faults import FaultSet, load_faults
 from worker.simulator.seed import Seed, load_seed
-from worker.simulator.server import Simulator
+from worker.simulator.server import Simulator, require_loopback
 from worker.telemetry.logs import log_call, log_event
 from worker.wiring import work
 from worker.wiring.policies import cloud_config
@@ -59,20 +59,22 @@ async def demo(out: Console, *, quiet: bool) -> Shown:
 
 async def simulate(listen: str, seeds: tuple[Path, ...], faults: Path | None) -> None:
     """Serve a simulated cloud, print its address as the first line, and go on until SIGINT or SIGTERM."""
+    try:
+        at = Address.parse(listen)
+        require_loopback(at.host)
+    except ValueError as error:
+        raise SettingsError((Problem("--listen", 0, 0, "", str(error), listen),)) from error
     named = (*seeds, *([faults] if faults else []))
     if wrong := tuple(Problem(str(file), 0, 0, "", why) for file in named if (why := unreadable(file))):
         raise SettingsError(wrong)
     try:
         seed = load_seed(*seeds) if seeds else Seed(demo_fleet().world)
         trouble = load_faults(faults) if faults else FaultSet()
-        at = Address.parse(listen)
         server = Simulator(
             seed.world, faults=trouble, options=seed.options, limits=seed.limits, listen=(at.host, at.port)
         )
     except DocumentError as error:
         raise SettingsError(tuple(Problem("simulate", 0, 0, "", each) for each in error.problems)) from error
-    except ValueError as error:
-        raise SettingsError((Problem("--listen", 0, 0, "", str(error), listen),)) from error
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
@@ -99,7 +101,7 @@ def _site(fleet: Demo, url: str) -> Site:
 
 async def _rehearse(site: Site, fleet: Demo, out: Console, *, quiet: bool) -> Shown:
     order = order_of(site, Aim())
-    names = Names(site.manifest.projects, site.manifest.image_names)
+    names = Names.of(site.manifest)
     async with work.at_work(site, cloud_config(site, {}), "demo", order.selection.shard, log_call) as (
         journal,
         ims,

@@ -160,6 +160,7 @@ async def test_a_bad_authority_is_refused(tmp_path: Path) -> None:
         await refused(here, daemon, "the CA file cannot be used")
 
 
+@pytest.mark.waits
 async def test_what_nobody_watches_is_found_all_the_same(tmp_path: Path) -> None:
     """The config names a key file before it is there: once it is, the config takes effect; it is told once that not."""
     async with stage(tmp_path) as here, serving(here) as daemon:

@@ -73,9 +73,9 @@ async def test_a_plan_says_what_an_approval_lets_pass(tmp_path: Path) -> None:
         assert (await here.run("run")).status == 0
         here.write("manifest.toml", manifest(world, share(world, "rejected")))
         guard = {"guards.max_reject": "1"}
-        refused = await here.run("plan", "--json", settings=guard)
+        refused = await here.run("plan", "--json", "--out", "plan.json", settings=guard)
         assert (refused.status, len(refused.document["refused"])) == (3, 2)
-        await here.run("approve", refused.document["digest"])
+        assert (await here.run("approve", "plan.json")).status == 0
         approved = await here.run("plan", "--json", settings=guard)
         assert (approved.status, approved.document["refused"]) == (0, [])
         assert (await here.run("run", settings=guard)).status == 0
@@ -99,7 +99,9 @@ async def test_an_image_that_the_manifest_does_not_have_is_a_usage_error(tmp_pat
         assert (done.status, here.puts()) == (2, 0)
 
 
-@pytest.mark.parametrize("arguments", [("approve", f"sha256:{'0' * 64}"), ("release", "golden-001", "payments")])
+@pytest.mark.parametrize(
+    "arguments", [("approve", f"sha256:{'0' * 64}"), ("pause",), ("release", "golden-001", "payments")]
+)
 async def test_nothing_is_written_to_a_journal_that_forgets_at_once(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """With `memory:` an approval or a release would be lost, so it is refused."""
     async with stage(tmp_path) as here:

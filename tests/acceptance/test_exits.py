@@ -42,10 +42,13 @@ async def test_0_for_an_absence_that_the_wish_allows(tmp_path: Path) -> None:
     world.revoke(image_id("golden-002"), project_id("ledger"))
     async with stage(tmp_path, world) as here:
         strict = await here.run("run", "--json")
-        assert (strict.status, strict.document["result"]) == (1, "partial")
+        assert (strict.status, strict.document["result"]) == (1, "incomplete")
+        told = await here.run("run")
+        assert 'when_absent = "wait"' in told.out
         here.write("manifest.toml", manifest(world, share(world, "accepted") + 'when_absent = "wait"\n'))
         patient = await here.run("run", "--json")
         assert (patient.status, patient.document["result"], patient.document["absent"]) == (0, "converged", 1)
+        assert "when_absent" not in (await here.run("run")).out
 
 
 async def test_1_when_an_image_fails_and_while_it_is_in_quarantine(tmp_path: Path) -> None:
@@ -54,9 +57,10 @@ async def test_1_when_an_image_fails_and_while_it_is_in_quarantine(tmp_path: Pat
     async with stage(tmp_path, world, [Fault(Poison(), image=(image_id("golden-002"),))]) as here:
         first = await here.run("run", "--json")
         assert (first.status, first.document["failed"], first.document["changed"]) == (1, 2, 6)
+        assert first.document["result"] == "partial"
         sent = here.puts()
         second = await here.run("run", "--json")
-        assert (second.status, second.document["quarantined"]) == (1, 2)
+        assert (second.status, second.document["result"], second.document["quarantined"]) == (1, "incomplete", 2)
         assert here.puts() == sent
 
 
@@ -66,6 +70,7 @@ async def test_1_when_a_job_does_not_end_in_time(tmp_path: Path) -> None:
     async with stage(tmp_path, world, [Fault(Stuck(), project=("ledger",))]) as here:
         done = await here.run("run", "--json", settings={"polling.deadline": "5s"})
         assert (done.status, done.document["unsettled"], done.document["changed"]) == (1, 4, 4)
+        assert done.document["result"] == "incomplete"
 
 
 async def test_1_when_one_project_of_several_cannot_be_read(tmp_path: Path) -> None:
@@ -74,6 +79,7 @@ async def test_1_when_one_project_of_several_cannot_be_read(tmp_path: Path) -> N
     async with stage(tmp_path, faults=[fault]) as here:
         done = await here.run("run", "--json")
         assert (done.status, done.document["unknown"], done.document["changed"]) == (1, 4, 4)
+        assert done.document["result"] == "partial"
         assert set(here.read()["ledger"].values()) == {"pending"}
 
 
@@ -83,7 +89,8 @@ async def test_3_when_a_guard_refuses(tmp_path: Path) -> None:
         rejecting(here)
         done = await here.run("run", settings=NO_REJECTS)
         assert done.status == 3
-        assert "would reject 8 of 8 managed shares" in done.out
+        assert "would reject 4 images (" in done.out
+        assert "in 2 of 2 projects, 8 of 8 shares; max_reject = " in done.out
         assert "approve sha256:" in done.out
         assert here.puts() == 0
 
@@ -102,6 +109,7 @@ async def test_4_when_no_project_can_be_read(tmp_path: Path) -> None:
     async with stage(tmp_path, faults=[Fault(Refuse(500), on=(Group.IMAGES_LIST,))]) as here:
         done = await here.run("run", "--json")
         assert (done.status, done.document["unknown"], here.puts()) == (4, 8, 0)
+        assert done.document["result"] == "failed"
 
 
 async def test_a_wrong_secret_costs_one_request_for_each_credential(tmp_path: Path) -> None:

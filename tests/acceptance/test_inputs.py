@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from argparse import _SubParsersAction
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from commands import SECRET_KEY, Folder, Stage, fleet, manifest, share, stage
 
+from worker.cli import build_parser
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.world import Answer, JobRules, World
 
@@ -198,3 +200,101 @@ async def test_hostile_job_ids_and_names_do_no_harm(tmp_path: Path) -> None:
         assert here.all_are("accepted"), done.out
         assert done.status == 0, done.out
         assert here.sent_while_alive() == []
+
+
+NO_CONFIG = "no config: looked for ./config.toml and $IMS_WORKER_CONFIG"
+SHA = "sha256:" + "0" * 64
+LINES = {
+    "check": ("check",),
+    "plan": ("plan",),
+    "run": ("run",),
+    "serve": ("serve",),
+    "status": ("status",),
+    "release": ("release", "golden", "payments"),
+    "approve": ("approve", SHA),
+    "reconcile": ("reconcile",),
+    "pause": ("pause",),
+    "resume": ("resume",),
+}
+"""A command line for each verb that needs a config."""
+
+
+def test_every_verb_is_tried_without_a_config() -> None:
+    """Whoever adds a verb says here how it is called, unless it needs no config."""
+    (verbs,) = (action.choices for action in build_parser()._actions if isinstance(action, _SubParsersAction))
+    assert {*verbs} - {"demo", "simulate"} == {*LINES}
+
+
+@pytest.mark.parametrize("verb", LINES)
+async def test_no_config_is_said_once_and_where_it_was_looked_for(tmp_path: Path, verb: str) -> None:
+    """In an empty folder that is all that is wrong: neither a region nor a manifest is missed as well."""
+    folder = Folder(tmp_path, {"IMS_WORKER_CONFIG": "", "IMS_WORKER_LOG__LEVEL": "debug"})
+    done, said = await asyncio.gather(folder.run(*LINES[verb], "--json"), folder.run(*LINES[verb]))
+    assert (done.status, said.status) == (2, 2)
+    (problem,) = done.document["problems"]
+    assert (problem["message"], "IMS_WORKER_CLOUD__REGION" in problem["hint"]) == (NO_CONFIG, True)
+    assert (said.out + said.err).startswith(f"error: {NO_CONFIG}\n")
+    assert folder.files() == []
+
+
+async def test_what_is_wrong_besides_the_missing_config_is_said_too(tmp_path: Path) -> None:
+    """Of the environment what is wrong, of the manifest that it is not there where no config says where it is."""
+    folder = Folder(tmp_path, {"IMS_WORKER_BATCH__MAX_IMAGES": "0"})
+    done = await folder.run("check", "--json")
+    assert {problem["path"] or problem["message"] for problem in done.document["problems"]} == {
+        NO_CONFIG,
+        "IMS_WORKER_BATCH__MAX_IMAGES",
+    }
+    folder.environ = {"IMS_WORKER_CLOUD__REGION": "eu-west-101"}
+    for verb in ("check", "plan"):
+        (problem,) = (await folder.run(verb, "--json")).document["problems"]
+        assert (problem["message"], problem["hint"]) == ("the manifest does not exist", NO_CONFIG)
+    folder.write("manifest.toml", MANIFEST)
+    assert (await folder.run("check")).status == 0
+
+
+async def test_a_config_that_is_named_and_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+    """It is another mistake than to have none: the file is named, and the variable that names it."""
+    folder = Folder(tmp_path, {"IMS_WORKER_CONFIG": "elsewhere.toml"})
+    (problem,) = (await folder.run("plan", "--json")).document["problems"]
+    assert (problem["file"], problem["hint"]) == ("elsewhere.toml", "$IMS_WORKER_CONFIG names it")
+    (tmp_path / "config.toml").symlink_to("gone.toml")
+    folder.environ = {}
+    (problem,) = (await folder.run("plan", "--json")).document["problems"]
+    assert (problem["file"], "no such file" in problem["message"]) == ("config.toml", True)
+
+
+@pytest.mark.parametrize(
+    ("line", "options"),
+    [
+        (("run", "--deadline", "soon", "--shard", "4/2"), {"--deadline", "--shard"}),
+        (("run", "--deadline", ""), {"--deadline"}),
+        (("run", "--deadline", "31d"), {"--deadline"}),
+        (("plan", "--shard", ""), {"--shard"}),
+        (("serve", "--shard", "1"), {"--shard"}),
+        (("approve", "sha256:0"), {"DIGEST"}),
+        (("approve", "nowhere.json"), {"DIGEST"}),
+        (("plan", "--out", "nowhere/plan.json"), {"--out"}),
+        (("pause", "--until", "soon"), {"--until"}),
+        (("release", "--all", "--reason", "IMG.0144"), {"release"}),
+        (("simulate", "--seed", "nowhere.toml", "--listen", "everywhere"), {"--listen"}),
+        (("simulate", "--faults", "nowhere.toml", "--listen", "0.0.0.0:0"), {"--listen"}),
+    ],
+)
+async def test_options_are_judged_before_files(tmp_path: Path, line: tuple[str, ...], options: set[str]) -> None:
+    """With no config, or a broken one, a wrong option is what is told, and all wrong ones at once."""
+    folder = Folder(tmp_path)
+    for _ in range(2):
+        done = await folder.run(*line, "--json")
+        assert done.status == 2
+        assert {problem["file"] for problem in done.document["problems"]} == options
+        folder.write("config.toml", "[cloud\n")
+
+
+@pytest.mark.parametrize("json", ["--json", "--js"])
+async def test_a_usage_error_is_a_document_too_where_one_is_asked_for(tmp_path: Path, json: str) -> None:
+    """What is wrong with the command line stands in the JSON, as other problems do."""
+    done = await Folder(tmp_path).run("run", json, "--frobnicate")
+    assert (done.status, done.document["exit"]) == (2, 2)
+    (problem,) = done.document["problems"]
+    assert (problem["file"], "--frobnicate" in problem["message"]) == ("command line", True)

@@ -13,10 +13,10 @@ from disks import fill
 from served import serving
 
 DIGEST = f"sha256:{'0' * 64}"
-ASKED = (("approve", DIGEST), ("release", "golden-001", "payments"))
+ASKED = (("approve", DIGEST), ("release", "golden-001", "payments"), ("reconcile",), ("pause",), ("resume",))
 
 
-@pytest.mark.parametrize("verb", ASKED)
+@pytest.mark.parametrize("verb", ASKED[:2])
 async def test_no_command_but_a_pass_makes_a_journal(tmp_path: Path, verb: tuple[str, ...]) -> None:
     """Who approves or frees looked at a place where nobody will look: 2, the place is named, and no file is made."""
     async with stage(tmp_path) as here:
@@ -25,6 +25,39 @@ async def test_no_command_but_a_pass_makes_a_journal(tmp_path: Path, verb: tuple
         assert (done.status, done.document["exit"]) == (2, 2)
         assert f"there is no journal {tmp_path / 'journal.db'} yet" in done.err
         assert here.files() == before
+
+
+@pytest.mark.parametrize("verb", ["reconcile", "resume"])
+async def test_where_there_is_no_journal_nobody_is_at_work(tmp_path: Path, verb: str) -> None:
+    """So it is 1 and not 2, the place is named all the same, and no file is made."""
+    async with stage(tmp_path) as here:
+        before = here.files()
+        done = await here.run(verb, "--json")
+        assert (done.status, done.document["written"]) == (1, False)
+        assert f"there is no journal {tmp_path / 'journal.db'} yet" in done.err
+        assert "nobody is at work" in done.err
+        assert here.files() == before
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+async def test_a_pause_makes_a_journal_to_stay_in_but_in_no_folder_of_somebody_else(
+    tmp_path: Path, *, is_own: bool
+) -> None:
+    """Whoever works there could not use it; in its own folder a daemon that begins finds the pause."""
+    if not is_own and os.geteuid():
+        pytest.skip("only root may give a folder away")
+    async with stage(tmp_path) as here:
+        if not is_own:
+            os.chown(tmp_path, 65534, -1)
+        done = await here.run("pause", "--json")
+        assert (done.status, done.document["written"]) == (1, is_own)
+        assert "nobody is at work" in done.err
+        assert ("journal.db" in here.files()) is is_own
+        if is_own:
+            assert (tmp_path / "journal.db").stat().st_mode & 0o777 == 0o600
+            async with serving(here) as daemon:
+                await daemon.heard("daemon.paused")
+                assert (await daemon.heard("pass.finished"))["not_sent"] == 8
 
 
 async def test_who_looks_is_told_that_there_is_no_journal_yet(tmp_path: Path) -> None:
@@ -43,7 +76,7 @@ async def test_who_looks_is_told_that_there_is_no_journal_yet(tmp_path: Path) ->
         for verb in ("status", "plan"):
             done = await here.run(verb, "--json")
             assert (done.document["notes"], "note:" in done.err) == ([], False)
-        assert (await here.run("approve", DIGEST)).status == 0
+        assert (await here.run("approve", DIGEST, "--force")).status == 0
 
 
 async def test_a_url_may_come_from_a_file_beside_the_config(tmp_path: Path) -> None:
@@ -56,7 +89,7 @@ async def test_a_url_may_come_from_a_file_beside_the_config(tmp_path: Path) -> N
         here.environ["IMS_WORKER_JOURNAL__URL_FILE"] = str(tmp_path / "copy")
         assert (await here.run("run")).status == 0
         del here.environ["IMS_WORKER_JOURNAL__URL_FILE"]
-        assert (await here.run("approve", DIGEST)).status == 0
+        assert (await here.run("approve", DIGEST, "--force")).status == 0
         assert len((await here.run("status", "--json")).document["passes"]) == 1
 
 
@@ -102,7 +135,7 @@ async def test_a_stranger_who_locks_the_file_is_7(tmp_path: Path) -> None:
         assert (await here.run("run")).status == 0
         stranger = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
         stranger.execute("BEGIN IMMEDIATE")
-        done = await here.run("approve", DIGEST)
+        done = await here.run("approve", DIGEST, "--force")
         assert (done.status, "another process is writing to it" in done.err) == (7, True)
         assert (await here.run("status")).status == 0
         stranger.close()

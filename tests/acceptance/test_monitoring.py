@@ -42,11 +42,13 @@ HEALTHY = {
     "shares": (', project="payments", bucket="not_sent"', "0x3000"),
     "passes_total": (', result="refused"', "0x3000"),
     "drift_shares": (', project="payments"', "0x3000"),
+    "unreadable_projects": (', credential="default"', "0x3000"),
     "oldest_job_age_seconds": ("", "0x3000"),
     "limit_paused_seconds": (', account="default", group="job_get"', "0x3000"),
     "quarantined_shares": ("", "0x3000"),
     "reload_failed": ("", "0x3000"),
     "loop_lag_max_seconds": ("", "0.01x3000"),
+    "bugs_total": ("", "0x3000"),
 }
 """Figures of a healthy worker, minute by minute: for each metric that an alert looks at its labels and its values."""
 _SELECTOR = re.compile(r"\b(ims_share_worker_\w+|up)\b(?:{([^}]*)})?")
@@ -61,7 +63,8 @@ Exposed = Mapping[str, Mapping[str, set[str]]]  # metric, label, values
 def samples() -> list[Sample]:
     """Return what a daemon exposes whose projects, accounts and credentials are those of the cases."""
     board = Board(lambda: 0.0)
-    board.projects = {name: ProjectLine(Project(name, name)) for name in ("payments", "ledger", "audit")}
+    credentials = {"payments": "payments", "ledger": "default", "audit": "default"}
+    board.projects = {name: ProjectLine(Project(name, name, credential)) for name, credential in credentials.items()}
     limits = [
         LimitStanding(account, group, 200, 300.0, 200, 0, 0.0)
         for account in ("default", "shared")

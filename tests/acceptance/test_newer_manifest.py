@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from commands import ENDLESS, Stage, fleet, manifest, share, stage
 from served import serving
 
@@ -26,6 +27,7 @@ def sent(here: Stage) -> list[tuple[str, Answer]]:
     return [(here.world.projects[job.order.project_id], job.order.status) for job in jobs]
 
 
+@pytest.mark.waits
 async def test_nothing_that_the_loaded_manifest_contradicts_is_sent(tmp_path: Path) -> None:
     """From the reload on ledger is sent rejects alone; the next pass begins while most of the old one waits."""
     async with stage(tmp_path, fleet(IMAGES)) as here, serving(here, settings=ONE_BY_ONE) as daemon:

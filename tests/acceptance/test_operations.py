@@ -15,7 +15,7 @@ from pathlib import Path
 
 import kubernetes_validate
 import pytest
-from commands import Stage, stage
+from commands import Stage, manifest, share, stage
 from deployed import blocks
 from rendered import Pod, overlay, worker
 from served import serving
@@ -24,6 +24,7 @@ from sqlalchemy import update
 from worker.core.fleet.report import Exit
 from worker.journal.database import open_database
 from worker.journal.schema import VERSION, about
+from worker.simulator.naming import image_id
 
 RUNBOOK = (Path(__file__).parents[2] / "deploy" / "monitoring" / "README.md").read_text()
 SERVER = "postgresql://USER@HOST/DATABASE"
@@ -69,12 +70,14 @@ async def passes(here: Stage) -> list[str]:
 
 async def copied_and_crashed(here: Stage, command: str) -> tuple[list[str], list[str]]:
     """Copy the journal beside a daemon, which makes one more pass and is killed; return the passes at both moments."""
+    text = (here.path / "manifest.toml").read_text()
+    here.write("manifest.toml", manifest(here.world, share(here.world, "accepted", projects=["payments"])))
     async with serving(here) as daemon:
         await daemon.heard("pass.finished")
         at_the_copy = await passes(here)
         shell(command, here.path)
         heard = len(daemon.lines)
-        daemon.running.send(signal.SIGHUP)
+        here.write("manifest.toml", text)
         await daemon.heard("pass.finished", since=heard)
         after = await passes(here)
     assert set(at_the_copy) < set(after)
@@ -135,20 +138,24 @@ async def test_the_connection_of_a_worker_that_hangs_is_ended(tmp_path: Path, po
     engine = open_database(postgresql).engine
     async with stage(tmp_path) as here:
         here.environ["IMS_WORKER_JOURNAL__URL"] = postgresql
-        async with serving(here) as holder, serving(here) as other:
-            await holder.heard("pass.finished", changed=8)
-            waits_for = (await other.heard("daemon.standing_by"))["reason"]
-            assert f"process {holder.running.process.pid} " in waits_for
-            holder.running.send(signal.SIGSTOP)
-            with engine.connect() as connection:
-                (found,) = connection.exec_driver_sql(find)
-                assert connection.exec_driver_sql(end.replace("PID", str(found.pid))).scalar_one() is True
-            engine.dispose()
-            await other.heard("pass.finished", converged=8)
-            holder.running.send(signal.SIGCONT)
-            holder.running.send(signal.SIGHUP)
-            await holder.heard("daemon.standing_by")
-            assert here.puts() == 2
+        async with serving(here) as holder:
+            await holder.heard("daemon.at_work")
+            async with serving(here) as other:
+                await holder.heard("pass.finished", changed=8)
+                waits_for = (await other.heard("daemon.standing_by"))["reason"]
+                assert f"process {holder.running.process.pid} " in waits_for
+                holder.running.send(signal.SIGSTOP)
+                with engine.connect() as connection:
+                    (found,) = connection.exec_driver_sql(find)
+                    assert connection.exec_driver_sql(end.replace("PID", str(found.pid))).scalar_one() is True
+                engine.dispose()
+                await other.heard("pass.finished", converged=8)
+                holder.running.send(signal.SIGCONT)
+                # A name more is a reason for a pass, and none for a PUT.
+                named = f'[images]\nunused = "{image_id("unused")}"\n'
+                here.write("manifest.toml", manifest(here.world).replace("[images]\n", named))
+                await holder.heard("daemon.standing_by")
+                assert here.puts() == 2
 
 
 _KUBECTL = """\

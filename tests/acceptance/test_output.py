@@ -73,6 +73,29 @@ async def test_on_a_terminal_run_shows_progress_in_colour(tmp_path: Path) -> Non
         assert _CURSOR.search(text)
 
 
+async def test_on_a_terminal_a_run_says_what_it_waits_for_and_how_long_that_takes(tmp_path: Path) -> None:
+    """The third of three PUTs waits for its window: below the bar stands for what, until when, and the time to go."""
+    async with stage(tmp_path, fleet(3, ["payments"], seconds=(0.1, 0.1))) as here:
+        slow = {"IMS_WORKER_BATCH__MAX_IMAGES": "1", "IMS_WORKER_LIMITS__MEMBERS_PUT": "2/15s"}
+        status, text = await on_a_terminal(here, "run", **slow)
+        assert status == 0
+        told = re.findall(r"waiting for the PUT limit until \d\d:\d\d:\d\d UTC; about (\d+) s to go", text)
+        assert len(set(told)) > 1, "its time to go stood still"
+        assert all(int(seconds) <= 18 for seconds in told)
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+async def test_a_refused_credential_is_told_once_on_a_terminal(tmp_path: Path, verb: str) -> None:
+    """As the headline, whatever the number of its projects, and not as a warning beside it."""
+    async with stage(tmp_path, fleet(2, [f"team-{number}" for number in range(8)])) as here:
+        here.configure(here.cloud.url, secret_key="a-wrong-one-that-must-not-show")
+        status, text = await on_a_terminal(here, verb)
+        assert status == 4
+        assert 'None of 8 projects could be read: credential "default" was refused (401' in text
+        assert text.count("was refused") == 1
+        assert "project.unreadable" not in text
+
+
 async def test_no_color_is_obeyed(tmp_path: Path) -> None:
     """With `NO_COLOR` a terminal gets its progress, warnings and summary without any colour."""
     async with stage(tmp_path, fleet(3)) as here:

@@ -6,6 +6,7 @@ Only the cloud's address is the tests' own, and where the daemon listens, which 
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ from worker.simulator.naming import image_id, project_id
 from worker.simulator.world import Answer
 
 NOWHERE = "postgresql://worker:word@127.0.0.1:1/journal"
+README = (Path(__file__).parents[2] / "README.md").read_text()
 FLEET = tuple(f"team-{number}" for number in range(8))
 
 
@@ -60,6 +62,25 @@ async def test_the_config_map_passes_check(tmp_path: Path, name: str) -> None:
         assert done.document["desired"] > 0
 
 
+@pytest.mark.parametrize("name", OVERLAYS)
+async def test_the_two_lines_of_the_readme_are_config_enough(tmp_path: Path, name: str) -> None:
+    """A pod with them finds its keys where the Secret is mounted: it gets as far as the cloud, which lets it in."""
+    world = fleet(2, ["payments"])
+    files = {"config.toml": two_lines(), "manifest.toml": manifest(world)}
+    async with stage(tmp_path, world) as here:
+        enter(here, pod(name, tmp_path, files=files))
+        here.environ.pop("IMS_WORKER_JOURNAL__URL_FILE", None)
+        done = await here.run("plan", "--json", settings={"journal.url": "memory:"})
+        assert (done.status, len(done.document["changes"])) == (0, 2), done.err
+
+
+def two_lines() -> str:
+    """Return the config that the README begins with."""
+    (found,) = re.findall(r"^# config\.toml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert len(found.splitlines()) == 2
+    return str(found)
+
+
 async def test_jobs_one_after_the_other_share_a_journal(tmp_path: Path) -> None:
     """The first Job accepts all, the second finds nothing to do, and the volume has the journal of both."""
     world = fleet()
@@ -75,6 +96,33 @@ async def test_jobs_one_after_the_other_share_a_journal(tmp_path: Path) -> None:
             assert journal.execute("SELECT count(*) FROM passes").fetchone() == (2,)
         journal.close()
         assert here.files() == ["config.toml", "manifest.toml", "pod"], "something was written elsewhere"
+
+
+async def test_a_job_that_only_waits_for_an_owner_is_complete_by_the_setting_that_its_report_names(
+    tmp_path: Path,
+) -> None:
+    """Else each Job would fail until the owner shares; the wish that may wait is obeyed as soon as it can be."""
+    world = fleet(2)
+    world.revoke(image_id("golden-002"), project_id("ledger"))
+    strict = manifest(world, share(world, "accepted"))
+    patient = manifest(world, f'{share(world, "accepted")}when_absent = "wait"\n')
+    failing = {
+        each
+        for policy in job(overlay("cronjob"))["podFailurePolicy"]["rules"]
+        if policy["action"] == "FailJob"
+        for each in policy["onExitCodes"]["values"]
+    }
+    async with stage(tmp_path, world) as here:
+        enter(here, pod("cronjob", tmp_path / "strict", files={"manifest.toml": strict}))
+        done = await here.run("run", "--json")
+        assert (done.status in failing, done.document["result"]) == (True, "incomplete")
+        assert 'when_absent = "wait"' in (await here.run("run")).out
+        made = pod("cronjob", tmp_path / "patient", files={"manifest.toml": patient})
+        enter(here, made)
+        assert (await here.run(*made.arguments())).status == 0
+        world.share(image_id("golden-002"), project_id("ledger"))
+        assert (await here.run(*made.arguments())).status == 0
+        assert here.all_are("accepted")
 
 
 async def test_the_indices_of_a_job_cover_the_fleet(tmp_path: Path, postgresql: str) -> None:

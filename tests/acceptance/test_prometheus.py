@@ -101,6 +101,7 @@ async def watching(folder: Path, target: str) -> AsyncIterator[Prometheus]:
         await process.wait()
 
 
+@pytest.mark.waits
 async def test_prometheus_sees_the_daemon_as_it_is(tmp_path: Path) -> None:
     """The target is up and at work, shares are in the buckets of /api/status, and bad files raise their alert."""
     world = fleet(5)

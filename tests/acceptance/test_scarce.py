@@ -50,6 +50,7 @@ def rejecting(here: Stage) -> None:
     here.write("manifest.toml", manifest(here.world, share(here.world, "rejected")))
 
 
+@pytest.mark.waits
 async def test_a_daemon_without_files_waits_until_it_has_some(tmp_path: Path) -> None:
     """It may open none for a while: calls fail, nobody can connect, and then all is well again."""
     async with stage(tmp_path, fleet(2)) as here, serving(here, settings=OFTEN) as served:
@@ -70,6 +71,7 @@ async def test_a_daemon_without_files_waits_until_it_has_some(tmp_path: Path) ->
         assert await served.ended() == 0
 
 
+@pytest.mark.waits
 async def test_a_daemon_with_few_files_answers_probes_though_many_connect(tmp_path: Path) -> None:
     """Who only connects takes no file that the work needs."""
     few = (

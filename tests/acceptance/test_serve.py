@@ -83,7 +83,7 @@ async def test_a_run_beside_a_daemon_is_kept_out_while_an_approval_is_not(tmp_pa
         daemon = await here.start("serve", settings=OFTEN)
         await here.until(lambda: here.all_are("accepted"), daemon)
         run, status, approve = await asyncio.gather(
-            here.run("run"), here.run("status"), here.run("approve", f"sha256:{'0' * 64}")
+            here.run("run"), here.run("status"), here.run("approve", f"sha256:{'0' * 64}", "--force")
         )
         assert (run.status, status.status, approve.status) == (5, 0, 0)
         assert f"`serve`, process {daemon.process.pid}" in run.err

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
 
+import pytest
 from commands import Folder, Stage, fleet, manifest, stage
 
 from worker.core.fleet.shards import shard_of
@@ -57,6 +58,7 @@ def sent(here: Stage, projects: Iterable[str] = ()) -> Counter[tuple[str, str]]:
     )
 
 
+@pytest.mark.waits
 async def test_four_shards_keep_the_limits_of_one_account_together(tmp_path: Path, postgresql: str) -> None:
     """All shares converge, each sent once, no window broken over all shards, though one is killed and started again."""
     names = [list(islice(names_in(shard, SHARDS), PROJECTS_EACH)) for shard in range(SHARDS)]

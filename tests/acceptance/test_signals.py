@@ -9,9 +9,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from commands import ENDLESS, Running, Stage, fleet, stage
+from commands import ENDLESS, MODULE, Running, Stage, fleet, stage
 
-from worker.simulator.effects import Delay, Stuck
+from worker.simulator.effects import Delay
 from worker.simulator.faults import Fault
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
@@ -34,7 +34,7 @@ async def test_a_signal_drains_what_was_sent_and_submits_nothing_more(tmp_path: 
             here.end_jobs()
             done = await running.finished()
             report = done.document
-            assert (done.status, report["result"]) == (1, "partial")
+            assert (done.status, report["result"]) == (1, "incomplete")
             assert (report["changed"], report["not_sent"], here.puts()) == (2, 3, 2)
             assert [job["state"] for job in report["jobs"]] == ["succeeded", "succeeded"]
 
@@ -59,7 +59,7 @@ async def test_the_grace_ends_and_the_next_run_takes_up_what_is_alive(tmp_path: 
         await here.until(lambda: len(world.jobs) == 1, running)
         running.send(signal.SIGTERM)
         cut = await running.finished()
-        assert (cut.status, cut.document["unsettled"]) == (1, 3)
+        assert (cut.status, cut.document["result"], cut.document["unsettled"]) == (1, "incomplete", 3)
         (job_id,) = world.jobs
         assert [job["state"] for job in cut.document["jobs"]] == ["unsettled"]
         again = await here.start("run", "--json")
@@ -71,41 +71,46 @@ async def test_the_grace_ends_and_the_next_run_takes_up_what_is_alive(tmp_path: 
         assert here.puts() == 1
 
 
-async def test_a_second_signal_stops_at_once_and_the_journal_knows(tmp_path: Path) -> None:
-    """With a job that never ends, a second SIGINT ends the run without a report; the job is in the journal."""
-    world = fleet(2, ["payments"])
-    async with stage(tmp_path, world, [Fault(Stuck())]) as here:
-        running = await here.start("run", "--json")
-        await polled(here, running)
-        ending = asyncio.create_task(running.finished())
-        while not ending.done():  # signals that come together are one
-            running.send(signal.SIGINT)
-            await asyncio.wait({ending}, timeout=0.2)
-        done = await ending
-        assert (done.status, done.out) == (1, "")
-        (flight,) = (await here.run("status", "--json")).document["in_flight"]
-        assert flight["job_id"] in world.jobs
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_an_interrupt_of_what_only_reads_is_quiet(tmp_path: Path, number: signal.Signals) -> None:
-    """Either signal during `plan` ends it at once with 1 and a word, not with a stack of calls."""
+    """Either signal during `plan` ends it at once with 1 and a word, as JSON too, and not with a stack of calls."""
     async with stage(tmp_path, faults=[Fault(Delay(20.0), on=(Group.IMAGES_LIST,))]) as here:
-        running = await here.start("plan")
-        await here.until(lambda: here.cloud.ledger.peak > 0, running)
-        running.send(number)
-        done = await running.finished()
+        plain, json = [await here.start("plan", *options) for options in ((), ("--json",))]
+        await here.until(lambda: here.cloud.ledger.peak > 1, plain)
+        for running in (plain, json):
+            running.send(number)
+        done, document = await plain.finished(), (await json.finished()).document
         assert (done.status, done.out) == (1, "")
         assert done.err.endswith("interrupted\n")
+        assert (document["schema"], document["exit"]) == ("ims-share-worker/error/1", 1)
+        assert [problem["message"] for problem in document["problems"]] == ["interrupted"]
 
 
+async def test_what_was_started_in_the_background_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    """A shell has it ignore SIGINT: SIGTERM is obeyed all the same, by what only reads and by a run."""
+    program = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'worker', *sys.argv[1:]])"
+    )
+    world = fleet(1, ["payments"], seconds=ENDLESS)
+    for verb in ("plan", "run"):
+        (tmp_path / verb).mkdir()
+        async with stage(tmp_path / verb, world, [Fault(Delay(200.0), on=(Group.IMAGES_LIST,))]) as here:
+            running = await here.start(verb, launcher=("-c", program))
+            await here.until(lambda: here.cloud.ledger.peak > 0, running)
+            running.send(signal.SIGTERM)
+            assert (await running.finished()).status == 1
+
+
+@pytest.mark.waits
 async def test_a_deadline_leaves_time_to_end(tmp_path: Path) -> None:
     """`--deadline` stops submitting in time: the run ends within it, what was sent is settled, the rest is not sent."""
     world = fleet(5, ["payments"], seconds=(0.3, 0.3))
     async with stage(tmp_path, world) as here:
         done = await here.run("run", "--json", "--deadline", "20s", settings=ONE_BY_ONE)
         report = done.document
-        assert (done.status, report["changed"], report["not_sent"]) == (1, 2, 3)
+        assert (done.status, report["result"], report["changed"], report["not_sent"]) == (1, "incomplete", 2, 3)
         assert here.puts() == 2
 
 
@@ -148,7 +153,7 @@ async def test_a_kill_at_any_moment_is_made_good_by_the_next_run(tmp_path: Path,
     slow = Fault(Delay(0.05), on=(Group.MEMBERS_PUT,), every=2)
     async with stage(tmp_path, world, [slow]) as here:
         settings = {"batch.max_images": "2", "limits.members_put": "3/500ms", "polling.unknown": "3s"}
-        running = await here.start("run", settings=settings)
+        running = await here.start("run", settings=settings, launcher=MODULE)
         await here.until(lambda: here.cloud.ledger.count(Group.IMAGES_LIST) >= 6, running)
         await asyncio.sleep(chance.uniform(0.0, 1.2))
         await running.kill()

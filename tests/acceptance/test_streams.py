@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import forks
 import msgspec
 import pytest
 from commands import SECRET_KEY, TIMEOUT, Folder, Stage, fleet, manifest, share, stage
@@ -42,11 +43,16 @@ class Ended:
     err: bytes
 
 
-async def start(here: Folder, redirections: str, *arguments: str | bytes) -> asyncio.subprocess.Process:
-    """Start a command whose standard streams a shell has redirected."""
+async def start(here: Folder, redirections: str, *arguments: str | bytes) -> asyncio.subprocess.Process | forks.Fork:
+    """Start a command whose standard streams are redirected as in a shell.
+
+    Only with streams that are closed, which Python has to cope with when it starts, it is started anew.
+    """
     reading, writing = os.pipe()
     os.close(reading)
     try:
+        if "&-" not in redirections:
+            return await _fork(here, redirections, writing, *map(os.fsdecode, arguments))
         return await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, "-m", "worker", *arguments),
             cwd=here.path,
@@ -59,7 +65,20 @@ async def start(here: Folder, redirections: str, *arguments: str | bytes) -> asy
         os.close(writing)
 
 
-async def ended(process: asyncio.subprocess.Process) -> Ended:
+async def _fork(
+    here: Folder, redirections: str, unread: int, *arguments: str
+) -> asyncio.subprocess.Process | forks.Fork:
+    full = os.open("/dev/full", os.O_WRONLY)
+    leads = {"/dev/full": full, "&0": unread}
+    try:
+        places = {number or "1": leads[to] for number, _, to in (each.partition(">") for each in redirections.split())}
+        out, err = (places.get(number, asyncio.subprocess.PIPE) for number in "12")
+        return (await here.start(*arguments, out=out, err=err)).process
+    finally:
+        os.close(full)
+
+
+async def ended(process: asyncio.subprocess.Process | forks.Fork) -> Ended:
     """Wait for its end; whatever happens to its streams is no bug, and nothing to shout about."""
     async with asyncio.timeout(TIMEOUT):
         out, err = await process.communicate()
@@ -157,7 +176,7 @@ async def test_short_writes_and_a_simulated_cloud_say_where_they_failed(tmp_path
         assert (await here.run("run")).status == 0
         done = await asyncio.gather(
             run(here, ">&-", "simulate"),
-            run(here, ">/dev/full", "approve", "sha256:" + "0" * 64),
+            run(here, ">/dev/full", "approve", "--force", "sha256:" + "0" * 64),
             run(here, ">/dev/full", "release", "golden-001", "payments"),
         )
         assert [each.status for each in done] == [1, 1, 1]
@@ -190,7 +209,7 @@ async def test_what_a_stream_has_no_characters_for_is_escaped(tmp_path: Path, va
         assert (done.status, here.puts()) == (0, 1)
         checked = await run(here, "", "check", "--config", BYTES, "--json")
         assert msgspec.json.decode(checked.out)["files"][0].startswith("manifest\\xff\x1b[2J")
-        approved = await run(here, "", "approve", "--config", BYTES, "--json", "sha256:" + "0" * 64)
+        approved = await run(here, "", "approve", "--force", "--config", BYTES, "--json", "sha256:" + "0" * 64)
         assert msgspec.json.decode(approved.out)["approved_by"].startswith("\\xff\\x1b[2J\\")
 
 

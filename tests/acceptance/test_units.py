@@ -144,6 +144,10 @@ async def test_the_config_holds_in_the_units(configured: Folder) -> None:
     configured.environ |= dict(variable.split("=", 1) for variable in variables)
     checked = await configured.run("check", "--json")
     assert (checked.status, checked.document["ok"], checked.err) == (Exit.CONVERGED, True, "")
+    # Nor need the config know of credentials at all.
+    text = (configured.path / "config.toml").read_text()
+    configured.write("config.toml", re.sub(r"(?ms)^\[credentials\..*?^$", "", text))
+    assert (await configured.run("check")).status == Exit.CONVERGED
     del configured.environ["IMS_WORKER_CREDENTIALS__DEFAULT__SECRET_KEY_FILE"]
     assert (await configured.run("check")).status == Exit.USAGE
 

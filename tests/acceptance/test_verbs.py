@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from commands import SECRET_KEY, TIMEOUT, Folder, fleet, manifest, share, stage
+from commands import MODULE, SECRET_KEY, TIMEOUT, Folder, fleet, manifest, share, stage
 
 from worker.simulator.effects import Poison
 from worker.simulator.faults import Fault
@@ -159,6 +159,8 @@ async def test_status_before_the_first_pass_makes_no_call_and_no_file(tmp_path: 
             "passes": [],
             "fleet": None,
             "batch_sizes": [],
+            "readings": [],
+            "paused": None,
         }
         assert not (tmp_path / "journal.db").exists()
         assert sum(here.cloud.ledger.counts.values()) == 0
@@ -249,25 +251,56 @@ async def test_shards_share_the_fleet_out(tmp_path: Path) -> None:
         assert here.all_are("accepted")
 
 
+async def test_a_plan_is_the_same_in_every_process(tmp_path: Path) -> None:
+    """However Python orders what has no order, which each process does otherwise, plan and digest are alike."""
+    async with stage(tmp_path, fleet(9, [f"project-{number}" for number in range(6)])) as here:
+        found = []
+        for seed in "123":
+            here.environ["PYTHONHASHSEED"] = seed
+            found.append((await here.run("plan", "--json", settings={"batch.max_images": "2"})).document)
+        parts = [{name: document[name] for name in ("digest", "batches", "changes")} for document in found]
+        assert parts[0] == parts[1] == parts[2]
+        assert parts[0]["digest"]
+
+
 async def test_the_console_script_is_the_module(tmp_path: Path) -> None:
     """`ims-share-worker` and `python -m worker` say the same of themselves."""
     script = Path(sys.executable).with_name("ims-share-worker")
     module, installed = await asyncio.gather(
-        Folder(tmp_path).run("--version"),
+        (await Folder(tmp_path).start("--version", launcher=MODULE)).finished(),
         (await Folder(tmp_path).start("--version", launcher=(str(script),))).finished(),
     )
     assert (module.status, module.out) == (installed.status, installed.out)
     assert module.out.startswith("ims-share-worker ")
 
 
-async def test_help_and_version_import_nothing_heavy(tmp_path: Path) -> None:
-    """`--help`, of a verb too, and `--version` load neither HTTP, nor settings, nor database."""
+async def test_no_command_imports_what_it_does_not_need(tmp_path: Path) -> None:
+    """Help and usage errors load nothing heavy; what makes no call loads no HTTP, and `check` no database either."""
     program = (
         "import json, sys\n"
         "from worker.cli import run_command\n"
-        "statuses = [run_command(line) for line in (['--help'], ['run', '--help'], ['--version'])]\n"
-        "heavy = sorted({'aiohttp', 'pydantic', 'rich', 'sqlalchemy', 'structlog'} & set(sys.modules))\n"
-        "print(json.dumps([statuses, heavy]))\n"
+        "heavy, found = {'aiohttp', 'prometheus_client', 'pydantic', 'rich', 'sqlalchemy', 'structlog'}, []\n"
+        "for line in json.loads(sys.argv[1]):\n"
+        "    status = run_command(line)\n"
+        "    found.append([status, sorted(heavy & set(sys.modules))])\n"
+        "print(json.dumps(found))\n"
     )
-    done = await (await Folder(tmp_path).start(launcher=("-c", program))).finished()
-    assert json.loads(done.out.splitlines()[-1]) == [[0, 0, 0], []]
+    check, no_call = ["pydantic", "rich"], ["pydantic", "rich", "sqlalchemy", "structlog"]
+    expected: dict[tuple[str, ...], tuple[int, list[str]]] = {
+        ("--help",): (0, []),
+        ("run", "--help"): (0, []),
+        ("--version",): (0, []),
+        ("run", "--oops"): (2, []),
+        ("check",): (0, check),
+        ("status",): (0, no_call),
+        ("release", "golden-001", "ledger"): (2, no_call),
+        ("approve", "sha256:" + "0" * 64): (2, no_call),
+        ("pause",): (1, no_call),
+        ("resume",): (1, no_call),
+        ("plan",): (0, ["aiohttp", *no_call]),
+        ("run",): (0, ["aiohttp", *no_call]),
+    }
+    async with stage(tmp_path) as here:
+        done = await (await here.start(json.dumps([*expected]), launcher=("-c", program))).finished()
+    found = [(status, heavy) for status, heavy in json.loads(done.out.splitlines()[-1])]
+    assert dict(zip(expected, found, strict=True)) == expected

@@ -152,6 +152,7 @@ def put_back(path: Path, by: float) -> None:
         journal.commit()
 
 
+@pytest.mark.waits
 async def test_a_pass_goes_on_although_the_clock_was_put_back(tmp_path: Path) -> None:
     """Its calls are not held up for two hours, nor is a share; an intent without an answer ends in its time.
 

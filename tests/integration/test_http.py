@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
+from commands import TIMEOUT
 
 from worker.telemetry import connections, http
 from worker.telemetry.http import Health, Views, listening
@@ -82,7 +83,9 @@ async def browsing(shown: Shown) -> AsyncIterator[aiohttp.ClientSession]:
     """Serve the views, and give a client of them."""
     async with (
         served(shown) as address,
-        aiohttp.ClientSession(f"http://{address}", timeout=aiohttp.ClientTimeout(10), auto_decompress=False) as client,
+        aiohttp.ClientSession(
+            f"http://{address}", timeout=aiohttp.ClientTimeout(TIMEOUT), auto_decompress=False
+        ) as client,
     ):
         yield client
 
@@ -112,7 +115,7 @@ class Wire:
 
     async def head(self) -> str:
         """Receive a head, and the body that it announces; return the head."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
             length = next(line for line in head.split("\r\n") if line.startswith("Content-Length: "))
             await self._reader.readexactly(int(length.removeprefix("Content-Length: ")))
@@ -120,7 +123,7 @@ class Wire:
 
     async def rest(self) -> bytes:
         """Receive all that still comes until the other side ends the connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             try:
                 return await self._reader.read()
             except ConnectionResetError:
@@ -441,7 +444,7 @@ async def test_large_answers_are_made_one_at_a_time_while_probes_are_answered() 
     shown.metrics = slow
     async with served(shown) as address:
         scrapes = [asyncio.create_task(status_of(address, get("/metrics"))) for _ in range(http.MAX_WAITING + 6)]
-        refused, _ = await asyncio.wait(scrapes, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+        refused, _ = await asyncio.wait(scrapes, return_when=asyncio.FIRST_COMPLETED, timeout=TIMEOUT)
         assert {scrape.result() for scrape in refused} == {"503 Service Unavailable"}
         assert await status_of(address, get("/livez")) == "200 OK"
         assert await status_of(address, get("/readyz")) == "200 OK"
@@ -635,7 +638,7 @@ async def test_the_end_closes_whatever_is_open(caplog: pytest.LogCaptureFixture)
     async def hang() -> Health:
         hanging.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(2 * TIMEOUT)
         finally:
             cancelled.set()
         return Health(True, {})
@@ -659,7 +662,7 @@ async def test_the_end_closes_whatever_is_open(caplog: pytest.LogCaptureFixture)
         for wire, text in zip(wires, said, strict=True):
             wire.send(text)
         assert " 200 " in await alive.head()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(TIMEOUT):
             await hanging.wait()
             await sending.wait()
             await server.__aexit__(None, None, None)

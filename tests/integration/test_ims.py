@@ -202,7 +202,7 @@ async def test_a_lost_answer_to_a_write_is_left_open(effect: effects.Effect, acc
     async with scene(Fault(effect, on=(Group.MEMBERS_PUT,))) as it:
         with pytest.raises(TransientCloudError) as caught:
             await it.update(IMAGES[0])
-        assert not caught.value.answered
+        assert not caught.value.nothing_done
         assert len(it.cloud.world.jobs) == accepted
         assert [arrival.group for arrival in it.cloud.ledger.arrivals] == [Group.MEMBERS_PUT]
 

@@ -26,8 +26,8 @@ GOOD = [f"good-{number}" for number in range(12)]
 HANGING = [f"hanging-{number:03}" for number in range(300)]
 HANGS_FOR = 0.5
 PATIENT = {"connect_timeout": "200ms", "read_timeout": f"{HANGS_FOR}s"}
-READS = 4
-"""A project's three lists, and which of the pending images are full-ECS images."""
+READS = 5
+"""A project's three lists, which of the pending images are full-ECS images, and the accepted list after its job."""
 SILENT = "its lists were asked for in vain for long, and the projects that have been read do not wait for it"
 LATE = "its lists were not read in half of the time that there was to send, and what was read does not wait for them"
 
@@ -54,7 +54,7 @@ def most_hanging(worker: Worker) -> int:
 
 @pytest.mark.parametrize(("skip", "most"), [(0, 3), (1, 16)], ids=["from the first call", "with keys that are proven"])
 async def test_300_projects_of_one_account_that_hang_cost_another_account_nothing(skip: int, most: int) -> None:
-    """All of the other account is read before the first of them has timed out, and nobody of it queues for a turn.
+    """All of the other account is read, sent and read again before the first of them has timed out.
 
     What hangs never holds more than its share of the connections.
     """
@@ -71,7 +71,7 @@ async def test_300_projects_of_one_account_that_hang_cost_another_account_nothin
 
 
 async def test_what_an_account_that_hangs_has_borrowed_leaves_the_others_their_share() -> None:
-    """It was answered long enough to have all that it could borrow: another account still is read at once."""
+    """It was answered long enough to have all that it could borrow: another account still is done at once."""
     world, manifest = two_accounts()
     hang = Fault(effects.Hang(), LIST, access_key=("AKSTRANGER",), skip=200)
     late = Fault(effects.Delay(0.1), LIST, project=tuple(GOOD), times=1)
@@ -95,7 +95,7 @@ async def test_many_projects_that_hang_do_not_hide_the_others_of_their_account()
 
 @pytest.mark.parametrize("hanging", [1, 2])
 async def test_a_first_project_that_hangs_keeps_nobody_from_being_asked(hanging: int) -> None:
-    """Its call is to prove the keys: after `connect_timeout` one of another project follows, and then all others."""
+    """Its call is to prove the keys: after `connect_timeout` one of another project follows, and then all are done."""
     names = [*HANGING[:hanging], *GOOD]
     world = fleet(dict.fromkeys(names, 1))
     hang = Fault(effects.Hang(), LIST, project=tuple(HANGING[:hanging]))

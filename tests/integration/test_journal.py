@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,16 +162,16 @@ async def test_quarantine_is_remembered_changed_and_left(journal_url: str) -> No
 
 
 async def test_an_approval_is_used_once(journal_url: str) -> None:
-    """One approval lets one pass through, two let two; another plan's digest lets none."""
+    """It lets one pass through, however many say so before that pass, and another one when it is given anew."""
     async with open_journal(journal_url) as journal:
         await journal.approve("sha256:1", "ann@host", NOW)
         assert not await journal.use_approval("sha256:2", "run-1", NOW)
         assert await journal.use_approval("sha256:1", "run-1", NOW)
         assert not await journal.use_approval("sha256:1", "run-2", NOW)
-        for _ in range(2):
-            await journal.approve("sha256:1", "ann@host", NOW)
-        used = [await journal.use_approval("sha256:1", "run-3", NOW) for _ in range(3)]
-        assert used == [True, True, False]
+        said = [await journal.approve("sha256:1", who, NOW + 1) for who in ("ann@host", "bob@host")]
+        assert said == [None, ("ann@host", NOW + 1)]
+        used = [await journal.use_approval("sha256:1", "run-3", NOW) for _ in range(2)]
+        assert used == [True, False]
 
 
 async def test_who_approved_and_what_used_it_are_kept(file_url: str, tmp_path: Path) -> None:
@@ -235,6 +236,15 @@ async def test_the_last_passes_come_newest_first(journal_url: str) -> None:
         PassRecord("last", NOW - 8, NOW + 2, "partial", counts),
         PassRecord("middle", NOW - 9, NOW + 1, "partial", counts),
     )
+
+
+async def test_each_word_for_a_pass_is_kept_as_it_was_said(journal_url: str) -> None:
+    """Those of earlier versions too, which called a pass that waits failed or partial: they are read as they stand."""
+    async with open_journal(journal_url) as journal:
+        for number, result in enumerate(Result):
+            await journal.record(replace(report(result, NOW + number), result=result), NOTHING, {})
+        found = (await journal.last_passes(len(Result))).needed()
+    assert [each.result for each in reversed(found)] == ["converged", "incomplete", "partial", "failed", "refused"]
 
 
 async def test_prune_forgets_what_has_ended_long_ago_and_nothing_else(file_url: str, tmp_path: Path) -> None:

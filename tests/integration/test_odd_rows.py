@@ -25,6 +25,7 @@ from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallCounts
 from worker.core.fleet.report import Exit, Result, RunReport
 from worker.core.fleet.shards import WHOLE
+from worker.core.instruction import Verb
 from worker.core.operation import Operation
 from worker.core.quarantine import QuarantineUpdate
 from worker.core.reading import LastReading
@@ -54,12 +55,13 @@ TABLES = {
     ),
     "reservations": ("run_id", "project_id", "rejects", "at", "shard_index", "shard_count"),
     "approvals": ("digest", "approved_by", "approved_at", "used_by_run", "used_at", "key"),
-    "passes": ("run_id", "started_at", "finished_at", "result", "counts", "shard_index", "shard_count"),
+    "passes": ("run_id", "started_at", "finished_at", "result", "counts", "shard_index", "shard_count", "digest"),
     "leases": ("shard_index", "shard_count", "fence", "holder", "is_open"),
     "calls": ("account", "call_group", "at", "made", "shard_index", "shard_count", "key"),
     "readings": ("project_id", "at", "desired"),
     "readings_amiss": ("project_id", "image_id", "status", "operation", "observed", "reason", "source"),
     "batch_sizes": ("account", "region", "taken", "refused", "learned_at"),
+    "instructions": ("key", "asked", "asked_by", "asked_at", "until"),
 }
 CELLS = st.sampled_from([(table, column) for table, names in TABLES.items() for column in names])
 ODD: st.SearchStrategy[tuple[object, bool]] = st.one_of(
@@ -126,7 +128,13 @@ def calls_of(journal: Journal) -> Iterator[Callable[[], Awaitable[Any]]]:
     yield lambda: journal.calls.puts_since(NOW - 3600)
     yield lambda: journal.is_approved(f"sha256:{'0' * 64}")
     yield lambda: journal.use_approval(f"sha256:{'0' * 64}", "run-2", NOW)
+    yield lambda: journal.refusals("sha256:1")
     yield lambda: journal.approve("sha256:1", "ann@host", NOW)
+    yield lambda: journal.instructions.standing(NOW)
+    yield lambda: journal.instructions.after(0)
+    yield lambda: journal.instructions.ask(Verb.PAUSE, "ann@host", NOW)
+    yield lambda: journal.instructions.resume("ann@host", NOW)
+    yield lambda: journal.release_quarantined(lambda _: True, "ann@host", NOW)
     yield lambda: journal.reserve({PROJECT_IDS[1]: 1}, "run-2", NOW, NOW - 3600, lambda _: ())
     yield lambda: journal.settle(1, End.SUCCEEDED, "", NOW)
     yield lambda: journal.intend(BATCH, "run-2", NOW, 0)
@@ -207,7 +215,10 @@ VERBS = (
     ("run",),
     ("run", "--json"),
     ("release", IMAGES[0], PROJECT_IDS[0]),
-    ("approve", f"sha256:{'1' * 64}"),
+    ("approve", "--force", f"sha256:{'1' * 64}"),
+    ("reconcile",),
+    ("pause",),
+    ("resume",),
     ("check",),
 )
 HOSTILE = "x\x1b]0;owned\x07\x1b[2J\u202e"
@@ -245,6 +256,7 @@ def performed(config: Path, verb: tuple[str, ...], capsys: pytest.CaptureFixture
     return status, out, err
 
 
+EVERY_VERB = {"status", "plan", "run", "release", "approve", "reconcile", "pause", "resume"}
 NEEDED_BY = {
     ("batches", "state", "frozen"): {"plan", "run", "release"},
     ("batches", "state", None): {"plan", "run", "release"},
@@ -272,6 +284,10 @@ NEEDED_BY = {
     ("calls", "made", -1): {"plan", "run"},
     ("calls", "at", "yesterday"): {"plan", "run"},
     ("approvals", "approved_at", "yesterday"): set[str](),
+    ("instructions", "asked", "frozen"): set[str](),
+    ("instructions", "until", "yesterday"): set[str](),
+    ("instructions", "asked_by", b"\xff\x1b[2J"): set[str](),
+    ("passes", "digest", b"\xff"): set[str](),
     ("reservations", "rejects", "many"): set[str](),
     ("leases", "holder", HOSTILE): set[str](),
     ("leases", "fence", float("inf")): {"run"},
@@ -281,12 +297,12 @@ NEEDED_BY = {
     ("readings_amiss", "reason", b"\xff\x1b[2J"): set[str](),
     ("batch_sizes", "taken", "many"): set[str](),
     ("batch_sizes", "learned_at", 1e15): set[str](),
-    ("about", "schema_version", "frozen"): {"status", "plan", "run", "release", "approve"},
-    ("about", "schema_version", None): {"status", "plan", "run", "release", "approve"},
-    ("about", "schema_version", 2.5): {"status", "plan", "run", "release", "approve"},
+    ("about", "schema_version", "frozen"): EVERY_VERB,
+    ("about", "schema_version", None): EVERY_VERB,
+    ("about", "schema_version", 2.5): EVERY_VERB,
 }
 """Which verbs cannot do without the rows of a table, where a column of them has an odd value."""
-SHOWN_BY_STATUS = frozenset({"batches", "quarantine", "passes"})
+SHOWN_BY_STATUS = frozenset({"batches", "quarantine", "passes", "instructions"})
 
 
 @pytest.mark.parametrize(("cell", "needed_by"), NEEDED_BY.items(), ids=lambda each: None)
@@ -349,6 +365,7 @@ def test_status_shows_what_is_in_flight_beside_a_quarantine_that_cannot_be_read(
         ("passes", "result"),
         ("calls", "account"),
         ("approvals", "approved_by"),
+        ("instructions", "asked_by"),
         ("readings_amiss", "reason"),
         ("batch_sizes", "account"),
     ],

@@ -109,6 +109,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.waits
 async def test_a_holder_that_stands_still_loses_the_lease_and_sends_nothing_when_it_wakes(postgresql: str) -> None:
     """Its system answers for it, so that only the server can tell: another takes over, and what it wakes to is no."""
     stopped = await asyncio.create_subprocess_exec(

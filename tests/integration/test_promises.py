@@ -306,7 +306,7 @@ async def test_7_a_refused_plan_sends_nothing_until_it_is_approved_and_then_once
         refused = await worker.run()
         assert (refused.result, exit_of_report(refused)) == (Result.REFUSED, Exit.REFUSED)
         assert kinds(refused) == {Status.NOT_SENT: 3}
-        assert "3 of 20" in refused.refusals[0]
+        assert "3 of 20" in str(refused.refusals[0])
         assert accepted(worker.cloud, "p") == 20
         await worker.journal.approve(refused.digest, "somebody", 0.0)
         assert kinds(await worker.run()) == {Status.CHANGED: 3}
@@ -323,7 +323,7 @@ async def test_7_rejections_of_a_day_add_up() -> None:
         assert (await worker.run()).result is Result.CONVERGED
         refused = await replace(worker, site=replace(worker.site, manifest=rejecting(world, 4))).run()
         assert (refused.result, accepted(worker.cloud, "p")) == (Result.REFUSED, 18)
-        assert "on top of 2 in the last 24 hours" in refused.refusals[0]
+        assert "on top of 2 in the last 24 hours" in str(refused.refusals[0])
 
 
 async def test_7_what_left_the_manifest_is_left_alone() -> None:

@@ -33,9 +33,9 @@ from worker.simulator.naming import project_id
 from worker.simulator.options import Limits
 from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
-from worker.wiring.policies import cloud_config, speed
+from worker.wiring.policies import cloud_config
 from worker.wiring.site import Aim, Site, order_of
-from worker.wiring.work import at_work, cloud_at_work, make_pass, run
+from worker.wiring.work import at_look, at_work, cloud_at_work, make_pass, run
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -117,10 +117,23 @@ async def test_limits_that_cannot_be_divided_are_refused() -> None:
     assert (await standing(place, Shard(0, 2), PUT)).rate.count == 10
 
 
-def test_a_forecast_goes_by_the_smallest_part() -> None:
-    """What a shard is told to expect rests on what it may use."""
-    assert speed(site(), Shard(0, 3)).rates[PUT] == Rate(6, 300.0)
-    assert speed(site(), WHOLE).rates[PUT] == Rate(20, 300.0)
+async def test_a_forecast_goes_by_the_part_of_a_shard_and_by_its_own_calls(journal_url: str) -> None:
+    """What a plan of a shard is told to expect rests on what a run of that shard may use, and on what it made."""
+    place = site(journal_url)
+    async with hold_journal(journal_url, "run", Shard(1, 3)) as journal:
+        for _ in range(17):
+            journal.calls.note("default", LIST, time.time())
+    waits = []
+    for shard in (Shard(0, 3), Shard(1, 3), WHOLE):
+        async with at_look(place, cloud_config(place, {}), shard, lambda _: None) as (_, ims):
+            groups = ims.rooms()["default"].groups
+            waits.append([groups[PUT].wait(calls) > 0 for calls in (6, 7, 20, 21)])
+            waits.append([groups[LIST].wait(calls) > 0 for calls in (1, 16, 33, 34)])
+    assert waits == [
+        *([False, True, True, True], [False, False, True, True]),
+        *([False, False, True, True], [True, True, True, True]),
+        *([False, False, False, True], [False, False, False, True]),
+    ]
 
 
 async def test_a_shard_that_starts_again_counts_its_own_calls(journal_url: str) -> None:

@@ -54,7 +54,7 @@ def test_the_threads_there_are_do_the_work_of_those_that_are_refused(
     here = threading.get_ident()
 
     def work(number: int) -> int:
-        go.wait(30)
+        go.wait(300)
         done.append(number)
         return threading.get_ident()
 

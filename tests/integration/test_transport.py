@@ -154,7 +154,7 @@ class TestSentOnce:
             error = await failure(origin, method)
         assert len(server.requests) == 1
         assert isinstance(error, TransientCloudError)
-        assert not error.answered
+        assert not error.nothing_done
 
     @METHODS
     async def test_on_a_reused_connection(self, method: str) -> None:
@@ -164,7 +164,7 @@ class TestSentOnce:
             error = await failure(origin, method, times=2)
         assert (len(server.requests), server.connections) == (2, 1)
         assert isinstance(error, TransientCloudError)
-        assert not error.answered
+        assert not error.nothing_done
 
     @METHODS
     async def test_when_the_answer_breaks_off(self, method: str) -> None:
@@ -174,7 +174,7 @@ class TestSentOnce:
             error = await failure(origin, method)
         assert len(server.requests) == 1
         assert isinstance(error, TransientCloudError)
-        assert not error.answered
+        assert not error.nothing_done
 
     async def test_redirects_are_not_followed(self) -> None:
         """A signed request does not travel to another place; the error names its host."""
@@ -204,14 +204,14 @@ class TestNotSent:
             pass
         error = await failure(origin, method)
         assert isinstance(error, TransientCloudError)
-        assert error.answered
+        assert error.nothing_done
         assert error.message.startswith(f"cannot connect to {origin.removeprefix('http://')}: ")
 
     async def test_a_name_that_does_not_resolve(self) -> None:
         """The same goes for a host that does not exist."""
         error = await failure("http://nowhere.invalid:1")
         assert isinstance(error, TransientCloudError)
-        assert error.answered
+        assert error.nothing_done
 
     async def test_a_handshake_that_never_ends(self) -> None:
         """A port that takes the connection and never speaks TLS costs the connect time-out, and got no request."""
@@ -219,7 +219,7 @@ class TestNotSent:
         async with silence() as port:
             error = await failure(f"https://127.0.0.1:{port}", "PUT", connections=hasty)
         assert isinstance(error, TransientCloudError)
-        assert error.answered
+        assert error.nothing_done
         assert error.message == "cannot connect in time"
 
     async def test_keys_that_cannot_stand_in_a_header(self) -> None:
@@ -292,7 +292,7 @@ class TestBounds:
         async with silence() as port:
             error = await failure(f"http://127.0.0.1:{port}", "PUT")
         assert isinstance(error, TransientCloudError)
-        assert not error.answered
+        assert not error.nothing_done
         assert error.message == "no answer in time"
 
     async def test_a_trickle_ends(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from opening import open_journal
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
 from worker.core.batch import Batch, InFlight
 from worker.core.batch_size import BatchSize, SizeKey
@@ -16,15 +16,18 @@ from worker.core.calls import CallCounts, CallGroup
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.shards import WHOLE, Shard
+from worker.core.instruction import Verb
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.reading import LastReading
 from worker.core.share import Share
 from worker.core.status import ShareStatus, Status
 from worker.errors import JournalError
-from worker.journal import schema
+from worker.journal import migrations, schema
+from worker.journal.approvals import Refusals, RefusedPass
 from worker.journal.call_log import CallsMade
 from worker.journal.database import open_database
+from worker.journal.instructions import Standing
 from worker.journal.lease import hold_journal
 from worker.journal.schema import VERSION
 
@@ -41,6 +44,7 @@ DROP TABLE reservations;
 DROP TABLE readings;
 DROP TABLE readings_amiss;
 DROP TABLE batch_sizes;
+DROP TABLE instructions;
 ALTER TABLE quarantine DROP COLUMN together;
 CREATE TABLE passes (
     run_id VARCHAR(64) NOT NULL PRIMARY KEY, started_at FLOAT NOT NULL, finished_at FLOAT NOT NULL,
@@ -126,6 +130,7 @@ async def test_a_journal_of_the_second_version_learns_what_failed_together(journ
     engine = open_database(journal_url).engine
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE quarantine DROP COLUMN together")
+        before_version_5(connection)
         connection.exec_driver_sql("UPDATE about SET schema_version = 2")
     engine.dispose()
     async with open_journal(journal_url) as journal:
@@ -149,6 +154,7 @@ async def test_a_journal_of_the_third_version_learns_what_was_read_and_how_large
     with engine.begin() as connection:
         for table in ("readings", "readings_amiss", "batch_sizes"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
+        before_version_5(connection)
         connection.exec_driver_sql("UPDATE about SET schema_version = 3")
     engine.dispose()
     async with open_journal(journal_url) as journal:
@@ -168,10 +174,48 @@ async def test_a_journal_of_the_third_version_learns_what_was_read_and_how_large
     assert version(journal_url) == VERSION
 
 
+async def test_a_journal_of_the_fourth_version_learns_what_people_ask_and_what_was_refused(journal_url: str) -> None:
+    """Beside an older worker approvals and releases are written as ever, and what it does not know is said."""
+    async with open_journal(journal_url) as journal:
+        await journal.change_quarantine(QuarantineUpdate((HELD,), ()))
+    engine = open_database(journal_url).engine
+    with engine.begin() as connection:
+        before_version_5(connection)
+        connection.exec_driver_sql("UPDATE about SET schema_version = 4")
+        connection.exec_driver_sql(
+            "INSERT INTO passes (run_id, started_at, finished_at, result, counts, shard_index, shard_count) "
+            "VALUES ('old', 1799999990, 1800000000, 'refused', '{}', 0, 1)"
+        )
+    engine.dispose()
+    async with open_journal(journal_url) as journal:
+        assert await journal.instructions.standing(NOW) == Standing()
+        assert not (await journal.refusals("sha256:0")).are_told
+        for asking in (
+            journal.instructions.ask(Verb.PAUSE, "ann", NOW),
+            journal.instructions.resume("ann", NOW),
+        ):
+            with pytest.raises(JournalError, match="older worker"):
+                await asking
+        assert await journal.approve("sha256:0", "ann@host", NOW) is None
+        assert await journal.release(HELD.share, "ann@host", NOW) == ("quarantine",)
+        assert [each.result for each in (await journal.last_passes(9)).needed()] == ["refused"]
+    assert version(journal_url) == 4
+    report = RunReport("new", NOW, NOW, Result.REFUSED, 0, 0, 0, (), (), CallCounts({}, 0, 0), "sha256:1")
+    async with hold_journal(journal_url, "serve", WHOLE) as journal:
+        assert await journal.is_approved("sha256:0")
+        assert await journal.refusals("sha256:0") == Refusals(is_known=False)
+        await journal.record(report, QuarantineUpdate((), ()), {})
+        last = RefusedPass("sha256:1", "new", NOW)
+        assert await journal.refusals("sha256:1") == Refusals(is_known=True, last=last)
+        pause = await journal.instructions.ask(Verb.PAUSE, "ann", NOW)
+        assert await journal.instructions.standing(NOW) == Standing(pause, pause.key)
+    assert version(journal_url) == VERSION
+
+
 async def test_an_upgrade_that_breaks_off_has_changed_nothing(old_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it is one transaction: after a statement that fails the journal is what it was, and the next try works."""
     with monkeypatch.context() as patched:
-        patched.setattr(schema, "_STEPS", ((*schema._STEPS[0], "ALTER TABLE nowhere ADD COLUMN x INTEGER"),))
+        patched.setattr(migrations, "STEPS", ((*migrations.STEPS[0], "ALTER TABLE nowhere ADD COLUMN x INTEGER"),))
         with pytest.raises(JournalError, match="nowhere"):
             async with hold_journal(old_url, "run", WHOLE):
                 pass
@@ -192,6 +236,12 @@ async def test_tables_that_two_versions_made_at_once_are_brought_up_to_date(old_
     async with hold_journal(old_url, "run", WHOLE) as journal:
         assert await journal.in_flight() == (FLIGHT,)
     assert version(old_url) == VERSION
+
+
+def before_version_5(connection: Connection) -> None:
+    """Take away what the fifth version has brought."""
+    connection.exec_driver_sql("DROP TABLE instructions")
+    connection.exec_driver_sql("ALTER TABLE passes DROP COLUMN digest")
 
 
 def version(url: str) -> int:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import looptime
 import pytest
 from doubles import EPOCH, FakeCloud, FakeJournal, Fate, wall
-from passes import ACCEPT, REJECT, context, manifest, request
+from golden_texts import assert_golden
+from passes import ACCEPT, REJECT, TIMINGS, context, manifest, request
 from structlog.testing import capture_logs
 
 from worker.core import events
@@ -30,8 +29,8 @@ from worker.core.fleet.report import RunReport
 from worker.core.manifest.model import Project, Wish
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined
+from worker.core.reading import LastReading
 from worker.core.share import MemberStatus, Share
-from worker.core.timing import PollPolicy
 from worker.errors import BadRequest, Forbidden, Problem, Scope
 from worker.reconcile.run import Prepared, prepare, run_once
 from worker.render.check import CheckView, check_json
@@ -46,7 +45,6 @@ from worker.telemetry.gauges import LimitStanding, Readings
 from worker.telemetry.logs import log_event
 from worker.telemetry.metrics import Metrics
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 WAIT = Wish(Operation.ACCEPT, may_be_absent=True)
 PAYMENTS, LEDGER, STOCK = (project_id(name) for name in ("payments", "ledger", "stock"))
 NAMES = ("good-1", "good-2", "right-1", "right-2", "gone", "awaited", "server", "held", "stuck", "revoked")
@@ -153,7 +151,6 @@ def status_document(told: Told) -> dict[str, Any]:
     counts = {kind.value: count for kind, count in report.counts().items()}
     record = PassRecord(report.run_id, report.started_at, report.finished_at, report.result.value, counts)
     ward = Quarantined(Share(STOCK, image("bad")), Operation.ACCEPT, 1, "it failed", "it failed", EPOCH + 900)
-    polling = PollPolicy(1.0, 1.2, 30.0)
     view = StatusView(
         "sqlite:///journal.db",
         told.in_flight,
@@ -162,10 +159,10 @@ def status_document(told: Told) -> dict[str, Any]:
         (record,),
         EPOCH + 100,
         names(),
-        polling,
-        900.0,
+        TIMINGS,
         (),
         0.0,
+        last_readings={STOCK: LastReading(EPOCH, 5, report.outcomes[:2])},
     )
     return status_json(view)
 
@@ -181,7 +178,7 @@ def board_after(told: Told) -> Board:
 
 def daemon_document(told: Told) -> dict[str, Any]:
     """Return the document of `/api/status` after the pass."""
-    view = DaemonView(board_after(told), EPOCH + 100, "1.2.3", "every 15m", {}, {"default": False})
+    view = DaemonView(board_after(told), EPOCH + 100, "1.2.3", "every 15m", TIMINGS, refused={"default": False})
     return daemon_json(view)
 
 
@@ -226,22 +223,18 @@ DOCUMENTS: dict[str, Callable[[Told], Any]] = {
 @pytest.mark.parametrize("name", sorted(DOCUMENTS))
 def test_a_document_is_as_it_was(told: Told, name: str) -> None:
     """The document of the invented pass is the golden one, to the byte."""
-    assert_golden(name, DOCUMENTS[name](told))
+    assert_golden_document(name, DOCUMENTS[name](told))
 
 
 @pytest.mark.parametrize("name", ["plan", "report", "daemon", "log"])
 def test_a_document_of_a_refused_pass_is_as_it_was(refused: Told, name: str) -> None:
     """The document of the same pass, refused by a guard, is the golden one, to the byte."""
-    assert_golden(f"refused-{name}", DOCUMENTS[name](refused))
+    assert_golden_document(f"refused-{name}", DOCUMENTS[name](refused))
 
 
-def assert_golden(name: str, document: object) -> None:
-    """See that a document is the golden one, or write it where that is asked for."""
-    text = json.dumps(document, indent=1, ensure_ascii=True, default=str) + "\n"
-    golden = GOLDEN / f"{name}.json"
-    if os.environ.get("GOLDEN") == "write":
-        golden.write_text(text)
-    assert text == golden.read_text()
+def assert_golden_document(name: str, document: object) -> None:
+    """See that a document is the golden one."""
+    assert_golden(f"{name}.json", json.dumps(document, indent=1, ensure_ascii=True, default=str) + "\n")
 
 
 def test_the_pass_has_something_of_everything(told: Told) -> None:

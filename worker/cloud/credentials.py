@@ -18,7 +18,7 @@ from worker.cloud.refusals import UNDECIDED
 from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Call
 from worker.core.timing import RetryPolicy, retry_delay
-from worker.errors import AuthFailed, CloudError, Scope, TransientCloudError, UnexpectedReply
+from worker.errors import AuthFailed, CloudError, CredentialRefused, Scope, TransientCloudError, UnexpectedReply
 
 _T = TypeVar("_T")
 
@@ -81,7 +81,7 @@ class Credential:
         Waits while other calls try unproven keys. `on_slot` is awaited when the call is about to leave; if it
         raises, nothing is sent. Raises AuthFailed without a call once the keys are refused, even to those who wait
         for the limits, and else CloudError as `Account.send` does. Keys that were renewed show as a
-        TransientCloudError that is `answered`: the call did nothing and may be made again. When cancelled after
+        TransientCloudError with `nothing_done`: the call did nothing and may be made again. When cancelled after
         `on_slot`, the call may have been carried out.
         """
         while not self._proven:
@@ -127,7 +127,7 @@ class Credential:
                 body = await self.account.send(call, attempt, ready)
         except AuthFailed as error:
             await self._renew_or_stop(keys, error)
-            raise TransientCloudError("the keys were refused, and are renewed now", answered=True) from error
+            raise TransientCloudError("the keys were refused, and are renewed now", nothing_done=True) from error
         except CloudError as error:
             # A throttle or a time-out may come from a place that has not looked at the keys yet.
             if 400 <= error.status < 500 and error.status not in UNDECIDED | {429}:
@@ -145,7 +145,7 @@ class Credential:
         """Return the keys for a call that leaves now; they may have changed while it waited for the limits."""
         self._raise_if_stopped()
         if not self._proven and not first:
-            raise TransientCloudError("not sent, as the keys were renewed meanwhile", answered=True)
+            raise TransientCloudError("not sent, as the keys were renewed meanwhile", nothing_done=True)
         return self._keys
 
     def _prove(self, keys: SigningKeys) -> None:
@@ -173,14 +173,7 @@ class Credential:
 
     def _raise_if_stopped(self) -> None:
         if self._stopped is not None:
-            error = self._stopped
-            raise AuthFailed(
-                f"credential {self.name!r} is stopped: {error.message}",
-                status=error.status,
-                code=error.code,
-                scope=error.scope,
-                request_id=error.request_id,
-            ) from error
+            raise CredentialRefused(self.name, self._stopped) from self._stopped
 
 
 def _lasts(error: TransientCloudError | UnexpectedReply) -> bool:

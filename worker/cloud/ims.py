@@ -26,6 +26,7 @@ from worker.cloud.transport import Call, Connections, Transport
 from worker.cloud.wire import Page, checked_job_id, members_body, read_job, read_page, read_submitted
 from worker.core.batch import Batch
 from worker.core.calls import CallCounts, CallGroup, CallRecord
+from worker.core.fleet.forecast import AccountRoom
 from worker.core.fleet.shards import Split
 from worker.core.job import JobApi, JobReply
 from worker.core.limits import Rate
@@ -183,7 +184,7 @@ class Ims:
 
         `on_slot` is awaited when the limits let the call leave: what must be durable before is written there, and
         if it raises, nothing is sent. An error may also come before it, and then nothing is sent either. What the
-        errors say of the work: TransientCloudError with `answered` and TerminalCloudError that it was not begun;
+        errors say of the work: TransientCloudError with `nothing_done` and TerminalCloudError that it was not begun;
         TransientCloudError without, and UnexpectedReply, that it may be. Cancellation after `on_slot` leaves it
         unknown as well.
         """
@@ -223,6 +224,10 @@ class Ims:
             name: {group: account.throttle.standing(group) for group in CallGroup}
             for name, account in self._accounts.items()
         }
+
+    def rooms(self) -> Mapping[str, AccountRoom]:
+        """Return what the limits of each account let through from now on, for a forecast made at once."""
+        return {name: account.throttle.room() for name, account in self._accounts.items()}
 
     def silent_for(self, project: Project) -> float:
         """Return since how many seconds a project's lists are asked for in vain; waits for a limit are not in vain.

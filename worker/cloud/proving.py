@@ -55,8 +55,8 @@ class Proving:
         """Wait for a turn, and hold it until the call is over; yield False to who waits when `over` is called.
 
         A call that ends with a CloudError other than a throttle has proved nothing, unless `over` was called. Raises a
-        TransientCloudError that is `answered` where a few in a row have proved nothing at the same host. Cancelled, the
-        turn is given on.
+        TransientCloudError with `nothing_done` where a few in a row have proved nothing at the same host. Cancelled,
+        the turn is given on.
         """
         caller = _Caller(host, project_id, asyncio.get_running_loop().create_future())
         self._waiting[caller] = None
@@ -64,7 +64,7 @@ class Proving:
         try:
             if failure := await caller.turn:
                 message = f"not sent, as the first call of credential {self._name!r} failed: {failure}"
-                raise TransientCloudError(message, answered=True)
+                raise TransientCloudError(message, nothing_done=True)
             yield caller in self._trying
         except CloudError as error:
             if caller in self._trying and error.scope is not Scope.THROTTLE:

@@ -38,14 +38,14 @@ class Proxy:
     async def turn(self) -> AsyncIterator[None]:
         """Hold a turn for one call: alone while the login is unproven.
 
-        Raises LoginRefused where the proxy has refused it, and a TransientCloudError that is `answered` where the
+        Raises LoginRefused where the proxy has refused it, and a TransientCloudError with `nothing_done` where the
         first call had no answer either: nothing is sent then.
         """
         while not self._proven and self.headers and self._first is not None:
             failure = await asyncio.shield(self._first)
             if failure is not None and self._refused is None:
                 message = f"not sent, as the first call through the proxy failed: {failure}"
-                raise TransientCloudError(message, answered=True)
+                raise TransientCloudError(message, nothing_done=True)
         if self._refused is not None:
             raise LoginRefused(self._refused.message)
         if self._proven or not self.headers:

@@ -99,11 +99,11 @@ def refusal(reply: Reply, now: float, secrets: Sequence[str] = ()) -> CloudError
     said = _said(reply, secrets)
     status, code, scope = reply.status, said.code, scope_of(said.code, reply.status)
     message = _said_once(tidy(said.message, secrets), status, code) or "the cloud gave no reason"
-    answered = scope is Scope.THROTTLE or (status < 500 and code in _NOTHING_DONE)
-    if answered or status >= 500 or status in UNDECIDED:
+    nothing_done = scope is Scope.THROTTLE or (status < 500 and code in _NOTHING_DONE)
+    if nothing_done or status >= 500 or status in UNDECIDED:
         return TransientCloudError(
             message,
-            answered=answered,
+            nothing_done=nothing_done,
             retry_after=_retry_after(reply, now),
             status=status,
             code=code,

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,9 +26,11 @@ from typing import Final, TypeAlias
 
 from asyncio_throttle import Throttler  # type: ignore[attr-defined]  # the package declares no exports
 
+from worker.cloud.fair_queue import FairQueue
 from worker.cloud.pool import AccountConnections
 from worker.core.calls import CallGroup
-from worker.core.limits import Rate, Window
+from worker.core.fleet.forecast import AccountRoom
+from worker.core.limits import Rate, Room, Window
 
 _MAX_LEARNED: Final = 4
 _PARTS_SHARE: Final = 4
@@ -140,6 +141,17 @@ class Throttle:
             paused_for=max(line.paused_until - now, 0.0),
         )
 
+    def room(self) -> AccountRoom:
+        """Tell what the limits let through from now on. It is of use until the next call."""
+        now = _now()
+        for line in self._order:
+            line.forget(now)
+        groups = {
+            group: Room(now, tuple((gate.window, gate.until) for gate in line.gates), line.paused_until)
+            for group, line in self._lines.items()
+        }
+        return AccountRoom(groups, Room(now, ((self._burst.window, math.inf),)))
+
     def _dispatch(self) -> None:
         """Let everybody go who may, and look again when the next one may."""
         now = _now()
@@ -215,8 +227,8 @@ class _Line:
 
     def __init__(self, rate: Rate) -> None:
         self.paused: dict[str, float] = {}
-        self.queue = _FairQueue(self.paused)
-        self.parts = _FairQueue(self.paused)
+        self.queue: FairQueue[_Turn] = FairQueue(self.paused)
+        self.parts: FairQueue[_Turn] = FairQueue(self.paused)
         self.gates: tuple[_Gate, ...] = (_Gate(Window(rate), Window(_share_of_parts(rate))),)
         self.paused_until = -math.inf
 
@@ -254,72 +266,6 @@ class _Line:
 def _share_of_parts(rate: Rate) -> Rate:
     """Return a quarter of a rate, rounded down; of fewer than four calls, one in a window that much longer."""
     return rate.part(0, _PARTS_SHARE)
-
-
-class _FairQueue:
-    """Callers by host and key: hosts take turns, so do the keys of one, and the callers of one key go in order.
-
-    Those of the keys in `paused` are passed over.
-    """
-
-    def __init__(self, paused: Mapping[str, float]) -> None:
-        self._paused = paused
-        self._hosts: OrderedDict[str, OrderedDict[str, OrderedDict[_Turn, None]]] = OrderedDict()
-        # Counted, since the keys may be as many as the fleet has projects, and it is asked for again and again.
-        self._waiting = 0
-
-    def __len__(self) -> int:
-        return self._waiting
-
-    def __bool__(self) -> bool:
-        return bool(self._hosts)
-
-    def __contains__(self, host: str) -> bool:
-        return host in self._hosts
-
-    def join(self, host: str, key: str, turn: _Turn) -> None:
-        """Put a caller behind the others of its key, a new key behind the other keys, and a new host likewise."""
-        self._hosts.setdefault(host, OrderedDict()).setdefault(key, OrderedDict())[turn] = None
-        self._waiting += 1
-
-    def leave(self, host: str, key: str, turn: _Turn) -> None:
-        """Take out a caller that no longer waits, if it is still there."""
-        keys = self._hosts.get(host)
-        if keys and turn in keys.get(key, ()):
-            self._take_out(host, key, turn)
-
-    def find(self, connections: AccountConnections) -> tuple[str, str] | None:
-        """Return the host and the key whose turn it is among those for whom there is a connection."""
-        for host, keys in self._hosts.items():
-            if connections.room(host) > 0:
-                # Those for whom there is none hold some already, so they are few, and so are those that are paused.
-                for key in keys:
-                    if key not in self._paused and connections.admits(host, key):
-                        return host, key
-        return None
-
-    def next(self, connections: AccountConnections) -> tuple[str, str, _Turn]:
-        """Take out the caller whose turn it is; `find` must find one."""
-        found = self.find(connections)
-        if found is None:
-            raise LookupError("nobody may go")
-        host, key = found
-        turn = next(iter(self._hosts[host][key]))
-        self._take_out(host, key, turn)
-        if keys := self._hosts.get(host):
-            self._hosts.move_to_end(host)
-            if key in keys:
-                keys.move_to_end(key)
-        return host, key, turn
-
-    def _take_out(self, host: str, key: str, turn: _Turn) -> None:
-        keys = self._hosts[host]
-        del keys[key][turn]
-        self._waiting -= 1
-        if not keys[key]:
-            del keys[key]
-        if not keys:
-            del self._hosts[host]
 
 
 def _now() -> float:

@@ -100,7 +100,9 @@ class Transport:
             sock_connect=connections.connect_timeout,
             sock_read=connections.read_timeout,
         )
-        connector = aiohttp.TCPConnector(limit=connections.max_connections, ssl=tls_context(connections.ca_file))
+        # Without an authority of its own the library's context will do, which it has made already.
+        tls = tls_context(connections.ca_file) if connections.ca_file else True
+        connector = aiohttp.TCPConnector(limit=connections.max_connections, ssl=tls)
         async with aiohttp.ClientSession(
             connector=connector,
             timeout=timeout,
@@ -116,8 +118,8 @@ class Transport:
         """Sign a call, send it once, and return the answer if its status is 2xx.
 
         The caller holds a connection of `pool`, so that no time passes between the signature and the sending. Raises
-        CloudError. A TransientCloudError is `answered` if the call certainly did nothing: there was no connection to
-        send it on, or the cloud said so. Cancellation drops the connection; the call may have been carried out.
+        CloudError; its `nothing_done` says that the call certainly had no effect: there was no connection to send it
+        on, or the cloud said so. Cancellation drops the connection; the call may have been carried out.
         """
         proxy = self._proxies.to(call.origin)
         secrets = (*keys.secrets, *(proxy.secrets if proxy else ()))
@@ -157,7 +159,7 @@ class Transport:
         try:
             return sign(request, keys, datetime.fromtimestamp(self._clock(), UTC))
         except ValueError as error:
-            raise AuthFailed(f"the credential cannot be used: {error}") from error
+            raise AuthFailed(str(error)) from error
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
@@ -249,7 +251,7 @@ def _no_way(status: int, reason: str) -> CloudError:
         return LoginRefused(f"{message} (HTTPS_PROXY names the proxy and its login, as http://user:password@host:port)")
     if 400 <= status < 500:
         return TerminalCloudError(message)
-    return TransientCloudError(message, answered=True)
+    return TransientCloudError(message, nothing_done=True)
 
 
 def _broken(error: aiohttp.ClientError | OSError) -> CloudError:
@@ -259,9 +261,9 @@ def _broken(error: aiohttp.ClientError | OSError) -> CloudError:
             return TerminalCloudError(f"the certificate of {error.host} is not trusted: {reason}")
         case aiohttp.ClientConnectorError():
             reason = tidy(error.os_error.strerror or str(error.os_error))
-            return TransientCloudError(f"cannot connect to {error.host}:{error.port}: {reason}", answered=True)
+            return TransientCloudError(f"cannot connect to {error.host}:{error.port}: {reason}", nothing_done=True)
         case aiohttp.ConnectionTimeoutError():
-            return TransientCloudError("cannot connect in time", answered=True)
+            return TransientCloudError("cannot connect in time", nothing_done=True)
         case TimeoutError():
             return TransientCloudError("no answer in time")
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():

@@ -33,7 +33,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images with one project, operation and vault: one PUT. `images` is sorted and never empty.
+    """Images with one project, operation and vault, which may go in one PUT. `images` is sorted and never empty.
 
     `is_part` tells that it is what a batch was divided into that failed as a whole: it lets whole batches go first.
     """
@@ -62,7 +62,11 @@ class InFlight:
 
     def may_be_alive(self, now: float, timings: Timings) -> bool:
         """Tell whether it may still come about at `now`, by its age alone."""
-        return now - self.intent_at < (timings.unknown if self.job_id is None else timings.abandon)
+        return now < self.given_up_at(timings)
+
+    def given_up_at(self, timings: Timings) -> float:
+        """Return when it is too old to be alive, so that its shares may be sent again, in seconds since the epoch."""
+        return self.intent_at + (timings.unknown if self.job_id is None else timings.abandon)
 
 
 class End(StrEnum):

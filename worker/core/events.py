@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.core.batch import Batch, End, InFlight
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.plan import Plan
+from worker.core.fleet.refusal import Refusal
 from worker.core.fleet.report import RunReport
+from worker.core.instruction import Instruction
 from worker.core.job import Job, Settlement
+from worker.core.project.plan import ProjectPlan
 from worker.core.quarantine import Quarantined
+from worker.core.reading import LastReading
 from worker.core.status import ShareStatus
 
 
@@ -31,9 +35,13 @@ class AtWork:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The process was asked to stop: nothing more is sent, what was sent is followed for `grace` seconds."""
+    """The process was asked to stop: nothing more is sent, what was sent is followed for `grace` seconds at most.
+
+    `message` says it to people. A second time nothing is followed any more.
+    """
 
     grace: float
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +94,38 @@ class ClockSet:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedFor:
+    """Somebody has asked the daemon for something, by a row of the journal."""
+
+    instruction: Instruction
+
+
+@dataclass(frozen=True, slots=True)
+class PauseBegan:
+    """Passes plan and report from now on, and send nothing."""
+
+    pause: Instruction
+
+
+@dataclass(frozen=True, slots=True)
+class PauseEnded:
+    """Passes send again: somebody said so, or the pause has come to its end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Remembered:
     """What the journal holds: batches in flight, oldest first; quarantined shares; the last passes, newest first."""
 
     in_flight: tuple[InFlight, ...]
     quarantined: tuple[Quarantined, ...]
     passes: tuple[PassRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LastKnown:
+    """What projects were, by id, when they could last be read, before the first pass of this worker."""
+
+    readings: Mapping[str, LastReading]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +137,11 @@ class TakenUp:
 
 @dataclass(frozen=True, slots=True)
 class PassStarted:
-    """A pass begins."""
+    """A pass begins, about so many projects; `image_names` has the manifest's names of images by id."""
 
     run_id: str
     projects: int
+    image_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +154,17 @@ class ProjectObserved:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """The plan is made and its batches are known; `refusals` says why the guards refuse it, if they do.
+class ProjectPlanned:
+    """A project was read, or could not be, and its plan is made. The guards may not have allowed it yet."""
 
+    plan: ProjectPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Every project is planned and the batches are known; `refusals` says why the guards refuse the plan, if they do.
+
+    Where the guards were certain before, some of it may have been sent, and have ended, already.
     `image_names` has the manifest's names of images by id.
     """
 
@@ -129,7 +172,7 @@ class Planned:
     image_names: Mapping[str, str]
     batches: int
     resumed: int
-    refusals: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +221,14 @@ class BatchSizesRemembered:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Noted:
+    """What a person should know of a pass beside its plan; the report has it too, among its notes."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
     """Something that does not stop the pass and that an operator wants to know."""
 
     what: str
@@ -222,10 +272,15 @@ Event = (
     | ReloadFailed
     | PassScheduled
     | ClockSet
+    | AskedFor
+    | PauseBegan
+    | PauseEnded
     | Remembered
+    | LastKnown
     | TakenUp
     | PassStarted
     | ProjectObserved
+    | ProjectPlanned
     | Planned
     | BatchSubmitted
     | BatchNotAccepted
@@ -233,9 +288,12 @@ Event = (
     | ShareJudged
     | BatchSizeLearned
     | BatchSizesRemembered
-    | Trouble
+    | Noted
+    | Incident
     | BugFound
     | PassBroken
     | PassFinished
 )
+TOLD_IN_THE_END = (Planned, BatchNotAccepted, JobSettled, ShareJudged, Noted)
+"""What the plan or the report of a pass says again, so that who is shown that need not be told before."""
 Listener = Callable[[Event], None]

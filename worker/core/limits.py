@@ -143,6 +143,21 @@ class Window:
         self._forget(now)
         return max(self.rate.count - self._outstanding - len(self._answered), 0)
 
+    def leaves_at(self, now: float, calls: int) -> float:
+        """Return when the last of so many more calls (at least one) may leave, if the first is not made before `now`.
+
+        What is outstanding is taken to be answered by then. It changes nothing, so `now` may lie ahead.
+        """
+        rounds, turn = divmod(calls - 1, self.rate.count)
+        turn -= self.rate.count - self._outstanding - len(self._answered)
+        if turn < 0:
+            at = now
+        elif turn < len(self._answered):
+            at = max(now, self._answered[turn] + self._span)
+        else:
+            at = now + self._span
+        return at + rounds * self._span
+
     def remember(self, now: float, ages: Iterable[float]) -> None:
         """Count calls of an earlier process too, which were answered `ages` seconds ago."""
         answered = sorted([*self._answered, *(now - age for age in ages)])
@@ -162,3 +177,28 @@ class Window:
     def _forget(self, now: float) -> None:
         while self._answered and self._answered[0] + self._span <= now:
             self._answered.popleft()
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the limits of a call group let through from `now` on, for a forecast made at once: its windows go on.
+
+    Each of `windows` comes with the time until which it is kept. Nothing leaves before `paused_until`.
+    """
+
+    now: float
+    windows: tuple[tuple[Window, float], ...]
+    paused_until: float = -math.inf
+
+    def wait(self, calls: int) -> float:
+        """Return in how many seconds the last of so many more calls may leave."""
+        if not calls:
+            return 0.0
+        start = max(self.now, self.paused_until)
+        ends = (min(window.leaves_at(start, calls), max(start, until)) for window, until in self.windows)
+        return max(ends, default=start) - self.now
+
+    def first_wait(self, calls: int) -> float:
+        """Return in how many seconds the first of so many more calls leaves that may not at once; 0 where all may."""
+        left = min((window.left(self.now) for window, _ in self.windows), default=calls)
+        return self.wait(1 if self.paused_until > self.now else left + 1) if self.wait(calls) > 0 else 0.0

@@ -3,14 +3,15 @@
 | how the batch ended | the share reads as desired | it does not                                                     |
 |---------------------|----------------------------|-----------------------------------------------------------------|
 | succeeded           | changed                    | read again for a while, then failed: SUCCESS was untrue         |
-| partial, failed     | changed                    | failed                                                          |
+| partial, failed     | changed                    | failed; what its results say is done is read again for a while  |
 | refused             | changed                    | failed                                                          |
 | lost, unanswered    | changed                    | read again until it cannot be alive, then sent again, in bounds |
 | unsettled           | changed                    | read again until the job's deadline, then unsettled             |
 | not sent            | changed                    | not_sent                                                        |
 
-Whatever the batch said, a share that is in no list is absent; one that could not be read again is unknown, or unsettled
-where the pass ended before.
+Whatever the batch said, a share that is in no list is absent. One that could not be read again is unknown, or unsettled
+where the pass ended before; failed where its batch was refused, and so nothing was done. What was sent again in vain
+for the last time has failed.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ class BatchEnd:
     as_a_whole: bool = False
     results: Mapping[str, bool] = field(default_factory=dict)
 
+    def may_come_about(self, image_id: str) -> bool:
+        """Tell whether an image may still come to read as desired, by the cloud's own words."""
+        has_failed = self.how in {End.PARTIAL, End.FAILED}
+        return self.results.get(image_id, not has_failed)
+
     @property
     def blames_images(self) -> bool:
         """Whether what is in the batch may be to blame for what became of it."""
@@ -64,6 +70,9 @@ class Unreadable:
     is_final: bool = False
 
 
+_SAID = frozenset({End.SUCCEEDED, End.PARTIAL, End.FAILED})
+"""The ends of a job that say of its images what was done."""
+
 Seen = MemberStatus | Unreadable | None  # None: in none of the project's lists
 
 
@@ -75,6 +84,8 @@ def end_of_job(settlement: Settlement, timings: Timings, began: float, now: floa
     job, end = settlement.job, settlement.end
     until = {
         End.SUCCEEDED: now + timings.verify,
+        End.PARTIAL: now + timings.verify,
+        End.FAILED: now + timings.verify,
         End.LOST: began + timings.unknown,
         End.UNSETTLED: began + timings.deadline,
     }
@@ -108,11 +119,17 @@ def differs(operation: Operation, seen: Seen) -> bool:
     return isinstance(seen, MemberStatus) and not operation.is_met_by(seen)
 
 
+def read_since(before: Mapping[str, Seen], now: Mapping[str, Seen], operation: Operation) -> dict[str, Seen]:
+    """Return what images read by now; a reading that failed takes nothing back of what has already been reached."""
+    failed = {image for image, seen in now.items() if isinstance(seen, Unreadable)}
+    kept = {image: before[image] for image in failed if is_met(operation, before.get(image))}
+    return {**before, **now, **kept}
+
+
 def worth_reading_again(end: BatchEnd, seen: Mapping[str, Seen], now: float) -> bool:
     """Tell whether time may still bring an image of the batch to read as desired; one in no list is gone."""
     return now < end.until and any(
-        _may_change(seen.get(image), end.batch.operation) and end.results.get(image) is not False
-        for image in end.batch.images
+        _may_change(seen.get(image), end.batch.operation) and end.may_come_about(image) for image in end.batch.images
     )
 
 
@@ -167,17 +184,18 @@ def broken(share: Share, desired: Operation, before: MemberStatus | None, reason
 def _status(end: BatchEnd, image_id: str, read_at: float) -> Status:
     if end.how is End.NOT_SENT:
         return Status.NOT_SENT
-    if end.how is End.SUCCEEDED and read_at < end.until and end.results.get(image_id) is not False:
+    if end.how in _SAID and end.may_come_about(image_id) and read_at < end.until:
         return Status.UNSETTLED  # the lists may lag behind, and the pass had no time to wait for them
     may_be_alive = end.how in {End.LOST, End.UNANSWERED} and not is_due_again(end, read_at)
     return Status.UNSETTLED if end.how is End.UNSETTLED or may_be_alive else Status.FAILED
 
 
 def _why(end: BatchEnd, image_id: str, seen: MemberStatus) -> str:
-    if end.how is End.SUCCEEDED:
-        if end.results.get(image_id) is False:
-            return f"job {end.job_id} says that this image failed"
-        return f"job {end.job_id} says SUCCESS, yet the image still reads {seen}"
+    if end.how is End.SUCCEEDED and not end.may_come_about(image_id):
+        return f"job {end.job_id} says that this image failed"
+    if end.how in _SAID and end.may_come_about(image_id):
+        said = "SUCCESS" if end.how is End.SUCCEEDED else "that it was done"
+        return f"job {end.job_id} says {said}, yet the image still reads {seen}"
     if end.how is End.LOST:
         return f"the cloud no longer knows job {end.job_id}, and the image still reads {seen}"
     return end.reason or f"ended as {end.how}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,10 @@ class Quarantined:
     last_reason: str
     next_try: float
     failed_batch_size: int = 1
+
+    def failed_with(self, code: str) -> bool:
+        """Tell whether the cloud's `code`, such as `IMG.0144`, stands in what it failed with last, as a word."""
+        return bool(re.search(rf"(?<![\w.]){re.escape(code)}(?!\.?\w)", self.last_reason, re.IGNORECASE))
 
 
 @dataclass(frozen=True, slots=True)

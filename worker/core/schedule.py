@@ -92,6 +92,14 @@ def next_wait(schedule: Schedule, now: float, jitter: Jitter, u: float) -> float
     return first - now + u * jitter.of(following - first)
 
 
+def next_start(planned: float, now: float, busy: float) -> float:
+    """Return when the next pass begins: as it was planned, or once the one under way is over, in `busy` seconds.
+
+    Times in seconds since the epoch. A planned time that has passed, while a pass is late, is not when it begins.
+    """
+    return max(planned, now + busy)
+
+
 def between_starts(schedule: Schedule, now: float) -> float:
     """Return the seconds between two passes as they are planned after `now`."""
     if isinstance(schedule, Interval):

@@ -14,7 +14,8 @@ class Status(StrEnum):
 
     A plan says CONVERGED (as a count), TO_ACCEPT and TO_REJECT (as changes), IN_FLIGHT, ABSENT, UNKNOWN, BLOCKED or
     QUARANTINED. A report has no share left TO_ACCEPT, TO_REJECT or IN_FLIGHT: each became CHANGED, FAILED, UNSETTLED or
-    NOT_SENT, or ABSENT or UNKNOWN when it was read again. What a pass has changed is converged from then on.
+    NOT_SENT, or ABSENT or UNKNOWN when it was read again; one in flight may also turn out to be CONVERGED. What a pass
+    has changed is converged from then on. How a PUT ended is another matter: `End`, in `batch`.
     """
 
     CONVERGED = "converged"
@@ -37,8 +38,13 @@ class Status(StrEnum):
 
     @property
     def is_trouble(self) -> bool:
-        """Whether a share that stands so is neither as desired nor on its way there."""
+        """Whether a share that stands so when a pass ends is not as desired."""
         return self.is_final and self is not Status.CHANGED
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing went wrong with one left so by a pass: it waits for an owner, a vault, a job or time."""
+        return self.is_trouble and self not in _WENT_WRONG
 
     @property
     def is_final(self) -> bool:
@@ -47,6 +53,7 @@ class Status(StrEnum):
 
 
 _LETTERS = dict(zip(Status, "caridfumkbqn", strict=True))
+_WENT_WRONG = frozenset({Status.FAILED, Status.UNKNOWN})
 _NOT_FINAL = frozenset({Status.CONVERGED, Status.TO_ACCEPT, Status.TO_REJECT, Status.IN_FLIGHT})
 FINAL = tuple(status for status in Status if status.is_final)
 """The statuses that a report counts, in its order."""

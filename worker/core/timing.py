@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_TO_THE_SECOND = 100
 POLL_JITTER = 0.1
 _LONGEST_WRITTEN = 100_000 * 86400.0
 _FIRST, _LAST = (datetime(year, 1, 2, tzinfo=UTC).timestamp() for year in (1, 9999))
@@ -51,6 +52,28 @@ def format_duration(seconds: float) -> str:
         if len(parts) == 2:
             break
     return " ".join(parts)
+
+
+def roughly(seconds: float) -> str:
+    """Write how long something takes at least about, for people, in one unit or two: `40 s`, `9 min`, `2 h 10 min`."""
+    whole = math.ceil(min(max(seconds, 1.0), _LONGEST_WRITTEN))
+    if whole < _TO_THE_SECOND:
+        return f"{whole} s"
+    minutes = math.ceil(whole / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def moment(at: float, now: float) -> str:
+    """Write when something is that lies ahead, as a time of the day that is never too early: `08:35 UTC`.
+
+    Times in seconds since the epoch. Within a hundred seconds it is written to the second: `08:34:12 UTC`.
+    """
+    if at - now < _TO_THE_SECOND:
+        return f"{timestamp(math.ceil(at))[11:19]} UTC"
+    return f"{timestamp(math.ceil(at / 60) * 60.0)[11:16]} UTC"
 
 
 def timestamp(seconds: float, *, digits: str = "milliseconds") -> str:

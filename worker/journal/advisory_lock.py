@@ -12,6 +12,11 @@ from worker.core.fleet.shards import Shard
 
 _GATE = 0
 _COUNTS = 1_000_000
+_HELD = text(
+    "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
+    "AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND classid::bigint = hashtext('ims-share-worker ' || current_schema())::bigint & 4294967295"
+)
 SILENT_FOR = 20.0
 """Seconds after which the server ends a holder's connection that is silent, and with it its locks.
 
@@ -49,6 +54,12 @@ def take(connection: Connection, shard: Shard) -> bool:
     if not taken:
         connection.execute(text("SELECT pg_advisory_unlock_all()"))
     return taken
+
+
+def is_held(connection: Connection, shard: Shard) -> bool:
+    """Tell whether somebody has the locks of a shard now."""
+    own = _GATE if shard.count == 1 else 1 + shard.index
+    return own in connection.execute(_HELD).scalars().all()
 
 
 def end_when_silent(connection: Connection) -> None:

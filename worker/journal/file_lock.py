@@ -50,6 +50,32 @@ def hold(journal: Path, verb: str, shard: Shard) -> Iterator[None]:
         yield
 
 
+def holders(journal: Path) -> tuple[str, ...]:
+    """Return what those have written down who hold the journal, whose path is free of links, or a part of it, now.
+
+    Raises JournalLocked where somebody is about to take it and does not get on, JournalError where that cannot be told.
+    """
+    found: list[str] = []
+    if not journal.with_name(f"{journal.name}.lock").exists():
+        # Nobody has ever held it; a lock file made here might belong to somebody whom no worker runs as.
+        return ()
+    try:
+        with _opened(journal, ".lock") as gate:
+            # Nobody takes a lock meanwhile, who would find it taken by this look.
+            _go_through(gate, journal)
+            for suffix in _locks(journal):
+                with _opened(journal, suffix) as lock:
+                    try:
+                        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        found.append(_written(lock))
+    except OSError as error:
+        raise system_error(
+            f"the journal's locks beside {journal} cannot be read", error, "see to their rights"
+        ) from error
+    return tuple(found)
+
+
 @contextmanager
 def _opened(journal: Path, suffix: str) -> Iterator[int]:
     file = journal.with_name(journal.name + suffix)
@@ -96,12 +122,23 @@ def _go_through(gate: int, journal: Path) -> None:
 
 def _rivals(journal: Path, shard: Shard) -> Iterator[str]:
     """Yield the suffixes of the lock files of those that must not write beside this shard."""
+    for suffix, (index, count) in _locks(journal).items():
+        if count != shard.count or index == shard.index:
+            yield suffix
+
+
+def _locks(journal: Path) -> dict[str, tuple[int, int]]:
+    """Return the suffixes of the lock files of all shards, in their order, with index and count of the shard."""
+    found = {}
     for path in sorted(journal.parent.glob(f"{glob.escape(journal.name)}.*.lock")):
         suffix = path.name.removeprefix(journal.name)
         if match := _LOCK_OF_SHARD.fullmatch(suffix):
-            index, count = map(int, match.groups())
-            if count != shard.count or index == shard.index:
-                yield suffix
+            found[suffix] = (int(match[1]), int(match[2]))
+    return found
+
+
+def _written(lock: int) -> str:
+    return os.pread(lock, 4096, 0).decode(errors="replace")
 
 
 def _see_that_it_is_free(journal: Path, suffix: str) -> None:
@@ -109,5 +146,5 @@ def _see_that_it_is_free(journal: Path, suffix: str) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = described(os.pread(lock, 4096, 0).decode(errors="replace"))
+            holder = described(_written(lock))
             raise JournalLocked(f"another worker holds the journal {journal}: {holder}") from error

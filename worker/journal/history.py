@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, insert, select
 
 from worker.core.fleet.history import PassRecord
-from worker.core.fleet.report import RunReport
+from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.shards import Shard
 from worker.journal.rows import Cells, Found, as_text, read
 from worker.journal.schema import as_known, passes, values_of_shard
@@ -28,6 +28,7 @@ def add(connection: Connection, shard: Shard, report: RunReport) -> None:
             "converged": report.converged,
             **{kind.value: count for kind, count in report.counts().items()},
         },
+        "digest": report.digest if report.result is Result.REFUSED else None,
         **values_of_shard(shard),
     }
     connection.execute(insert(passes).values(row))

@@ -16,13 +16,22 @@ _AT_MOST = 256
 """Characters of each text that somebody else has written down."""
 
 
-class _Holder(msgspec.Struct):
-    """What a process writes down, as far as people are told."""
+class Holder(msgspec.Struct, frozen=True):
+    """What a process that holds the journal has written down, as far as people are told; it may be anything."""
 
     verb: str
     pid: int
     host: str
     since: str
+
+    @property
+    def is_daemon(self) -> bool:
+        """Whether it is a `serve`."""
+        return self.verb.partition(" ")[0] == "serve"
+
+    def __str__(self) -> str:
+        verb, host, since = (visible(text[:_AT_MOST]) for text in (self.verb, self.host, self.since))
+        return f"`{verb}`, process {self.pid} on {host}, since {since}"
 
 
 def introduction(verb: str, shard: Shard) -> str:
@@ -36,11 +45,14 @@ def introduction(verb: str, shard: Shard) -> str:
     return json.dumps(holder)
 
 
+def read_introduction(introduction: str) -> Holder | None:
+    """Read what a holder has written down; None where that cannot be read."""
+    try:
+        return msgspec.json.decode(introduction, type=Holder)
+    except (msgspec.DecodeError, UnicodeError, TypeError, RecursionError):
+        return None
+
+
 def described(introduction: str) -> str:
     """Tell people who wrote this, which may be anything; what cannot be read is somebody who has not said."""
-    try:
-        holder = msgspec.json.decode(introduction, type=_Holder)
-    except (msgspec.DecodeError, UnicodeError, TypeError, RecursionError):
-        return "somebody who has not said who it is"
-    verb, host, since = (visible(text[:_AT_MOST]) for text in (holder.verb, holder.host, holder.since))
-    return f"`{verb}`, process {holder.pid} on {host}, since {since}"
+    return str(read_introduction(introduction) or "somebody who has not said who it is")

@@ -20,8 +20,9 @@ from worker.errors import JournalError, JournalLocked, JournalMissing, JournalUn
 from worker.journal import advisory_lock, file_lock, rejections, sqlite_file
 from worker.journal.database import is_postgresql, open_database, warning_of
 from worker.journal.holder import described, introduction
+from worker.journal.migrations import upgrade
 from worker.journal.rows import read
-from worker.journal.schema import leases, upgrade
+from worker.journal.schema import leases
 from worker.journal.store import Journal, in_time
 from worker.journal.thread import Thread, never
 

@@ -1,4 +1,4 @@
-"""The tables of the journal, one set of them for every database, and how those of older workers become them.
+"""The tables of the journal, one set of them for every database.
 
 A lease has a number, its fence, that grows whenever somebody takes it over: each intent checks it. One that is still
 open when it is taken over was not given back, so its holder may have made calls that nobody recorded.
@@ -31,7 +31,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    update,
 )
 
 from worker.core.fleet.shards import WHOLE, Shard
@@ -39,48 +38,11 @@ from worker.journal.advisory_lock import take_turn
 from worker.journal.rows import Found, read
 
 _CREATION = 4_947_531
-VERSION = 4
+VERSION = 5
 _WITH_READINGS = 4
+_WITH_INSTRUCTIONS = 5
 _LATER = {"shard_index": (2, 0), "shard_count": (2, 1), "together": (3, 1)}
 """Columns that tables got in a later version: which, and their default, which is right for rows of older workers."""
-_STEPS = (
-    (
-        "ALTER TABLE passes ADD COLUMN shard_index INTEGER DEFAULT 0 NOT NULL",
-        "ALTER TABLE passes ADD COLUMN shard_count INTEGER DEFAULT 1 NOT NULL",
-        "ALTER TABLE calls ADD COLUMN shard_index INTEGER DEFAULT 0 NOT NULL",
-        "ALTER TABLE calls ADD COLUMN shard_count INTEGER DEFAULT 1 NOT NULL",
-        # It may be there: of two workers that made the tables at once, the older one was the quicker.
-        """
-        CREATE TABLE IF NOT EXISTS reservations (
-            run_id VARCHAR(64) NOT NULL, project_id VARCHAR(64) NOT NULL, rejects INTEGER NOT NULL, at FLOAT NOT NULL,
-            shard_index INTEGER DEFAULT 0 NOT NULL, shard_count INTEGER DEFAULT 1 NOT NULL,
-            PRIMARY KEY (run_id, project_id)
-        )
-        """,
-    ),
-    ("ALTER TABLE quarantine ADD COLUMN together INTEGER DEFAULT 1 NOT NULL",),
-    (
-        """
-        CREATE TABLE IF NOT EXISTS readings (
-            project_id VARCHAR(64) NOT NULL, at FLOAT NOT NULL, desired INTEGER NOT NULL, PRIMARY KEY (project_id)
-        )
-        """,
-        """
-        CREATE TABLE IF NOT EXISTS readings_amiss (
-            project_id VARCHAR(64) NOT NULL, image_id VARCHAR(64) NOT NULL, status VARCHAR(16) NOT NULL,
-            operation VARCHAR(16) NOT NULL, observed VARCHAR(16), reason TEXT NOT NULL, source TEXT NOT NULL,
-            PRIMARY KEY (project_id, image_id)
-        )
-        """,
-        """
-        CREATE TABLE IF NOT EXISTS batch_sizes (
-            account VARCHAR(256) NOT NULL, region VARCHAR(64) NOT NULL, taken INTEGER NOT NULL, refused INTEGER,
-            learned_at FLOAT, PRIMARY KEY (account, region)
-        )
-        """,
-    ),
-)
-"""What leads from each version to the next, from the first on. Workers of the version before can go on meanwhile."""
 
 
 class Life(StrEnum):
@@ -181,7 +143,20 @@ passes = Table(
     Column("result", String(16), nullable=False),
     Column("counts", JSON, nullable=False),
     *_shard(),
+    # Of a refused pass, for who approves its plan; not there where an older worker has made the pass.
+    Column("digest", String(128)),
     Index("passes_by_end", "finished_at"),
+)
+
+instructions = Table(
+    "instructions",
+    metadata,
+    # Given by who writes, in turn: one that grows by itself is seen out of turn where two write at once.
+    Column("key", Integer, primary_key=True, autoincrement=False),
+    Column("asked", String(16), nullable=False),
+    Column("asked_by", String(256), nullable=False),
+    Column("asked_at", Float, nullable=False),
+    Column("until", Float),
 )
 
 leases = Table(
@@ -257,11 +232,16 @@ def has_readings(connection: Connection) -> bool:
     return (version_of(connection) or VERSION) >= _WITH_READINGS
 
 
+def has_instructions(connection: Connection) -> bool:
+    """Tell whether the tables are new enough to have instructions, and the digests of refused passes."""
+    return (version_of(connection) or VERSION) >= _WITH_INSTRUCTIONS
+
+
 def version_of(connection: Connection) -> int | None:
     """Return the version of the tables; None where there are none. Raises OddRowsError where it cannot be told."""
     if not inspect(connection).has_table(about.name):
         return None
-    return _version(connection, select(about.c.schema_version))
+    return version_by(connection, select(about.c.schema_version))
 
 
 def create(connection: Connection) -> int:
@@ -272,17 +252,7 @@ def create(connection: Connection) -> int:
     metadata.create_all(connection)
     if is_new:
         connection.execute(insert(about).values(schema_version=VERSION))
-    return _version(connection, select(about.c.schema_version))
-
-
-def upgrade(connection: Connection) -> None:
-    """Bring the tables of an older worker up to date, unless another process was quicker; no row is lost."""
-    found = _version(connection, select(about.c.schema_version).with_for_update())
-    for step in _STEPS[found - 1 :]:
-        for statement in step:
-            connection.exec_driver_sql(statement)
-    if found < VERSION:
-        connection.execute(update(about).values(schema_version=VERSION))
+    return version_by(connection, select(about.c.schema_version))
 
 
 def is_in_flight() -> ColumnElement[bool]:
@@ -290,7 +260,8 @@ def is_in_flight() -> ColumnElement[bool]:
     return or_(batches.c.state.in_(IN_FLIGHT), batches.c.ended_at.is_(None))
 
 
-def _version(connection: Connection, query: Select[Any]) -> int:
+def version_by(connection: Connection, query: Select[Any]) -> int:
+    """Return the version of the tables as a query reads it; raise OddRowsError where it cannot be told."""
     rows = connection.execute(query).mappings().all()
     versions = read(rows, about, lambda cells: cells.count("schema_version", 1)).needed()
     if len(versions) != 1:

@@ -75,6 +75,16 @@ def make(path: Path) -> None:
         make_private(path)
 
 
+def make_in_own_folder(path: Path) -> None:
+    """Make the file of a journal as above, where its folder is this user's; raise JournalMissing where it is not."""
+    try:
+        find(path)
+    except JournalMissing:
+        if path.parent.stat().st_uid != os.geteuid():
+            raise
+        make_private(path)
+
+
 def make_private(path: Path) -> None:
     """Make an empty file that only its owner may use, whatever the umask; leave alone one that is there."""
     try:

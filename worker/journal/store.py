@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, update
 
 from worker.core.batch import Batch, End, InFlight
 from worker.core.fleet.guard import Judge
 from worker.core.fleet.history import PassRecord
+from worker.core.fleet.refusal import Refusal
 from worker.core.fleet.report import RunReport
 from worker.core.fleet.shards import WHOLE, Shard
 from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.reading import LastReading
 from worker.core.share import Share
 from worker.errors import JournalError, JournalMissing, JournalUnreachable
-from worker.journal import advisory_lock, history, memory, readings, rejections, stamps
+from worker.journal import (
+    advisory_lock,
+    approvals,
+    history,
+    instructions,
+    memory,
+    readings,
+    rejections,
+    releases,
+    sqlite_file,
+    stamps,
+)
 from worker.journal.batch_sizes import BatchSizeLog
 from worker.journal.call_log import CallLog
 from worker.journal.database import MEMORY, open_database, warning_of
 from worker.journal.engine import Database
+from worker.journal.instructions import InstructionLog
 from worker.journal.rows import Found
 from worker.journal.schema import (
     VERSION,
     Life,
-    approvals,
     batches,
     calls,
     create,
@@ -35,6 +48,7 @@ from worker.journal.schema import (
     reservations,
     version_of,
 )
+from worker.journal.sqlite_file import path_of
 from worker.journal.thread import Thread
 from worker.journal.writer import Writer
 
@@ -59,6 +73,7 @@ class Journal:
         self._still_held: Callable[[Connection], None] = _nobody_asks
         self.calls = CallLog(self._writer, shard)
         self.sizes = BatchSizeLog(self._writer)
+        self.instructions = InstructionLog(self._writer)
 
     async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
         """Record that a batch, which rejects `rejects` accepted images, is about to be sent; return its key."""
@@ -127,13 +142,13 @@ class Journal:
 
     async def reserve(
         self, planned: Mapping[str, int], run_id: str, at: float, since: float, judge: Judge
-    ) -> tuple[str, ...]:
+    ) -> tuple[Refusal, ...]:
         """Reserve what a pass would reject, by project id, unless `judge` refuses it; return why it does.
 
         It counts for the passes of other shards until this pass is recorded, or the next one of this shard reserves.
         """
 
-        def write(connection: Connection) -> tuple[str, ...]:
+        def write(connection: Connection) -> tuple[Refusal, ...]:
             self._still_held(connection)
             advisory_lock.take_turn(connection, rejections.TURN)
             rejections.free(connection, self.shard)
@@ -144,52 +159,34 @@ class Journal:
 
         return await self._writer.write(write)
 
-    async def approve(self, digest: str, who: str, at: float) -> None:
-        """Let the plan of this digest pass the guards once; who said so, and when, is kept."""
-        row = {"digest": digest, "approved_by": who, "approved_at": at}
-        await self._writer.write(lambda connection: connection.execute(insert(approvals).values(row)))
+    async def refusals(self, digest: str) -> approvals.Refusals:
+        """Tell whether a refused pass has this digest, and which was the last refused."""
+        return await self._writer.read(lambda connection: approvals.refusals(connection, digest))
+
+    async def approve(self, digest: str, who: str, at: float) -> tuple[str, float] | None:
+        """Let the plan of this digest pass the guards once; who said so, and when, is kept.
+
+        Return who approved it before and when, where that was not used yet: then nothing is added to it.
+        """
+        return await self._writer.write(lambda connection: approvals.approve(connection, digest, who, at))
 
     async def is_approved(self, digest: str) -> bool:
         """Tell whether there is an approval of this digest that was not used yet."""
-        query = select(func.count()).where(approvals.c.digest == digest, approvals.c.used_at.is_(None))
-        return bool(await self._writer.read(lambda connection: connection.execute(query).scalar_one()))
+        return await self._writer.read(lambda connection: approvals.is_approved(connection, digest))
 
     async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
         """Use up one approval of this digest; tell whether there was one."""
-
-        def write(connection: Connection) -> bool:
-            unused = (approvals.c.digest == digest) & approvals.c.used_at.is_(None)
-            key = connection.execute(select(func.min(approvals.c.key)).where(unused)).scalar_one()
-            if key is None:
-                return False
-            used = update(approvals).where(approvals.c.key == key).values(used_by_run=run_id, used_at=at)
-            connection.execute(used)
-            return True
-
-        return await self._writer.write(write)
+        return await self._writer.write(lambda connection: approvals.use(connection, digest, run_id, at))
 
     async def release(self, share: Share, who: str, at: float) -> tuple[str, ...]:
-        """Free a share: out of quarantine, and out of every batch in flight, which may well be alive still.
+        """Free a share: out of quarantine, and out of every batch in flight; return from what, in words."""
+        return await self._writer.write(lambda connection: releases.release(connection, share, who, at))
 
-        Return what it was freed from, in words.
-        """
-
-        def write(connection: Connection) -> tuple[str, ...]:
-            freed = []
-            if connection.execute(delete(quarantine).where(_is(share))).rowcount:
-                freed.append("quarantine")
-            for flight in memory.in_flight(connection, batches.c.project_id == share.project_id).needed():
-                if share.image_id not in flight.batch.images:
-                    continue
-                images = [image for image in flight.batch.images if image != share.image_id]
-                left: dict[str, Any] = {"images": images}
-                if not images:
-                    left |= {"state": Life.ABANDONED.value, "reason": f"released by {who}", "ended_at": at}
-                connection.execute(_of(flight.key).values(left))
-                freed.append(f"job {flight.job_id}" if flight.job_id else "a PUT whose answer is not known")
-            return tuple(freed)
-
-        return await self._writer.write(write)
+    async def release_quarantined(
+        self, is_meant: Callable[[Quarantined], bool], who: str, at: float
+    ) -> tuple[Share, ...]:
+        """Free the quarantined shares that are meant, and nothing that is in flight; return them."""
+        return await self._writer.write(lambda connection: releases.release_quarantined(connection, is_meant, who, at))
 
     async def last_readings(self) -> Mapping[str, LastReading]:
         """Return, by project id, what each project was when it could last be read, as far as that can be told."""
@@ -216,6 +213,10 @@ class Journal:
         """Record what was learned, beside the passes, of shares that kept failing."""
         await self._writer.write(lambda connection: _change_quarantine(connection, change))
 
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Run a query; raise JournalError."""
+        return await self._writer.read(query)
+
     async def answers(self) -> None:
         """Return if the journal can be read; raise JournalError."""
         await self._writer.read(version_of)
@@ -228,6 +229,7 @@ class Journal:
             connection.execute(delete(batches).where(batches.c.ended_at < before))
             connection.execute(delete(calls).where(calls.c.at < before))
             readings.forget(connection, before)
+            instructions.forget(connection, before)
 
         await self._writer.write(write)
 
@@ -289,13 +291,17 @@ class Journal:
 
 
 @asynccontextmanager
-async def open_journal(url: str) -> AsyncIterator[Journal]:
+async def open_journal(url: str, *, makes: bool = False) -> AsyncIterator[Journal]:
     """Open the journal at `sqlite:///PATH` or `postgresql://...` for one row that is written beside its holder.
 
-    Raises JournalMissing where there is none, since nobody would look for what is written elsewhere; JournalError.
+    Where there is none it is made only if that `makes` it, and if its folder is of the user who makes it: it would be
+    of no use to another who works there. Raises JournalMissing where there is none, since nobody would look for what is
+    written elsewhere; JournalError.
     """
+    if makes and (path := path_of(url)) is not None:
+        await asyncio.to_thread(sqlite_file.make_in_own_folder, path)
     async with _opened(url, to_read=False) as journal:
-        await journal.see_that_it_is_known()
+        await (journal.prepare() if makes else journal.see_that_it_is_known())
         yield journal
 
 

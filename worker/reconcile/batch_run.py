@@ -1,9 +1,9 @@
 """What one PUT comes to: submitted, tracked, read again, and sent again where that is due.
 
 batch ─► submit ─► track ─► read again ─┬─► statuses
-  ▲                                     ├─► what is due again is sent again (a lost answer, a lost job)
-  │                                     ├─► what failed in passing is sent once more
-  └─────────────────────────────────────┴─► what failed as a whole is for others to divide
+  ▲                                     ├─► what failed as a whole: `project_run` divides it
+  │                                     ├─► what is due again is sent again (a lost answer, a lost job)
+  └─────────────────────────────────────┴─► what failed in passing is sent once more
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ from worker.reconcile.submit import WISHED_OTHERWISE, submit
 from worker.reconcile.track import track
 
 _SENDS = 3
+"""PUTs of what is due again; what failed in passing and is sent once more has as many again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
     """What one PUT came to: where shares stand, and what failed together with it and might fare better in parts.
 
-    `seen` is how the images of `failed` read, or None where nothing was done and so nothing was read.
+    `seen` is how the images of `failed` read; None where they are yet to be read before it is said where they stand.
     """
 
     statuses: tuple[ShareStatus, ...]
@@ -87,22 +88,22 @@ class BatchRunner:
         while True:
             wished = self._context.newest.still_wished(batch)
             if wished and wished != batch.images:
-                out = _left_out(batch, frozenset(batch.images).difference(wished))
+                out = _not_wished_any_more(batch, frozenset(batch.images).difference(wished))
                 self._context.emit(BatchNotAccepted(out.batch, out.how, out.reason))
                 left += self.judged(out, self._before, self._context.clock())
                 batch = replace(batch, images=wished)
             sent = await submit(self._context, self._project, batch, self._rejects(batch), turn)
             if not _is_wished_otherwise(sent) or not self._context.newest.still_wished(batch):
-                return self._count(sent, turn), left
+                return self._take_note_of(sent, turn), left
 
     async def submit(self, batch: Batch, turn: Turn) -> Job | BatchEnd:
         """Make one PUT, and tell its turn what that says of its size.
 
         Where newer files wish otherwise for any of its images, nothing is sent.
         """
-        return self._count(await submit(self._context, self._project, batch, self._rejects(batch), turn), turn)
+        return self._take_note_of(await submit(self._context, self._project, batch, self._rejects(batch), turn), turn)
 
-    def _count(self, sent: Job | BatchEnd, turn: Turn) -> Job | BatchEnd:
+    def _take_note_of(self, sent: Job | BatchEnd, turn: Turn) -> Job | BatchEnd:
         batch = sent.batch
         if isinstance(sent, BatchEnd) and _is_wished_otherwise(sent):
             self._context.emit(BatchNotAccepted(batch, sent.how, sent.reason))
@@ -146,9 +147,9 @@ class BatchRunner:
     async def _send_once_more(
         self, rest: BatchEnd, seen: Mapping[str, Seen], read_at: float, turn: Turn
     ) -> BatchResult:
-        """Send what a job left undone in passing once more, as one batch, before any of it is held."""
+        """Send what a job left undone in passing once more, as one batch, before any of it is quarantined."""
         if not await self.pause():
-            return BatchResult(not_held(self.judged(rest, seen, read_at)))
+            return BatchResult(not_quarantined(self.judged(rest, seen, read_at)))
         result = await self.send(rest.batch, turn, once_more=False)
         if any(rest.results.values()):
             # Whom the job's results told from the others need not be divided from them.
@@ -208,7 +209,7 @@ def _is_wished_otherwise(sent: Job | BatchEnd) -> bool:
     return isinstance(sent, BatchEnd) and sent.how is End.NOT_SENT and sent.reason == WISHED_OTHERWISE
 
 
-def _left_out(batch: Batch, images: Collection[str]) -> BatchEnd:
+def _not_wished_any_more(batch: Batch, images: Collection[str]) -> BatchEnd:
     left = BatchEnd(batch, End.NOT_SENT, WISHED_OTHERWISE)
     return with_images(left, (image for image in batch.images if image in images))
 
@@ -218,8 +219,8 @@ def is_worth_dividing(end: BatchEnd) -> bool:
     return end.as_a_whole and len(end.batch.images) > 1 and end.blames_images
 
 
-def not_held(statuses: tuple[ShareStatus, ...]) -> tuple[ShareStatus, ...]:
-    """Return the statuses of shares that could not be tried once more, and so are not held."""
+def not_quarantined(statuses: tuple[ShareStatus, ...]) -> tuple[ShareStatus, ...]:
+    """Return the statuses of shares that could not be tried once more, and so do not go into quarantine."""
     return tuple(replace(status, blames_image=False) for status in statuses)
 
 

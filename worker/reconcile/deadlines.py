@@ -1,4 +1,4 @@
-"""When a pass must stop: submitting first, following what was submitted a little later."""
+"""When a pass must stop: reading and submitting first, following what was submitted a little later."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TypeVar
+
+from worker.core.stopping import Awaited
 
 T = TypeVar("T")
 _TOLD_TO_STOP = "the pass was told to stop"
@@ -59,31 +61,42 @@ class Deadlines:
     """When a pass must stop. Times are the event loop's; what was asked for can only come nearer.
 
     `next_is_due` is set when the next pass waits for this one: jobs that take long are then left to be followed
-    beside the passes. `why` says why nothing more may be submitted, where that is so.
+    beside the passes. `why` says why nothing more may be submitted, where that is so. `held` is why nothing is sent
+    though reading goes on, for a pass that only plans and reports; else empty. `awaited` has what is awaited of each
+    batch that was sent, by the journal's key.
     """
 
     def __init__(self, next_is_due: asyncio.Event | None = None) -> None:
         self.next_is_due = next_is_due or asyncio.Event()
         self.why = _TOLD_TO_STOP
+        self.held = ""
+        self.awaited: dict[object, Awaited] = {}
+        self._read = _Deadline()
         self._submit = _Deadline()
         self._follow = _Deadline()
 
     def stop(self, grace: float) -> None:
         """Submit nothing more from now on, and follow what was submitted for `grace` seconds at most."""
         now = asyncio.get_running_loop().time()
-        self._submit.move(now)
+        self._end_submitting(now)
         self._follow.move(now + grace)
 
     def stop_submitting(self, why: str = _TOLD_TO_STOP) -> None:
         """Submit nothing more from now on; what was submitted is followed as long as before."""
         if self.submitting:
             self.why = why
+        self._end_submitting(asyncio.get_running_loop().time())
+
+    def hold(self, why: str) -> None:
+        """Submit nothing more from now on, and go on reading all the same: the pass plans and reports."""
+        if self.submitting:
+            self.held = self.why = why
         self._submit.move(asyncio.get_running_loop().time())
 
     def finish_within(self, seconds: float, reserve: float) -> None:
         """Have the pass end `seconds` from now, and its submissions `reserve` seconds before that."""
         now = asyncio.get_running_loop().time()
-        self._submit.move(max(now, now + seconds - reserve))
+        self._end_submitting(max(now, now + seconds - reserve))
         self._follow.move(now + seconds)
 
     @property
@@ -92,15 +105,29 @@ class Deadlines:
         return asyncio.get_running_loop().time() < self._submit.at
 
     @property
+    def reading(self) -> bool:
+        """Whether what is read may still be of use, to send or, where sending is held, to report."""
+        return asyncio.get_running_loop().time() < self._read.at
+
+    @property
     def submissions_over(self) -> asyncio.Event:
         """Set as soon as nothing more may be submitted."""
         return self._submit.passed
 
     @property
+    def follow_for(self) -> float:
+        """For how many seconds more what was submitted may be followed; infinity without a deadline."""
+        return max(0.0, self._follow.at - asyncio.get_running_loop().time())
+
+    @property
     def half_the_time(self) -> float:
-        """When half of the time from now until nothing more may be submitted is over; infinity without a deadline."""
+        """When half of the time from now until reading is of no use any more is over; infinity without a deadline."""
         now = asyncio.get_running_loop().time()
-        return now + max(0.0, self._submit.at - now) / 2
+        return now + max(0.0, self._read.at - now) / 2
+
+    async def while_reading(self, awaited: Awaitable[T]) -> T:
+        """Await something that is only of use while projects are read; raise DeadlinePassedError after that."""
+        return await self._read.until(awaited)
 
     async def while_submitting(self, awaited: Awaitable[T]) -> T:
         """Await something that is only of use while batches may be submitted; raise DeadlinePassedError after that."""
@@ -117,6 +144,10 @@ class Deadlines:
     async def sleep(self, seconds: float) -> bool:
         """Sleep, at most until following must end; tell whether there is still time to follow."""
         return await self._sleep(asyncio.sleep(seconds), seconds)
+
+    def _end_submitting(self, at: float) -> None:
+        self._read.move(at)
+        self._submit.move(at)
 
     async def _sleep(self, sleeping: Awaitable[object], seconds: float) -> bool:
         end = asyncio.get_running_loop().time() + seconds

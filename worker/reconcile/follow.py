@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 
 from worker.core.batch import InFlight
-from worker.core.events import TakenUp, Trouble
+from worker.core.events import Incident, TakenUp
 from worker.core.manifest.model import Manifest, Project, empty_manifest
 from worker.core.quarantine import WishedOf, update_quarantine
 from worker.core.share import Share
 from worker.core.status import ShareStatus, Status
 from worker.errors import JournalError
+from worker.reconcile.background import Start
 from worker.reconcile.contain import contained
 from worker.reconcile.deadlines import DeadlinePassedError
 from worker.reconcile.ports import PassContext
 from worker.reconcile.project_run import ProjectWork, follow_project
 from worker.reconcile.reread import Rereader
-
-Start: TypeAlias = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +108,13 @@ class Follower:
             batches=(),
             resumed=(earlier,),
             before={},
-            wishes={image: wishes[image].operation for image in earlier.batch.images if image in wishes},
+            wishes={image: wishes[image] for image in earlier.batch.images if image in wishes},
             waiting={},
         )
         try:
             await self._learn(await follow_project(self._context, work, self._readers[project]))
         except JournalError as error:
-            self._context.emit(Trouble("what was learned beside the passes could not be journalled", str(error)))
+            self._context.emit(Incident("what was learned beside the passes could not be journalled", str(error)))
 
     async def _learn(self, statuses: tuple[ShareStatus, ...]) -> None:
         """Hold the shares that failed, free those that came about, and ask for a pass where something is due again."""

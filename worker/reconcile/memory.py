@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from worker.core.batch import InFlight
-from worker.core.events import Trouble
+from worker.core.events import Incident
 from worker.core.fleet.plan import Plan
 from worker.core.fleet.report import RunReport
-from worker.core.fleet.selection import select
 from worker.core.project.wishes import Wishes, wishes_of
 from worker.core.quarantine import Quarantined, Wished, WishedOf, update_quarantine
 from worker.core.reading import LastReading
@@ -32,6 +31,11 @@ class Memory:
     quarantined: Mapping[Share, Quarantined]
     readings: Mapping[str, LastReading]
 
+    @property
+    def batches_in_flight(self) -> int:
+        """How many batches are in flight."""
+        return sum(map(len, self.in_flight.values()))
+
 
 async def remember(request: PassRequest, context: PassContext) -> Memory:
     """Return what the journal knows of the projects that are meant.
@@ -39,7 +43,7 @@ async def remember(request: PassRequest, context: PassContext) -> Memory:
     What is in flight is told by its age before the reading, so that a plan never rests on a reading older than the end
     of what was in flight. What another part of the fleet has in flight is followed by the passes that are aimed at it.
     """
-    now, meant = context.now(), frozenset(select(request.manifest, request.selection))
+    now, meant = context.now(), frozenset(request.project_ids)
     alive: dict[str, list[InFlight]] = {}
     expired: list[InFlight] = []
     for each in await context.journal.in_flight():
@@ -68,7 +72,7 @@ async def record(
     try:
         await context.journal.record(report, update, readings)
     except JournalError as error:
-        context.emit(Trouble("the pass could not be journalled", str(error)))
+        context.emit(Incident("the pass could not be journalled", str(error)))
         context.unwritten.append(error)
     return with_journal_error(report, context)
 

@@ -56,9 +56,11 @@ async def observe(
         used[project.id] = use(project, reading)
         context.emit(ProjectObserved(project.id, len(reading.offers), reading.failure))
 
+    async def read_and_take(project: Project) -> None:
+        take(project, await _read_or_say_why(context, project, of_kind))
+
     async def read(project: Project) -> None:
-        reading = _read_or_say_why(context, project, of_kind)
-        take(project, await contained(context, project.id, reading, lambda reason: Reading({}, reason)))
+        await contained(context, project.id, read_and_take(project), lambda reason: take(project, Reading({}, reason)))
         # Of a large fleet the planning takes a while: between two projects the others on the loop have their turn.
         await asyncio.sleep(0)
 
@@ -79,7 +81,7 @@ async def _read_or_say_why(
 ) -> Reading:
     """Return what a project is offered, or why it could not be read."""
     try:
-        return Reading(await context.deadlines.while_submitting(_read_project(context.cloud, project, of_kind)))
+        return Reading(await context.deadlines.while_reading(_read_project(context.cloud, project, of_kind)))
     except CloudError as error:
         return Reading({}, str(error))
     except DeadlinePassedError:

@@ -11,8 +11,9 @@ from typing import Protocol
 from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts
 from worker.core.clock import age_of
-from worker.core.events import BugFound, Listener, Trouble
+from worker.core.events import BugFound, Incident, Listener
 from worker.core.fleet.guard import Judge
+from worker.core.fleet.refusal import Refusal
 from worker.core.fleet.report import RunReport
 from worker.core.job import JobReply
 from worker.core.manifest.model import Project
@@ -100,7 +101,7 @@ class Journal(Protocol):
 
     async def reserve(
         self, planned: Mapping[str, int], run_id: str, at: float, since: float, judge: Judge
-    ) -> tuple[str, ...]:
+    ) -> tuple[Refusal, ...]:
         """Reserve what a pass would reject, by project id, unless `judge` refuses it; return why it does.
 
         What is judged is what was rejected since `since`. One pass after the other is judged, whoever makes it.
@@ -175,5 +176,5 @@ class PassContext:
     def stop_submitting(self, error: JournalError) -> None:
         """Submit nothing more, because the journal cannot be written."""
         self.unwritten.append(error)
-        self.emit(Trouble("the journal cannot be written, so nothing more is sent", str(error)))
+        self.emit(Incident("the journal cannot be written, so nothing more is sent", str(error)))
         self.deadlines.stop_submitting()

@@ -16,12 +16,13 @@ from worker.core.division import Part, Verdict
 from worker.core.events import ShareJudged
 from worker.core.fleet.batching import make_batches
 from worker.core.job import Job, Settlement, job_of
-from worker.core.manifest.model import Project
+from worker.core.manifest.model import Project, Wish
 from worker.core.operation import Operation
 from worker.core.outcome import BatchEnd, broken, differs, is_due_again, is_worth_another_try
+from worker.core.project.wishes import as_wished
 from worker.core.share import MemberStatus, Share
 from worker.core.status import ShareStatus, Status
-from worker.reconcile.batch_run import BatchRunner, is_worth_dividing, not_held, with_images
+from worker.reconcile.batch_run import BatchRunner, is_worth_dividing, not_quarantined, with_images
 from worker.reconcile.batch_sizes import Turn
 from worker.reconcile.contain import contained
 from worker.reconcile.divide import Answer, Asking, divide_batch, named_in, verdict_of
@@ -33,15 +34,15 @@ from worker.reconcile.reread import Rereader, read_until_known
 class ProjectWork:
     """What there is to do for one project.
 
-    `before` has what each image of `batches` and `resumed` read at first. Of the wished images in flight, `wishes` has
-    what each should become, `waiting` the change that is due as soon as nothing is in flight for it.
+    `before` has what each image of `batches` and `resumed` read at first, `wishes` what is wished of those that are to
+    be changed or are in flight, and `waiting` the change of one in flight that is due as soon as nothing is any more.
     """
 
     project: Project
     batches: tuple[Batch, ...]
     resumed: tuple[InFlight, ...]
     before: Mapping[str, MemberStatus | None]
-    wishes: Mapping[str, Operation]
+    wishes: Mapping[str, Wish]
     waiting: Mapping[str, Change]
 
 
@@ -104,7 +105,7 @@ class ProjectRun:
         answers for have failed.
         """
         wishes = {
-            image: self._work.wishes[image]
+            image: self._work.wishes[image].operation
             for image in earlier.batch.images
             if self._answering.get(image) == earlier.key and image in self._work.wishes
         }
@@ -122,6 +123,7 @@ class ProjectRun:
                 broken(Share(project_id, image), wish, before.get(image), reason) for image, wish in wishes.items()
             ),
         )
+        statuses = tuple(as_wished(status, self._work.wishes.get(status.share.image_id)) for status in statuses)
         for status in statuses:
             self._context.emit(ShareJudged(status))
             # Hundreds of batches may end at one moment, and telling of each share takes time: others go in between.
@@ -160,7 +162,7 @@ class ProjectRun:
             return result.statuses + await self._runner.give_up(result)
         # Dividing sends each image once more at least, so a failure that may go away by itself is waited out first.
         if is_worth_another_try(result.failed) and not await self._runner.pause():
-            return result.statuses + not_held(await self._runner.give_up(result))
+            return result.statuses + not_quarantined(await self._runner.give_up(result))
         if verdict_of(result.failed) is Verdict.REFUSED and turn.may_be_too_large(len(result.failed.batch.images)):
             await turn.wait_to_be_alone()
             if turn.is_too_large(len(result.failed.batch.images)):
@@ -247,8 +249,11 @@ class ProjectRun:
 
     def _as_wished(self, status: ShareStatus) -> ShareStatus | None:
         """Turn what an earlier pass's batch came to into a status of today's wish; None where nothing is to be said."""
-        wish = self._work.wishes.get(status.share.image_id)
-        if wish is None or (wish.is_met_by(status.after) and wish.is_met_by(status.before)):
+        wished = self._work.wishes.get(status.share.image_id)
+        if wished is None:
+            return None
+        wish = wished.operation
+        if wish.is_met_by(status.after) and wish.is_met_by(status.before):
             return None
         if wish is status.desired or status.status in {Status.ABSENT, Status.UNKNOWN}:
             return replace(status, desired=wish)

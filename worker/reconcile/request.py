@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from worker.core.batch import Batch
 from worker.core.fleet.guard import GuardPolicy
-from worker.core.fleet.selection import Selection
+from worker.core.fleet.selection import Selection, select
 from worker.core.manifest.model import Manifest
 from worker.core.project import newer
 from worker.core.project.drift import VaultPolicy
@@ -31,6 +31,11 @@ class PassRequest:
     def terms(self) -> Terms:
         """What each project is planned by."""
         return Terms(self.manifest, self.selection.images, self.vaults)
+
+    @property
+    def project_ids(self) -> tuple[str, ...]:
+        """The ids of the projects that are meant and in which something may be wished, sorted."""
+        return select(self.manifest, self.selection)
 
     def still_wishes(self, batch: Batch, planned: PassRequest) -> tuple[str, ...]:
         """Return the images for which this request wishes what a batch does that an older one has planned."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from worker.core.batch import End
 from worker.core.manifest.model import Project
-from worker.core.outcome import BatchEnd, Seen, Unreadable, worth_reading_again
+from worker.core.outcome import BatchEnd, Seen, Unreadable, read_since, worth_reading_again
 from worker.core.share import MemberStatus
+from worker.core.stopping import Awaited
 from worker.core.timing import poll_delay
 from worker.errors import CloudError
 from worker.reconcile.contain import contained
@@ -126,15 +127,25 @@ async def read_until_known(context: PassContext, reader: Rereader, end: BatchEnd
     What is in no list is not looked for any more: it has been taken back, and to look again costs all the lists.
     Cancelled, nothing is left behind.
     """
+    awaited, key = context.deadlines.awaited, object() if end.key is None else end.key
+    awaited[key] = Awaited.READING
+    try:
+        return await _read_until_known(context, reader, end)
+    finally:
+        awaited.pop(key, None)
+
+
+async def _read_until_known(context: PassContext, reader: Rereader, end: BatchEnd) -> tuple[Mapping[str, Seen], float]:
     halt, polling = context.deadlines, context.timings.polling
     expected = dict.fromkeys(end.batch.images, end.batch.operation.goal)
     seen: dict[str, Seen] = {}
     for reads in itertools.count():
         read_at = context.clock()
         try:
-            seen |= await halt.while_following(reader.read(expected))
+            seen = read_since(seen, await halt.while_following(reader.read(expected)), end.batch.operation)
         except DeadlinePassedError:
-            return seen | dict.fromkeys(expected, Unreadable("the pass end before that", in_time=False)), read_at
+            cut_off = dict.fromkeys(expected, Unreadable("the pass ended before that", in_time=False))
+            return read_since(seen, cut_off, end.batch.operation), read_at
         if not worth_reading_again(end, seen, read_at):
             break
         expected = {image: status for image, status in expected.items() if seen[image] is not None}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from worker.core.batch import Batch, End
-from worker.core.events import JobSettled, PassFinished, PassStarted, Planned, Trouble
+from worker.core.events import JobSettled, Noted, PassFinished, PassStarted, Planned, ProjectPlanned
 from worker.core.fleet.batching import make_batches
-from worker.core.fleet.guard import Judge, refusals, rejects
 from worker.core.fleet.plan import Plan, make_plan
-from worker.core.fleet.report import Result, RunReport, left_out, not_sent, result_of, still_in_flight
-from worker.core.fleet.selection import select
+from worker.core.fleet.report import RunReport, left_out, not_sent, result_of, still_in_flight
+from worker.core.fleet.unread import unread_of
 from worker.core.job import Settlement, job_of
 from worker.core.manifest.model import Manifest, Project
 from worker.core.project.plan import Known, ProjectPlan, plan_project
@@ -20,72 +19,88 @@ from worker.core.project.wishes import wishes_of
 from worker.core.quarantine import Quarantined
 from worker.core.reading import LastReading, Offer, Reading
 from worker.core.status import ShareStatus, Status
+from worker.core.stopping import Awaited
+from worker.reconcile.background import background_tasks
+from worker.reconcile.guards import Guards, GuardVerdict, ask_guards, guards_of
 from worker.reconcile.memory import Memory, record, remember
 from worker.reconcile.observe import observe
 from worker.reconcile.ports import PassContext
 from worker.reconcile.project_run import ProjectWork, run_project
 from worker.reconcile.request import PassRequest
 
-_A_DAY = 86400.0
 _REFUSED = "a guard refused the plan"
 _AS_DESIRED = "its shares read as desired"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the guards say of a plan: why they refuse it, if they do and nobody approved it."""
+class Prepared:
+    """What a pass would do: the plan, its batches, the guards' verdict; `bugs` names those met in single projects."""
 
-    refusals: tuple[str, ...] = ()
-    approved: bool = False
+    plan: Plan
+    batches: tuple[Batch, ...]
+    verdict: GuardVerdict
+    bugs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """What a pass knows before it writes anything: what is remembered, the plan, its batches, and the verdict on it.
+class ProjectEnd:
+    """What became of one project: a status for each share that was, or is, not as desired, and how its jobs ended."""
 
-    `bugs` names those met in the reading of single projects.
-    """
-
-    memory: Memory
-    plan: Plan
-    batches: tuple[Batch, ...]
-    verdict: Verdict
-    bugs: tuple[str, ...] = ()
+    statuses: tuple[ShareStatus, ...]
+    jobs: tuple[Settlement, ...] = ()
 
 
 async def run_once(request: PassRequest, context: PassContext) -> RunReport:
     """Make one pass and return its report; a project, image or credential in trouble does not stop the others.
 
-    Every share that is not converged has a status, from its plan or from the run of its project; so what is left is.
+    Each project is carried out as soon as its plan is made and the guards are certain to allow the whole. Every share
+    that is not converged has a status, from its plan or from the run of its project; all others are converged.
 
     Raises JournalError. Cancelled, the journal holds all that may be alive, and the next pass takes it up.
     """
     started_at, counted = context.now(), context.cloud.counts()
     memory = await remember(request, context)
-    plan = await observe_and_plan(request, context, memory)
-    verdict = await ask_guards_to_write(request, context, plan)
-    prepared = announce(
-        request, context, Prepared(memory, plan, make_batches(plan.changes, request.max_images), verdict)
-    )
-    await close_what_has_ended(context, prepared)
-    ended, jobs = await submit_track_and_verify(request, context, prepared)
-    statuses = tuple(sorted((*left_out(plan), *ended), key=lambda each: each.share))
+    await give_up_expired(context, memory)
+    async with background_tasks() as start:
+        guards = await guards_of(request, context, managed_shares(request.manifest, (), memory.readings), start)
+        runs: list[asyncio.Task[ProjectEnd]] = []
+        batches = 0
+
+        def carry_out(planned: ProjectPlan) -> None:
+            nonlocal batches
+            work = work_of(planned, request)
+            batches += len(work.batches)
+            guards.take(planned)
+            runs.append(start(submit_track_and_verify(context, guards, planned, work)))
+
+        plan = await observe_and_plan(request, context, memory, carry_out)
+        verdict = await guards.decide(plan)
+        announce(
+            context, Planned(plan, request.manifest.image_names, batches, memory.batches_in_flight, verdict.refusals)
+        )
+        ended = [await each for each in runs]
+    statuses = tuple(sorted((status for each in ended for status in each.statuses), key=lambda status: status.share))
+    jobs = sorted((job for each in ended for job in each.jobs), key=lambda job: (job.job.submitted_at, job.job.key))
+    # What was cut short says nothing of the cloud.
+    unreachable = plan.is_unread and context.deadlines.reading
     report = RunReport(
         run_id=context.run_id,
         started_at=started_at,
         finished_at=context.now(),
-        result=Result.REFUSED if verdict.refusals else result_of(statuses),
+        result=result_of(plan, statuses, refused=bool(verdict.refusals), unreachable=unreachable),
         desired=plan.desired,
         converged=plan.desired - len(statuses) - plan.unlisted,
         unmanaged=plan.unmanaged,
         outcomes=statuses,
         unlisted=plan.unlisted,
-        jobs=jobs,
+        projects=len(plan.projects),
+        unread=unread_of(plan.projects),
+        jobs=tuple(jobs),
         calls=context.cloud.counts().since(counted),
         digest=plan.digest,
         refusals=verdict.refusals,
         notes=plan.notes,
-        unreachable=plan.is_unread and context.deadlines.submitting,
+        unreachable=unreachable,
         bugs=bugs_met(context),
     )
     report = await record(request, context, memory, plan, report)
@@ -96,14 +111,22 @@ async def run_once(request: PassRequest, context: PassContext) -> RunReport:
 async def prepare(request: PassRequest, context: PassContext) -> Prepared:
     """Do what `run_once` does before it writes: observe, plan and ask the guards, for `plan`. Raises JournalError."""
     memory = await remember(request, context)
-    plan = await observe_and_plan(request, context, memory)
+    plan = await observe_and_plan(request, context, memory, lambda _: None)
     verdict = await ask_guards(request, context, plan)
     batches = make_batches(plan.changes, request.max_images)
-    return announce(request, context, Prepared(memory, plan, batches, verdict, bugs_met(context)))
+    announce(
+        context, Planned(plan, request.manifest.image_names, len(batches), memory.batches_in_flight, verdict.refusals)
+    )
+    return Prepared(plan, batches, verdict, bugs_met(context))
 
 
-async def observe_and_plan(request: PassRequest, context: PassContext, memory: Memory) -> Plan:
-    """Read the projects that are meant, and plan each as soon as it is read; of a reading only its plan is kept."""
+async def observe_and_plan(
+    request: PassRequest, context: PassContext, memory: Memory, use: Callable[[ProjectPlan], None]
+) -> Plan:
+    """Read the projects that are meant, and plan each as soon as it is read; of a reading only its plan is kept.
+
+    `use` is called with each plan at once; returned is the plan of all.
+    """
     manifest, now = request.manifest, context.now()
     terms = request.terms
     quarantined: dict[str, dict[str, Quarantined]] = {}
@@ -117,14 +140,19 @@ async def observe_and_plan(request: PassRequest, context: PassContext, memory: M
             quarantined.get(project.id, {}),
             memory.readings.get(project.id),
         )
-        return plan_project(project, reading, terms, known)
+        plan = plan_project(project, reading, terms, known)
+        if request.resumes:
+            context.deadlines.awaited.update(dict.fromkeys((each.key for each in plan.in_flight), Awaited.JOB))
+        context.emit(ProjectPlanned(plan))
+        use(plan)
+        return plan
 
     def full_ecs_matters(project: Project, offers: Mapping[str, Offer]) -> Collection[str]:
         wishes = wishes_of(manifest, project.id, Reading(offers)).of_images
         return [image for image, wish in wishes.items() if wish.operation.takes_vault]
 
-    projects = [manifest.projects[project_id] for project_id in select(manifest, request.selection)]
-    context.emit(PassStarted(context.run_id, len(projects)))
+    projects = [manifest.projects[project_id] for project_id in request.project_ids]
+    context.emit(PassStarted(context.run_id, len(projects), manifest.image_names))
     plans = await observe(context, projects, full_ecs_matters, plan_it)
     return make_plan(plans, managed_shares(manifest, plans, memory.readings), manifest.image_names)
 
@@ -141,102 +169,61 @@ def managed_shares(
     return managed | {plan.project.id: plan.managed for plan in plans}
 
 
-async def ask_guards(request: PassRequest, context: PassContext, plan: Plan) -> Verdict:
-    """Judge a plan by what was rejected in the last day; write nothing."""
-    refused = _judge(request, plan)(await context.journal.rejected_since(context.now() - _A_DAY))
-    approved = bool(refused) and await context.journal.is_approved(plan.digest)
-    return Verdict(() if approved else refused, approved)
-
-
-async def ask_guards_to_write(request: PassRequest, context: PassContext, plan: Plan) -> Verdict:
-    """Judge a plan that is to be carried out: reserve what it rejects, and use up its approval if it needs one.
-
-    Of passes that were allowed at the same moment, the later may now be refused. What an approved plan rejects is
-    reserved as well, for the other shards to see.
-    """
-    journal, now, judge = context.journal, context.now(), _judge(request, plan)
-    planned = rejects(plan.changes)
-    refused = judge(await journal.rejected_since(now - _A_DAY))
-    if planned and not refused:
-        refused = await journal.reserve(planned, context.run_id, now, now - _A_DAY, judge)
-    if not refused or not await journal.use_approval(plan.digest, context.run_id, now):
-        return Verdict(refused)
-    if planned:
-        await journal.reserve(planned, context.run_id, now, now - _A_DAY, _allow)
-    return Verdict(approved=True)
-
-
 def bugs_met(context: PassContext) -> tuple[str, ...]:
     """Name the bugs that were contained in the work of single projects."""
     return tuple(f"project {bug.project_id}: {bug.what}" for bug in context.bugs)
 
 
-def announce(request: PassRequest, context: PassContext, prepared: Prepared) -> Prepared:
-    """Tell what a pass is about to do."""
-    in_flight = sum(map(len, prepared.memory.in_flight.values()))
-    names = request.manifest.image_names
-    for note in prepared.plan.notes:
-        context.emit(Trouble("not every image can be used", note))
-    context.emit(Planned(prepared.plan, names, len(prepared.batches), in_flight, prepared.verdict.refusals))
-    return prepared
+def announce(context: PassContext, planned: Planned) -> None:
+    """Tell what a pass is about, once all is read."""
+    for note in planned.plan.notes:
+        context.emit(Noted(note))
+    context.emit(planned)
 
 
-async def close_what_has_ended(context: PassContext, prepared: Prepared) -> None:
-    """Journal the end of what was in flight and is seen to be done, or is too old to be alive.
+async def give_up_expired(context: PassContext, memory: Memory) -> None:
+    """Journal that what is too old to be alive is given up. It sends nothing, and so does not ask the guards."""
+    for each in memory.expired:
+        await context.record_or_stop_sending(context.journal.abandon(each.key, "too old to be alive", context.now()))
 
-    It sends nothing, and so does not ask what the guards say.
-    """
+
+async def close_what_is_done(context: PassContext, plan: ProjectPlan) -> None:
+    """Journal the end of what was in flight and is seen to be done; nothing is sent, so the guards are not asked."""
     now = context.now()
-    for each in prepared.memory.expired:
-        await context.record_or_stop_sending(context.journal.abandon(each.key, "too old to be alive", now))
-    for each in (batch for project in prepared.plan.projects for batch in project.done):
+    for each in plan.done:
         await context.record_or_stop_sending(context.journal.settle(each.key, End.SUCCEEDED, _AS_DESIRED, now))
         if job := job_of(each):
             context.emit(JobSettled(Settlement(job, End.SUCCEEDED, 0, now, _AS_DESIRED)))
 
 
-async def submit_track_and_verify(
-    request: PassRequest, context: PassContext, prepared: Prepared
-) -> tuple[tuple[ShareStatus, ...], tuple[Settlement, ...]]:
-    """Run each project on its own: send its batches, follow their jobs, and read again what came of them.
-
-    Return a status for each change, and for each share in flight that is not as desired after all. Of a plan that
-    guards refuse nothing is sent. Where the request resumes nothing, as in the daemon, whose follower does, what is in
-    flight is UNSETTLED.
-    """
-    if prepared.verdict.refusals:
-        return not_sent(prepared.plan, _REFUSED), ()
-    async with asyncio.TaskGroup() as tasks:
-        runs = [tasks.create_task(run_project(context, work)) for work in _work_of(prepared, resumes=request.resumes)]
-    ended = [run.result() for run in runs]
-    jobs = sorted((job for _, jobs in ended for job in jobs), key=lambda each: (each.job.submitted_at, each.job.key))
-    statuses = tuple(status for statuses, _ in ended for status in statuses)
-    return (statuses if request.resumes else statuses + still_in_flight(prepared.plan)), tuple(jobs)
-
-
-def _allow(recent: Mapping[str, int]) -> tuple[str, ...]:  # noqa: ARG001 - as every Judge is called
-    return ()
-
-
-def _judge(request: PassRequest, plan: Plan) -> Judge:
-    names = {project.id: project.name for project in request.manifest.projects.values()}
-    return lambda recent: refusals(plan.changes, plan.managed, recent, request.guard, names)
-
-
-def _work_of(prepared: Prepared, *, resumes: bool) -> tuple[ProjectWork, ...]:
-    """Give each readable project its batches, and what is still in flight from earlier passes."""
-    batches: dict[str, list[Batch]] = {}
-    for batch in prepared.batches:
-        batches.setdefault(batch.project_id, []).append(batch)
-    return tuple(
-        ProjectWork(
-            plan.project,
-            tuple(batches.get(plan.project.id, ())),
-            plan.in_flight if resumes else (),
-            {change.share.image_id: change.before for change in plan.changes} | dict(plan.before),
-            {each.share.image_id: each.desired for each in plan.statuses if each.status is Status.IN_FLIGHT},
-            {change.share.image_id: change for change in plan.waiting},
-        )
-        for plan in prepared.plan.projects
-        if plan.project.id in batches or (resumes and plan.in_flight)
+def work_of(plan: ProjectPlan, request: PassRequest) -> ProjectWork:
+    """Return the batches of a project, and what is in flight from earlier passes and waited for."""
+    in_flight = [each.share.image_id for each in plan.statuses if each.status is Status.IN_FLIGHT]
+    to_change = [change.share.image_id for change in plan.changes]
+    return ProjectWork(
+        project=plan.project,
+        batches=make_batches(plan.changes, request.max_images),
+        resumed=plan.in_flight if request.resumes else (),
+        before={change.share.image_id: change.before for change in plan.changes} | dict(plan.before),
+        wishes={image: plan.meant[image] for image in (*to_change, *in_flight)},
+        waiting={change.share.image_id: change for change in plan.waiting},
     )
+
+
+async def submit_track_and_verify(
+    context: PassContext, guards: Guards, plan: ProjectPlan, work: ProjectWork
+) -> ProjectEnd:
+    """See a planned project to its end: send its batches, follow their jobs, and read again what came of them.
+
+    Nothing is sent before the guards' verdict, nothing after a refusal, and nothing where sending is held. What is in
+    flight and not waited for, as in the daemon, whose follower does that, is UNSETTLED.
+    """
+    await close_what_is_done(context, plan)
+    if not work.batches and not plan.in_flight:
+        return ProjectEnd(left_out(plan))
+    verdict = await guards.verdict()
+    if why := _REFUSED if verdict.refusals else context.deadlines.held:
+        return ProjectEnd(left_out(plan) + not_sent(plan, why))
+    statuses, jobs = await run_project(context, work)
+    in_flight = () if work.resumed else still_in_flight(plan)
+    return ProjectEnd(left_out(plan) + statuses + in_flight, jobs)

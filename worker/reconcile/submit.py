@@ -18,13 +18,13 @@ from worker.core.events import BatchNotAccepted, BatchSubmitted
 from worker.core.job import Job
 from worker.core.manifest.model import Project
 from worker.core.outcome import BatchEnd
+from worker.core.stopping import Awaited
 from worker.core.timing import retry_delay
 from worker.errors import (
     CloudError,
     JournalError,
     Scope,
     TransientCloudError,
-    UnexpectedReply,
 )
 from worker.reconcile.batch_sizes import Turn
 from worker.reconcile.deadlines import DeadlinePassedError
@@ -58,9 +58,10 @@ class _Attempt:
 
 @dataclass(slots=True)
 class _Tries:
-    """How often a batch was refused in a row, and since when the cloud throttles it."""
+    """How often a batch was refused in a row, whether it ever left, and since when the cloud throttles it."""
 
     failures: int = 0
+    has_left: bool = False
     throttled_since: float = math.inf
 
 
@@ -93,9 +94,7 @@ async def _submit(context: PassContext, project: Project, batch: Batch, rejects:
             return BatchEnd(batch, End.NOT_SENT, f"{context.deadlines.why} before this batch was sent")
         except _WishedOtherwiseError:
             if attempt.key is not None:
-                await context.record_or_stop_sending(
-                    context.journal.refuse(attempt.key, WISHED_OTHERWISE, context.now())
-                )
+                await _close(context, attempt.key, WISHED_OTHERWISE)
             return BatchEnd(batch, End.NOT_SENT, WISHED_OTHERWISE)
         except JournalError as error:
             context.stop_submitting(error)
@@ -110,12 +109,13 @@ async def _submit(context: PassContext, project: Project, batch: Batch, rejects:
 
 async def _after(error: CloudError, context: PassContext, attempt: _Attempt, tries: _Tries) -> BatchEnd | None:
     """Decide after a failed PUT: return how the batch ended, or None when it may be sent again now."""
-    if attempt.key is not None and not _nothing_was_done(error):
+    tries.has_left |= attempt.key is not None
+    if attempt.key is not None and not error.nothing_done:
         until = attempt.sent_at + context.timings.unknown
         why = f"the answer was lost: {error}"
         return BatchEnd(attempt.batch, End.UNANSWERED, why, until, attempt.key, failure=_failure(attempt.batch, error))
     if attempt.key is not None:
-        await context.record_or_stop_sending(context.journal.refuse(attempt.key, str(error), context.now()))
+        await _close(context, attempt.key, str(error))
     if isinstance(error, TransientCloudError) and _is_throttle(error):
         # The transport has paused the call group; here only an end to it is needed.
         tries.throttled_since = min(tries.throttled_since, context.clock())
@@ -131,7 +131,7 @@ async def _after(error: CloudError, context: PassContext, attempt: _Attempt, tri
         with suppress(DeadlinePassedError):
             await context.deadlines.while_submitting(asyncio.sleep(delay))
         return None
-    return _refused(attempt.batch, error)
+    return _refused(attempt.batch, error, has_left=tries.has_left)
 
 
 async def _put(context: PassContext, project: Project, attempt: _Attempt) -> str:
@@ -142,6 +142,7 @@ async def _put(context: PassContext, project: Project, attempt: _Attempt) -> str
         attempt.turn_came = True
         attempt.sent_at, intent_at = context.clock(), context.now()
         attempt.key = await context.journal.intend(attempt.batch, context.run_id, intent_at, attempt.rejects)
+        context.deadlines.awaited[attempt.key] = Awaited.ANSWER
         # The journal may have taken its time.
         _see_that_it_is_wished(context, attempt.batch)
         attempt.turn.begins()
@@ -160,9 +161,20 @@ async def _put(context: PassContext, project: Project, attempt: _Attempt) -> str
         raise
     except DeadlinePassedError as error:
         raise TransientCloudError("the pass ended before the answer came") from error
+    except CloudError:
+        raise
+    except BaseException:
+        context.deadlines.awaited.pop(attempt.key, None)
+        raise
     finally:
         attempt.turn.ends()
         put.cancel()
+
+
+async def _close(context: PassContext, key: int, reason: str) -> None:
+    """Journal that nothing was done about a batch."""
+    context.deadlines.awaited.pop(key, None)
+    await context.record_or_stop_sending(context.journal.refuse(key, reason, context.now()))
 
 
 def _see_that_it_may_go(context: PassContext, batch: Batch) -> None:
@@ -192,19 +204,15 @@ async def _accepted(context: PassContext, attempt: _Attempt, job_id: str) -> Job
     return Job(key, job_id, attempt.batch, now)
 
 
-def _nothing_was_done(error: CloudError) -> bool:
-    if isinstance(error, TransientCloudError):
-        return error.answered
-    return not isinstance(error, UnexpectedReply)
-
-
 def _is_throttle(error: TransientCloudError) -> bool:
-    return error.answered and error.scope is Scope.THROTTLE
+    return error.nothing_done and error.scope is Scope.THROTTLE
 
 
-def _refused(batch: Batch, error: CloudError) -> BatchEnd:
+def _refused(batch: Batch, error: CloudError, *, has_left: bool) -> BatchEnd:
     if not error.status:
         return BatchEnd(batch, End.NOT_SENT, f"the cloud could not be reached: {error}")
+    if not has_left:
+        return BatchEnd(batch, End.NOT_SENT, f"refused before it was sent: {error}")
     if isinstance(error, TransientCloudError):
         return BatchEnd(batch, End.REFUSED, f"refused again and again: {error}", failure=_failure(batch, error))
     return BatchEnd(batch, End.REFUSED, str(error), failure=_failure(batch, error), as_a_whole=True)

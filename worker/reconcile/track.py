@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.core.batch import End
-from worker.core.events import JobSettled, Trouble
+from worker.core.events import Incident, JobSettled
 from worker.core.job import Job, JobReply, Settlement, end_of
 from worker.core.manifest.model import Project
+from worker.core.stopping import Awaited
 from worker.core.timing import poll_delay, polls_by
 from worker.errors import CloudError, NotFound, TransientCloudError, UnexpectedReply
 from worker.reconcile.deadlines import DeadlinePassedError
@@ -24,7 +25,13 @@ async def track(context: PassContext, project: Project, job: Job, *, resumed: bo
     next pass is due, a job older than the longest wait between two polls is left to be followed beside the passes.
     Cancelled, the journal still holds the job as in flight.
     """
-    settlement = await _follow(context, project, job, resumed=resumed)
+    awaited = context.deadlines.awaited
+    awaited[job.key] = Awaited.JOB
+    try:
+        settlement = await _follow(context, project, job, resumed=resumed)
+    except BaseException:
+        awaited.pop(job.key, None)
+        raise
     # A job that the cloud does not know may be alive all the same: only a reading can tell.
     if settlement.end not in {End.UNSETTLED, End.LOST}:
         await context.record_or_stop_sending(
@@ -72,7 +79,7 @@ async def _follow(context: PassContext, project: Project, job: Job, *, resumed: 
                 return Settlement(job, End.LOST, watch.polls, context.now(), why)
         except (TransientCloudError, UnexpectedReply) as error:
             watch.note(error=str(error))
-            context.emit(Trouble(f"job {job.job_id} could not be queried", str(error)))
+            context.emit(Incident(f"job {job.job_id} could not be queried", str(error)))
         except CloudError as error:
             return _unsettled(context, job, watch, f"the job could not be queried: {error}")
         else:
@@ -119,4 +126,5 @@ def _ended(context: PassContext, job: Job, watch: _Watch, reply: JobReply) -> Se
 
 
 def _unsettled(context: PassContext, job: Job, watch: _Watch, reason: str) -> Settlement:
-    return Settlement(job, End.UNSETTLED, watch.polls, context.now(), reason)
+    given_up_at = job.submitted_at + context.timings.abandon
+    return Settlement(job, End.UNSETTLED, watch.polls, context.now(), reason, given_up_at=given_up_at)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worker.core.facts import many
 from worker.core.manifest.model import Manifest
 from worker.core.text import visible
 from worker.errors import Problem
-from worker.render.names import many
 from worker.render.problems import problems_json, problems_text
 
 SCHEMA = "ims-share-worker/check/1"

@@ -11,14 +11,21 @@ from typing import Any, TypeVar
 from worker.cloud.throttle import Standing
 from worker.core.batch import InFlight
 from worker.core.calls import CallGroup
+from worker.core.facts import first_few
+from worker.core.fleet.forecast import Forecast
+from worker.core.fleet.last_read import in_all
+from worker.core.fleet.refusal import worst_projects
+from worker.core.fleet.unread import told_unread
+from worker.core.schedule import next_start
 from worker.core.status import STANDING, ShareStatus, Status
 from worker.core.text import json_bytes, visible_lines
-from worker.core.timing import timestamp
+from worker.core.timing import Timings, timestamp
+from worker.render.forecast import forecast_json
 from worker.render.names import Names
 from worker.render.report import calls_json
-from worker.render.status import batch_sizes_json, quarantined_json
+from worker.render.status import batch_sizes_json, instruction_json, last_read_json, pause_json, quarantined_json
 from worker.telemetry.board import Board
-from worker.telemetry.lines import Mishap, PassLine
+from worker.telemetry.lines import IncidentLine, PassLine
 
 T = TypeVar("T")
 SCHEMA = "ims-share-worker/daemon/1"
@@ -32,12 +39,17 @@ _PIECE = 500
 
 @dataclass(frozen=True, slots=True)
 class DaemonView:
-    """What is shown at `now` (seconds since the epoch): the board, and how the limits and credentials stand."""
+    """What is shown at `now` (seconds since the epoch): the board, and how the limits and credentials stand.
+
+    `timings` tell when a job that does not end is given up, and `to_go` how long the pass under way takes, if one is.
+    """
 
     board: Board
     now: float
     version: str
     schedule: str
+    timings: Timings
+    to_go: Forecast | None = None
     standing: Mapping[str, Mapping[CallGroup, Standing]] = field(default_factory=dict)
     refused: Mapping[str, bool] = field(default_factory=dict)
 
@@ -62,18 +74,23 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         "phase": board.phase.value,
         "phase_since": timestamp(board.phase_since),
         "waits_for": visible_lines(board.waits_for),
-        "pass": _pass_under_way(board),
+        "pass": _pass_under_way(view),
         "newer_manifest": {"loaded_at": timestamp(board.newer_loaded_at)} if board.newer_loaded_at else None,
-        "next_pass_at": timestamp(board.next_pass_at) if board.next_pass_at else None,
+        "paused": pause_json(board.pause),
+        "instructions": [instruction_json(each) for each in board.instructions],
+        "next_pass_at": timestamp(_next_pass_at(view)) if board.next_pass_at else None,
         "schedule": view.schedule,
         "desired": sum(counts.values()),
         "converged": counts[Status.CONVERGED],
         "counts": {status.value: counts[status] for status in STANDING},
         "unmanaged": board.unmanaged,
-        "refused": list(board.refusals),
+        "last_read": last_read_json(in_all(board.last_read.values())),
+        "unread": list(told_unread(board.unread(), len(board.projects))),
+        "refused": list(map(str, board.refusals)),
+        "refusal": [*board.refused, *worst_projects(board.refusals)[0]],
         "digest": board.digest,
-        "reload_error": _mishap_json(board.reload_error) if board.reload_error else None,
-        "troubles": [_mishap_json(each) for each in board.troubles],
+        "reload_error": _incident_json(board.reload_error) if board.reload_error else None,
+        "troubles": [_incident_json(each) for each in board.troubles],
         "letters": {status.letter: status.value for status in STANDING},
         "images": [{"id": image, "name": names.image(image)} for image in images],
         "projects": _rows(board, images),
@@ -81,7 +98,9 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         "shares": [_share_json(board.statuses[share], names) for share in shown],
         "shares_omitted": sum(counts[status] for status in STANDING if status.is_trouble) - len(shown),
         "absent_waiting": board.absent_waiting,
-        "in_flight": [_in_flight_json(sent, names) for sent in islice(board.in_flight.values(), SHARES_SHOWN)],
+        "in_flight": [
+            _in_flight_json(sent, names, view.timings) for sent in islice(board.in_flight.values(), SHARES_SHOWN)
+        ],
         "in_flight_omitted": max(0, len(board.in_flight) - SHARES_SHOWN),
         "quarantined": [
             {**names.of_share(held.share), **quarantined_json(held)} for held in board.quarantined[:SHARES_SHOWN]
@@ -134,13 +153,20 @@ def _rows(board: Board, images: list[str]) -> list[dict[str, Any]]:
                 "desired": sum(line.counts.values()),
                 "converged": line.counts[Status.CONVERGED],
                 "unreadable": line.unreadable,
+                "last_read": last_read_json(board.last_read.get(project_id)),
                 "row": "".join([letters[statuses.get(image)] for image in images]),
             }
         )
     return rows
 
 
-def _pass_under_way(board: Board) -> dict[str, Any] | None:
+def _next_pass_at(view: DaemonView) -> float:
+    busy = view.to_go.left(view.now) if view.to_go and view.board.run_id else None
+    return next_start(view.board.next_pass_at, view.now, busy or 0.0)
+
+
+def _pass_under_way(view: DaemonView) -> dict[str, Any] | None:
+    board = view.board
     if not board.run_id:
         return None
     return {
@@ -148,11 +174,16 @@ def _pass_under_way(board: Board) -> dict[str, Any] | None:
         "started_at": timestamp(board.pass_started_at),
         "projects": board.projects_to_read,
         "projects_read": board.projects_read,
+        "forecast": forecast_json(view.to_go) if view.to_go else None,
     }
 
 
-def _mishap_json(mishap: Mishap) -> dict[str, Any]:
-    return {"at": timestamp(mishap.at), "what": visible_lines(mishap.what), "reason": visible_lines(mishap.reason)}
+def _incident_json(incident: IncidentLine) -> dict[str, Any]:
+    return {
+        "at": timestamp(incident.at),
+        "what": visible_lines(incident.what),
+        "reason": visible_lines(incident.reason),
+    }
 
 
 def _share_json(status: ShareStatus, names: Names) -> dict[str, Any]:
@@ -167,7 +198,7 @@ def _share_json(status: ShareStatus, names: Names) -> dict[str, Any]:
     }
 
 
-def _in_flight_json(sent: InFlight, names: Names) -> dict[str, Any]:
+def _in_flight_json(sent: InFlight, names: Names, timings: Timings) -> dict[str, Any]:
     batch = sent.batch
     return {
         "job_id": sent.job_id,
@@ -176,7 +207,9 @@ def _in_flight_json(sent: InFlight, names: Names) -> dict[str, Any]:
         "status": batch.operation.value,
         "vault_id": batch.vault_id,
         "images": len(batch.images),
+        "named": first_few(sorted(map(names.image, batch.images))),
         "sent_at": timestamp(sent.intent_at),
+        "given_up_at": timestamp(sent.given_up_at(timings)),
         "run_id": sent.run_id,
     }
 

@@ -1,4 +1,4 @@
-"""How ids and counts are shown to people."""
+"""How ids are shown to people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from worker.core.manifest.model import Project
+from worker.core.job import Underway
+from worker.core.manifest.model import Manifest, Project
 from worker.core.share import Share
 from worker.core.text import visible
 
@@ -19,6 +20,11 @@ class Names:
     projects: Mapping[str, Project]
     images: Mapping[str, str]
 
+    @classmethod
+    def of(cls, manifest: Manifest) -> Names:
+        """Return the names that stand in a manifest."""
+        return cls(manifest.projects, manifest.image_names)
+
     def project(self, project_id: str) -> str:
         """Return the project's name, or its id."""
         project = self.projects.get(project_id)
@@ -27,6 +33,10 @@ class Names:
     def image(self, image_id: str) -> str:
         """Return the image's name in the manifest, or its id."""
         return self.images.get(image_id, image_id)
+
+    def told(self, work: Underway) -> str:
+        """Return the line that says what work has not ended, with the names of its project and images."""
+        return work.told(self.project(work.batch.project_id), sorted(map(self.image, work.batch.images)))
 
     def of_share(self, share: Share) -> dict[str, str]:
         """Return what tells a share in a JSON document: the ids of project and image, and their names."""
@@ -41,8 +51,3 @@ class Names:
 def plain(text: str, style: str = "") -> Text:
     """Return a line for the console, of text that may hold anything."""
     return Text(visible(text), style)
-
-
-def many(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 job`, `2 jobs`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")

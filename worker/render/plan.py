@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,29 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.core.batch import Change
+from worker.core.facts import first_few, many
 from worker.core.fleet.forecast import Forecast
 from worker.core.fleet.plan import Plan
+from worker.core.fleet.refusal import Refusal
+from worker.core.fleet.report import not_sent
+from worker.core.fleet.unread import told_unread, unread_of
+from worker.core.job import Underway
 from worker.core.operation import Operation
+from worker.core.project.plan import ProjectPlan
 from worker.core.status import ShareStatus, Status
-from worker.core.timing import format_duration
 from worker.reconcile.run import Prepared
+from worker.render.forecast import forecast_json, forecast_text
 from worker.render.names import Names, plain
+from worker.render.refusals import print_refusals, refusal_json
+from worker.render.shares import LINES_SHOWN, print_statuses, print_underway
 
 SCHEMA = "ims-share-worker/plan/1"
 _SHOWN_PER_PROJECT = 10
 _STYLES = {Operation.ACCEPT: "green", Operation.REJECT: "magenta"}
 _LEFT_OUT = {
-    Status.ABSENT: "red",
+    Status.ABSENT: "yellow",
     Status.UNKNOWN: "red",
-    Status.BLOCKED: "red",
+    Status.BLOCKED: "yellow",
     Status.QUARANTINED: "yellow",
     Status.IN_FLIGHT: "cyan",
 }
@@ -35,19 +43,30 @@ _LEFT_OUT = {
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """A plan with what is said beside it. `notes` say what a person should know of it."""
+    """A plan with what is said beside it: `notes` for people, and what is `underway` of earlier passes.
+
+    `approval` is the command that lets it pass the guards once.
+    """
 
     plan: Plan
     batches: int
     forecast: Forecast
-    refusals: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
     names: Names
     notes: tuple[str, ...] = ()
+    underway: tuple[Underway, ...] = ()
+    approval: str = "ims-share-worker plan --out FILE, then approve FILE"
 
 
-def view_of(prepared: Prepared, forecast: Forecast, names: Names, notes: tuple[str, ...] = ()) -> PlanView:
+def view_of(
+    prepared: Prepared,
+    forecast: Forecast,
+    names: Names,
+    notes: tuple[str, ...] = (),
+    in_flight: tuple[Underway, ...] = (),
+) -> PlanView:
     """Return what there is to be shown of a pass that was prepared."""
-    return PlanView(prepared.plan, len(prepared.batches), forecast, prepared.verdict.refusals, names, notes)
+    return PlanView(prepared.plan, len(prepared.batches), forecast, prepared.verdict.refusals, names, notes, in_flight)
 
 
 def plan_json(view: PlanView) -> dict[str, Any]:
@@ -61,37 +80,50 @@ def plan_json(view: PlanView) -> dict[str, Any]:
         **{status.value: [_left_json(left, view.names) for left in plan.of(status)] for status in _LEFT_OUT},
         "unmanaged": plan.unmanaged,
         "batches": view.batches,
-        "forecast": {"calls": view.forecast.calls, "seconds": round(view.forecast.seconds, 3)},
-        "refused": list(view.refusals),
+        "forecast": forecast_json(view.forecast),
+        "refused": list(map(str, view.refusals)),
+        "refusals": [refusal_json(each) for each in view.refusals],
         "digest": plan.digest,
         "notes": list(view.notes),
     }
 
 
 def print_plan(view: PlanView, console: Console) -> None:
-    """Print a plan: a table by project, then what changes and what is left out and why, then the sum."""
+    """Print a plan: what could not be read, a table by project, what changes, what is left out and why, and the sum."""
     plan = view.plan
-    console.print(_table(view))
+    unread = unread_of(plan.projects)
+    for line in told_unread(unread, len(plan.projects)):
+        console.print(plain(line, style="bold red"))
+    if not plan.is_unread:
+        _print_table(view, console)
     _print_changes(view, console)
+    has_been_told = {each.project_id for each in unread}
     for status, style in _LEFT_OUT.items():
-        _print_left_out(_title(status), plan.of(status), style, view.names, console)
+        if status is Status.IN_FLIGHT and view.underway:
+            console.print()
+            print_underway(_title(status), view.underway, style, view.names, console)
+        elif left := [each for each in plan.of(status) if each.share.project_id not in has_been_told]:
+            console.print()
+            print_statuses(_title(status), left, style, view.names, console)
     console.print()
     console.print(_summary(view))
-    print_refusals(view.refusals, plan.digest, console)
+    held = not_sent(plan, "")
+    print_refusals(view.refusals, held, view.approval, view.names, console)
 
 
-def print_refusals(refusals: Sequence[str], digest: str, console: Console) -> None:
-    """Print why the guards refuse a plan, and the way to let exactly this plan pass."""
-    if not refusals:
-        return
-    console.print(plain("The guards refuse this plan:", style="bold red"))
-    for reason in refusals:
-        console.print(plain(f"  {reason}"))
-    console.print(plain("Raise the guard in the config, aim at fewer shares with --project or --image, or let exactly"))
-    console.print(plain(f"this plan pass once:  ims-share-worker approve {digest}"))
+def _print_table(view: PlanView, console: Console) -> None:
+    """Print a row for each project; of many, for the first that are not all as desired."""
+    ordered = sorted(view.plan.projects, key=lambda each: (view.names.project(each.project.id), each.project.id))
+    rows = ordered
+    if len(ordered) > LINES_SHOWN:
+        rows = [each for each in ordered if each.converged < each.desired or each.failure]
+    console.print(_table(view, rows[:LINES_SHOWN]))
+    if rest := len(ordered) - len(rows[:LINES_SHOWN]):
+        differ = len(rows[LINES_SHOWN:])
+        console.print(plain(f"and {many(rest, 'more project')}, {rest - differ:,} of them as desired", style="dim"))
 
 
-def _table(view: PlanView) -> Table:
+def _table(view: PlanView, rows: Iterable[ProjectPlan]) -> Table:
     plan = view.plan
     left = {status: Counter(each.share.project_id for each in plan.of(status)) for status in _LEFT_OUT}
     left[Status.UNKNOWN].update({each.project.id: each.unlisted for each in plan.projects if each.unlisted})
@@ -101,13 +133,13 @@ def _table(view: PlanView) -> Table:
     verbs = [operation.verb.capitalize() for operation in Operation]
     for title in ("Desired", "Converged", *verbs, *map(_title, shown)):
         table.add_column(title, justify="right")
-    for each in sorted(plan.projects, key=lambda each: (view.names.project(each.project.id), each.project.id)):
+    for each in rows:
         project_id = each.project.id
         made = Counter(change.operation for change in each.changes)
         table.add_row(
             plain(view.names.project(project_id)),
             str(each.desired),
-            str(each.converged),
+            plain("-", style="dim") if each.failure else str(each.converged),
             *(_number(made[operation], _STYLES[operation]) for operation in Operation),
             *(_number(left[status][project_id], _LEFT_OUT[status]) for status in shown),
         )
@@ -115,18 +147,31 @@ def _table(view: PlanView) -> Table:
 
 
 def _print_changes(view: PlanView, console: Console) -> None:
-    """Print the changes by project, rejections first, by name; of many only the first."""
+    """Print the changes by project, those of several once, rejections first, by name; of many only the first."""
     by_project: dict[str, list[Change]] = {}
     for change in sorted(view.plan.changes, key=lambda each: _reading_order(each, view.names)):
         by_project.setdefault(change.share.project_id, []).append(change)
+    alike: dict[tuple[object, ...], list[str]] = {}
     for project_id in sorted(by_project, key=lambda each: (view.names.project(each), each)):
-        changes = by_project[project_id]
+        same = tuple(
+            (change.operation, change.share.image_id, change.before, change.vault_id)
+            for change in by_project[project_id]
+        )
+        alike.setdefault(same, []).append(project_id)
+    groups = list(alike.values())
+    for projects in groups[:LINES_SHOWN]:
+        changes = by_project[projects[0]]
+        named = first_few([view.names.project(each) for each in projects])
         console.print()
-        console.print(plain(view.names.project(project_id), style="bold"))
+        title = named if len(projects) == 1 else f"{many(len(projects), 'project')}, each ({named})"
+        console.print(plain(title, style="bold"))
         for change in changes[:_SHOWN_PER_PROJECT]:
             console.print(_change_line(change, view.names))
         if len(changes) > _SHOWN_PER_PROJECT:
             console.print(plain(f"  and {len(changes) - _SHOWN_PER_PROJECT} more (--json shows all)", style="dim"))
+    if rest := sum(map(len, groups[LINES_SHOWN:])):
+        console.print()
+        console.print(plain(f"and changes of {many(rest, 'more project')} (--json shows all)", style="dim"))
 
 
 def _reading_order(change: Change, names: Names) -> tuple[bool, str]:
@@ -141,31 +186,20 @@ def _change_line(change: Change, names: Names) -> Text:
     return line
 
 
-def _print_left_out(title: str, left_out: Iterable[ShareStatus], style: str, names: Names, console: Console) -> None:
-    grouped: dict[tuple[str, str], list[ShareStatus]] = {}
-    for left in left_out:
-        waits = " (its wish allows that)" if left.may_be_absent else ""
-        grouped.setdefault((left.share.project_id, left.reason + waits), []).append(left)
-    if grouped:
-        console.print()
-        console.print(plain(title, style=f"bold {style}"))
-    for (project_id, reason), items in sorted(grouped.items()):
-        images = ", ".join(names.image(left.share.image_id) for left in items[:3])
-        more = f" and {len(items) - 3} more" if len(items) > 3 else ""
-        console.print(plain(f"  {names.project(project_id)}: {images}{more}: {reason}"))
-
-
 def _summary(view: PlanView) -> Text:
     plan = view.plan
     due = Counter(change.operation for change in plan.changes)
-    if not plan.changes:
-        what = "Nothing to change"
+    unknown = plan.unknown
+    if plan.is_unread:
+        what, stands = "Nothing is planned", f"It is unknown how {many(unknown, 'share')} stand"
     else:
-        counts = ", ".join(f"to {operation.verb}: {due[operation]}" for operation in Operation)
-        what = f"{counts.capitalize()}, in {view.batches} PUT"
-    about = f"about {view.forecast.calls} calls, {format_duration(view.forecast.seconds)}"
-    line = f"{what}. {plan.converged} of {plan.desired} shares are as desired, {plan.unmanaged} unmanaged; {about}."
-    return plain(line, style="bold")
+        what = "Nothing to change" + (" in what could be read" if plan.unread else "")
+        stands = f"{plan.converged:,} of {plan.desired:,} shares are as desired"
+        stands += (f", {unknown:,} unknown" if unknown else "") + f", {plan.unmanaged:,} unmanaged"
+    if plan.changes:
+        counts = ", ".join(f"to {operation.verb}: {due[operation]:,}" for operation in Operation)
+        what = f"{counts.capitalize()}, in {view.batches:,} PUT"
+    return plain(f"{what}. {stands}; {forecast_text(view.forecast)}.", style="bold")
 
 
 def _title(status: Status) -> str:

@@ -57,7 +57,8 @@ class _Paint:
 
 def _block(problem: Problem, lines: Sequence[bytes], paint: _Paint) -> Iterator[str]:
     place = visible(problem.file) + (f":{problem.line}:{problem.column}" if problem.line else "")
-    yield f"{paint(_BOLD, place)}: {paint(_RED, 'error')}: {paint(_BOLD, visible(problem.message))}"
+    head = f"{paint(_BOLD, place)}: " if place else ""
+    yield f"{head}{paint(_RED, 'error')}: {paint(_BOLD, visible(problem.message))}"
     margin = " " * len(str(problem.line))
     if 0 < problem.line <= len(lines):
         text, mark = _excerpt(lines[problem.line - 1].decode(errors="replace").rstrip("\r"), problem.column)

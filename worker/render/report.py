@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 
 from worker.core.calls import CallCounts, CallGroup
+from worker.core.facts import many
 from worker.core.fleet.report import Result, RunReport
+from worker.core.fleet.unread import Unread, told_unread
 from worker.core.job import Settlement
 from worker.core.status import FINAL, ShareStatus, Status
 from worker.core.timing import format_duration, timestamp
-from worker.render.names import Names, many, plain
-from worker.render.plan import print_refusals
+from worker.render.names import Names, plain
+from worker.render.refusals import print_refusals, refusal_json
+from worker.render.shares import print_statuses, print_underway
 
 SCHEMA = "ims-share-worker/report/1"
 _STYLES = {
     Result.CONVERGED: "bold green",
+    Result.INCOMPLETE: "bold yellow",
     Result.PARTIAL: "bold yellow",
     Result.FAILED: "bold red",
     Result.REFUSED: "bold red",
 }
-_SHOWN = 20
-_PROJECTS_SHOWN = 3
 
 
 def report_json(report: RunReport) -> dict[str, Any]:
@@ -42,9 +43,11 @@ def report_json(report: RunReport) -> dict[str, Any]:
         "jobs": [_job_json(settlement) for settlement in report.jobs],
         "shares": [_share_json(outcome) for outcome in report.outcomes],
         "digest": report.digest,
-        "refused": list(report.refusals),
+        "refused": list(map(str, report.refusals)),
+        "refusals": [refusal_json(each) for each in report.refusals],
         "journal_error": report.journal_error,
         "notes": list(report.notes),
+        "unread": [_unread_json(each) for each in report.unread],
     }
 
 
@@ -57,50 +60,57 @@ def calls_json(calls: CallCounts) -> dict[str, int]:
 def print_report(report: RunReport, names: Names, console: Console) -> None:
     """Print the closing summary of a pass: the result, what changed, what did not and why."""
     counts = report.counts()
-    for kind in FINAL:
-        if kind is not Status.CHANGED and counts[kind]:
-            _print_troubles(kind, (each for each in report.outcomes if each.status is kind), names, console)
-    print_refusals(report.refusals, report.digest, console)
+    for unread in told_unread(report.unread, report.projects):
+        console.print(plain(unread, style="bold red"))
+    underway = [work for each in report.jobs if (work := each.underway)]
+    print_underway("Not ended", underway, "yellow", names, console)
+    for kind, shares in _to_tell(report).items():
+        style = "yellow" if kind.waits else "red"
+        print_statuses(kind.value.replace("_", " ").capitalize(), shares, style, names, console)
+    way_out = f"ims-share-worker approve {report.digest}"
+    print_refusals(report.refusals, report.refused, way_out, names, console)
     if report.journal_error:
         console.print(plain(f"The journal does not know all of this pass: {report.journal_error}", style="bold red"))
-    others = [f"{count} {kind.value.replace('_', ' ')}" for kind, count in counts.items() if count]
+    others = [f"{count:,} {kind.value.replace('_', ' ')}" for kind, count in counts.items() if count]
     took = format_duration(report.finished_at - report.started_at)
     line = plain(f"{report.result.value.capitalize()}: ", style=_STYLES[report.result])
-    line.append(f"{report.desired} desired, {report.converged} already right", style="default")
+    line.append(f"{report.desired:,} desired, {report.converged:,} already right", style="default")
     line.append(f", {', '.join(others)}" if others else "", style="default")
     console.print(line)
+    at_work = f", {len(underway):,} not ended" if underway else ""
     calls = report.calls
     made = ", ".join(f"{count} {group.value}" for group, count in sorted(calls.made.items()) if count)
     console.print(
         plain(
-            f"{many(len(report.jobs), 'job')}, calls: {made or 'none'}; {calls.throttled} throttled, "
+            f"{many(len(report.jobs), 'job')}{at_work}, calls: {made or 'none'}; {calls.throttled} throttled, "
             f"{calls.retried} retried; {took}, run {report.run_id}",
             style="dim",
         )
     )
 
 
-def _print_troubles(kind: Status, outcomes: Iterable[ShareStatus], names: Names, console: Console) -> None:
-    console.print(plain(kind.value.replace("_", " ").capitalize(), style="bold red"))
-    groups: dict[object, list[ShareStatus]] = {}
-    for outcome in outcomes:
-        # What could not be read is whole projects, and many of them where a credential was refused: that is one line.
-        groups.setdefault(outcome.reason if kind is Status.UNKNOWN else outcome.share, []).append(outcome)
-    lines = list(groups.values())
-    for group in lines[:_SHOWN]:
-        waits = " (its wish allows that)" if group[0].may_be_absent else ""
-        console.print(plain(f"  {_told(group, names)}: {group[0].reason}{waits}"))
-    if rest := sum(map(len, lines[_SHOWN:])):
-        console.print(plain(f"  and {rest} more (--json shows all)", style="dim"))
+def _to_tell(report: RunReport) -> dict[Status, list[ShareStatus]]:
+    """Return by status what did not go well, but for what is told as a whole: a project, a plan, a job."""
+    unread = {each.project_id for each in report.unread}
+    underway = {each.job.job_id for each in report.jobs if each.underway}
+    told: dict[Status, list[ShareStatus]] = {kind: [] for kind in FINAL if kind is not Status.CHANGED}
+    if report.refusals:
+        del told[Status.NOT_SENT]
+    for outcome in report.outcomes:
+        is_unread = outcome.status is Status.UNKNOWN and outcome.share.project_id in unread
+        is_underway = outcome.status is Status.UNSETTLED and outcome.job_id in underway
+        if outcome.status in told and not (is_unread or is_underway):
+            told[outcome.status].append(outcome)
+    return told
 
 
-def _told(group: list[ShareStatus], names: Names) -> str:
-    """Name a share, or the projects of several: the first few."""
-    projects = sorted({names.project(outcome.share.project_id) for outcome in group})
-    if len(group) == 1:
-        return f"{projects[0]}: {names.image(group[0].share.image_id)}"
-    more = f" and {len(projects) - _PROJECTS_SHOWN} more" if len(projects) > _PROJECTS_SHOWN else ""
-    return f"{', '.join(projects[:_PROJECTS_SHOWN])}{more}: {many(len(group), 'share')}"
+def _unread_json(unread: Unread) -> dict[str, Any]:
+    return {
+        "project_id": unread.project_id,
+        "project": unread.name,
+        "reason": unread.reason,
+        "last_desired": unread.last_desired,
+    }
 
 
 def _job_json(settlement: Settlement) -> dict[str, Any]:
@@ -116,6 +126,7 @@ def _job_json(settlement: Settlement) -> dict[str, Any]:
         "settled_at": None if final == "unsettled" else timestamp(settlement.settled_at),
         "polls": settlement.polls,
         "reason": settlement.reason,
+        "given_up_at": None if settlement.given_up_at is None else timestamp(settlement.given_up_at),
     }
 
 

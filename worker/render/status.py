@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,24 +12,33 @@ from rich.console import Console
 from worker.core.batch import InFlight
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.clock import age_of, is_ahead
+from worker.core.facts import many
 from worker.core.fleet.history import Fleet, PassRecord, fleet_of
+from worker.core.fleet.last_read import LastRead, in_all, last_read_of
 from worker.core.fleet.report import Result
+from worker.core.instruction import Instruction
+from worker.core.job import underway
 from worker.core.quarantine import Quarantined
-from worker.core.timing import PollPolicy, format_duration, next_poll, timestamp
-from worker.render.names import Names, many, plain
+from worker.core.reading import LastReading
+from worker.core.status import Status
+from worker.core.timing import Timings, format_duration, next_poll, timestamp
+from worker.render.names import Names, plain
+from worker.render.shares import LINES_SHOWN, print_by_reason
 
 SCHEMA = "ims-share-worker/status/1"
 _MISSING_SHOWN = 20
+_AMISS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
     """The journal's memory at `now` (seconds since the epoch).
 
-    `passes` are the last ones, newest first, and `fleet` the last one of each shard of the fleet. `polling` and
-    `deadline` (seconds since its PUT) tell when the worker that follows a job asks about it next. `unreadable` are the
-    rows that could not be read, by table and key, and `ahead` the seconds by which the newest time lies ahead of `now`.
-    `exists` tells if there is a journal, `notes` what is odd, `batch_sizes` how many images a PUT may have.
+    `passes` are the last ones, newest first, and `fleet` the last one of each shard of the fleet. `timings` tell when
+    the worker that follows a job asks about it next, and when it gives it up. `unreadable` are the rows that could not
+    be read, by table and key, and `ahead` the seconds by which the newest time lies ahead of `now`. `last_readings`
+    have what each project was when it could last be read, by id. `exists` tells if there is a journal, `notes` what is
+    odd, `batch_sizes` how many images a PUT may have, `pause` the one that holds for `serve`, if one does.
     """
 
     journal: str
@@ -38,20 +48,21 @@ class StatusView:
     fleet: tuple[PassRecord, ...]
     now: float
     names: Names
-    polling: PollPolicy
-    deadline: float
+    timings: Timings
     unreadable: tuple[str, ...]
     ahead: float
     exists: bool = True
     notes: tuple[str, ...] = ()
     batch_sizes: Mapping[SizeKey, BatchSize] = field(default_factory=dict)
+    last_readings: Mapping[str, LastReading] = field(default_factory=dict)
+    pause: Instruction | None = None
 
     def next_poll(self, sent: InFlight) -> float | None:
         """Return when a job is asked about next; None: in the next pass, or by reading the state."""
         age = age_of(sent.intent_at, self.now)
-        if sent.job_id is None or age >= self.deadline:
+        if sent.job_id is None or age >= self.timings.deadline:
             return None
-        return self.now - age + min(next_poll(self.polling, age), self.deadline)
+        return self.now - age + min(next_poll(self.timings.polling, age), self.timings.deadline)
 
 
 def status_json(view: StatusView) -> dict[str, Any]:
@@ -60,11 +71,13 @@ def status_json(view: StatusView) -> dict[str, Any]:
         "schema": SCHEMA,
         "journal": view.journal,
         "exists": view.exists,
+        "paused": pause_json(view.pause),
         "notes": list(view.notes),
         "in_flight": [_in_flight_json(sent, view) for sent in view.in_flight],
         "quarantined": [quarantined_json(held) for held in view.quarantined],
         "passes": [_pass_json(each) for each in view.passes],
         "fleet": _fleet_json(view.fleet),
+        "readings": [_reading_json(project_id, read, view) for project_id, read in sorted(view.last_readings.items())],
         "batch_sizes": batch_sizes_json(view.batch_sizes),
         "unreadable": list(view.unreadable),
         "clock_put_back_seconds": round(view.ahead, 3),
@@ -77,29 +90,24 @@ def print_status(view: StatusView, console: Console) -> None:
     if view.ahead:
         back = f"The clock was put back by {format_duration(view.ahead)} or more: what lies ahead of it counts from now"
         console.print(plain(back, style="bold red"))
+    if view.pause:
+        reason, since = view.pause.reason, _ago(view.pause.at, view.now)
+        said = f"{reason[:1].upper()}{reason[1:]}, {since}: `serve` sends nothing; `ims-share-worker resume` ends it"
+        console.print(plain(said, style="bold yellow"))
     console.print()
-    console.print(plain(f"In flight: {len(view.in_flight)}", style="bold"))
-    for sent in view.in_flight:
-        what = f"job {sent.job_id}" if sent.job_id else "a PUT whose answer is not known"
+    console.print(plain(f"In flight: {len(view.in_flight):,}", style="bold"))
+    for sent in sorted(view.in_flight, key=lambda each: (each.intent_at, each.key))[:LINES_SHOWN]:
         poll = view.next_poll(sent)
         asked = "asked about in the next pass" if poll is None else f"next poll {_ahead(poll - view.now)}"
-        console.print(
-            plain(
-                f"  {view.names.project(sent.batch.project_id)}: {what}, {len(sent.batch.images)} "
-                f"images to {sent.batch.operation}, sent {_ago(sent.intent_at, view.now)}, {asked}"
-            )
-        )
+        (work,) = underway((sent,), view.now, view.timings)
+        console.print(plain(f"  {view.names.told(work)}, {asked}"))
+    if rest := len(view.in_flight[LINES_SHOWN:]):
+        console.print(plain(f"  and {many(rest, 'more job')} (--json shows all)", style="dim"))
     console.print()
-    console.print(plain(f"Quarantined: {len(view.quarantined)}", style="bold"))
-    for held in view.quarantined:
-        project, image = view.names.project(held.share.project_id), view.names.image(held.share.image_id)
-        console.print(
-            plain(
-                f"  {project}: {image}: failed {many(held.attempts, 'time')}, next try "
-                f"{_ahead(held.next_try - view.now)}: {held.last_reason}"
-            )
-        )
+    console.print(plain(f"Quarantined: {len(view.quarantined):,}", style="bold"))
+    print_by_reason(((_held(each, view.now), each.share) for each in view.quarantined), view.names, console)
     console.print()
+    _print_last_readings(view, console)
     learned = learned_sizes(view.batch_sizes)
     if learned:
         console.print(plain("Images that the cloud takes in one PUT", style="bold"))
@@ -117,11 +125,34 @@ def print_status(view: StatusView, console: Console) -> None:
         _print_fleet(fleet, view.fleet, console)
 
 
+def _print_last_readings(view: StatusView, console: Console) -> None:
+    """Print how the shares were when their projects could last be read; of the projects, those where any was amiss."""
+    reads = {project_id: last_read_of(reading) for project_id, reading in view.last_readings.items()}
+    total = in_all(reads.values())
+    if total is None:
+        return
+    console.print(plain(f"When last read, {_ago(total.at, view.now)} or later: {total}", style="bold"))
+    amiss = sorted(
+        (
+            (view.names.project(project_id), project_id)
+            for project_id in reads
+            if view.last_readings[project_id].statuses
+        ),
+        key=lambda each: (-len(view.last_readings[each[1]].statuses), each),
+    )
+    for name, project_id in amiss[:_AMISS_SHOWN]:
+        counts = Counter(status.status for status in view.last_readings[project_id].statuses)
+        what = ", ".join(f"{counts[status]:,} {status.replace('_', ' ')}" for status in Status if counts[status])
+        console.print(plain(f"  {name}, {_ago(reads[project_id].at, view.now)}: {reads[project_id]}; {what}"))
+    if len(amiss) > _AMISS_SHOWN:
+        console.print(plain(f"  and {many(len(amiss) - _AMISS_SHOWN, 'project')} more"))
+    console.print()
+
+
 def _print_fleet(fleet: Fleet, passes: tuple[PassRecord, ...], console: Console) -> None:
     """Print how a fleet of several shards is; of one worker, its last pass says that."""
-    state = "as desired" if fleet.as_desired else "not as desired"
     console.print()
-    console.print(plain(f"Fleet of {fleet.shards} shards: {state}", style="bold"))
+    console.print(plain(f"Fleet of {fleet.shards} shards: {fleet.told()}", style="bold"))
     console.print(plain(f"  {timestamp(fleet.finished_at)} or later: {_counts(fleet.counts)}"))
     for each in passes:
         if each.result != Result.CONVERGED:
@@ -134,11 +165,15 @@ def _print_fleet(fleet: Fleet, passes: tuple[PassRecord, ...], console: Console)
 
 def _line(each: PassRecord) -> str:
     shard = f"shard {each.shard}, " if each.shard.count > 1 else ""
-    return f"{timestamp(each.finished_at)}  {each.result:<9}  {_counts(each.counts)}  ({shard}{each.run_id})"
+    return f"{timestamp(each.finished_at)}  {each.result:<10}  {_counts(each.counts)}  ({shard}{each.run_id})"
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+
+
+def _held(held: Quarantined, now: float) -> str:
+    return f"failed {many(held.attempts, 'time')}, next try {_ahead(held.next_try - now)}: {held.last_reason}"
 
 
 def _ago(stamp: float, now: float) -> str:
@@ -161,6 +196,33 @@ def _in_flight_json(sent: InFlight, view: StatusView) -> dict[str, Any]:
         "sent_at": timestamp(sent.intent_at),
         "age_seconds": round(age_of(sent.intent_at, view.now), 3),
         "next_poll_at": None if poll is None else timestamp(poll),
+        "given_up_at": timestamp(sent.given_up_at(view.timings)),
+    }
+
+
+def last_read_json(read: LastRead | None) -> dict[str, Any] | None:
+    """Return what was last known of one project or of several as JSON; None where nothing is."""
+    if read is None:
+        return None
+    return {"at": timestamp(read.at), "desired": read.desired, "converged": read.converged}
+
+
+def _reading_json(project_id: str, reading: LastReading, view: StatusView) -> dict[str, Any]:
+    return {
+        "project_id": project_id,
+        "project": view.names.project(project_id),
+        **(last_read_json(last_read_of(reading)) or {}),
+        "shares": [
+            {
+                "image_id": each.share.image_id,
+                "desired": each.desired.value,
+                "observed": each.after.value if each.after else None,
+                "status": each.status.value,
+                "reason": each.reason,
+                "source": each.source,
+            }
+            for each in reading.statuses
+        ],
     }
 
 
@@ -175,6 +237,22 @@ def quarantined_json(held: Quarantined) -> dict[str, Any]:
         "last_reason": held.last_reason,
         "next_try": timestamp(held.next_try),
     }
+
+
+def instruction_json(instruction: Instruction) -> dict[str, Any]:
+    """Return what somebody asked for as JSON; `until` is when a pause ends by itself."""
+    until = instruction.until
+    return {
+        "asked": instruction.asked.value,
+        "by": instruction.by,
+        "at": timestamp(instruction.at),
+        "until": None if until is None else timestamp(until),
+    }
+
+
+def pause_json(pause: Instruction | None) -> dict[str, Any] | None:
+    """Return the pause that holds as JSON; None where none does."""
+    return None if pause is None else {**instruction_json(pause), "reason": pause.reason}
 
 
 def learned_sizes(sizes: Mapping[SizeKey, BatchSize]) -> list[tuple[SizeKey, BatchSize]]:

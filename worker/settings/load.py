@@ -5,6 +5,7 @@ The layers are merged as plain trees and checked together; a problem names the l
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from worker.settings.model import Settings
 from worker.settings.values import Paths, cannot_be_read
 
 DEFAULT_CONFIG = "config.toml"
+NO_CONFIG = f"no config: looked for ./{DEFAULT_CONFIG} and ${CONFIG_VARIABLE}"
+_NEEDED = ("cloud", "region")
+"""The one setting that has no default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapp
     environment, `config.toml` in the working directory is read if there is one. Secrets in files are read now.
     """
     file = _config_file(path, environ)
-    source, table = _read_config(file) if file else (b"", {})
+    source, table = _read_config(file, path) if file else (b"", {})
     base = file.parent if file else Path()
     variables, warnings = read_environment(environ)
     layers = _Layers(overrides, variables, table, str(file) if file else "")
@@ -53,20 +57,31 @@ def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapp
     settings = check(merged, base)
     if isinstance(settings, Settings):
         return Loaded(settings, warnings, file, base, tuple(base / name for name in _named_files(merged)))
-    findings = [replace(finding, at=layers.place(finding.at.path)) for finding in settings]
-    raise SettingsError(problems_of(findings, {layers.file: source}))
+    # Where there is nothing to read, what it would have had to say is not missed as well.
+    lacks_config = not file and any(finding.at.path == _NEEDED for finding in settings) and not layers.gives(_NEEDED)
+    findings = [
+        replace(finding, at=layers.place(finding.at.path))
+        for finding in settings
+        if not (lacks_config and finding.at.path == _NEEDED)
+    ]
+    missing = (_no_config(),) if lacks_config else ()
+    raise SettingsError((*missing, *problems_of(findings, {layers.file: source})))
 
 
 def manifest_names(path: Path | None, environ: Mapping[str, str]) -> tuple[tuple[str, ...], Path]:
     """Return what the settings, though they be wrong otherwise, call the manifest, and what that is relative to.
 
-    For showing the manifest's problems beside the config's. Raises nothing: where even this is wrong, there are none.
+    For showing the manifest's problems beside the config's. Raises nothing: where even this is wrong, there are none,
+    nor where there is neither a config nor what the manifest is called without one.
     """
     file = _config_file(path, environ)
+    default = Settings.model_fields["manifest"].default
     try:
-        table = _read_config(file)[1] if file else {}
-        named = _over(table, read_environment(environ)[0]).get("manifest", Settings.model_fields["manifest"].default)
-        return TypeAdapter(Paths).validate_python(named), file.parent if file else Path()
+        table = _read_config(file, path)[1] if file else {}
+        named = _over(table, read_environment(environ)[0]).get("manifest")
+        if named is None and file is None and not any(os.path.lexists(name) for name in default):
+            return (), Path()
+        return TypeAdapter(Paths).validate_python(default if named is None else named), file.parent if file else Path()
     except (SettingsError, ValidationError):
         return (), Path()
 
@@ -82,14 +97,27 @@ def _config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     if named := environ.get(CONFIG_VARIABLE):
         return Path(named)
     default = Path(DEFAULT_CONFIG)
-    return default if default.exists() else None
+    try:
+        os.lstat(default)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        pass  # Something is in the way: reading it says what.
+    return default
 
 
-def _read_config(file: Path) -> tuple[bytes, dict[str, Any]]:
+def _no_config() -> Problem:
+    hint = f'two lines will do: [cloud] and region = "..."; or set {variable_of(_NEEDED)}'
+    return Problem("", 0, 0, "", NO_CONFIG, hint=hint)
+
+
+def _read_config(file: Path, path: Path | None) -> tuple[bytes, dict[str, Any]]:
+    """Return a config's source and its table; `path` is the one that the command line gave, if any."""
     try:
         source = read_file(file)
     except (OSError, ValueError) as error:
-        raise SettingsError((Problem(str(file), 0, 0, "", cannot_be_read(error)),)) from None
+        named = f"${CONFIG_VARIABLE} names it" if path is None and file != Path(DEFAULT_CONFIG) else ""
+        raise SettingsError((Problem(str(file), 0, 0, "", cannot_be_read(error), hint=named),)) from None
     table = read_table(Document(str(file), source))
     if isinstance(table, Problem):
         raise SettingsError((table,))
@@ -107,6 +135,10 @@ class _Layers:
 
     def merged(self) -> dict[str, Any]:
         return _over(_over(self.table, self.variables), self.overrides)
+
+    def gives(self, path: KeyPath) -> bool:
+        """Tell whether anything was given at a path."""
+        return any(_holds(layer, path) for layer in (self.overrides, self.variables, self.table))
 
     def place(self, path: KeyPath) -> At:
         """Tell where the value at a path was given, or, when it was not, where it should be."""

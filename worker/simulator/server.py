@@ -35,6 +35,12 @@ MAX_BODY = 12 * 1024 * 1024
 LOOPBACK = ("127.0.0.1", 0)
 
 
+def require_loopback(host: str) -> None:
+    """Raise ValueError for a host that others than this machine may reach."""
+    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        raise ValueError(f"{host} is not a loopback address: the simulator has no login")
+
+
 class Simulator:
     """One simulated cloud on a loopback socket; leaving the context closes it, whatever still hangs.
 
@@ -51,8 +57,7 @@ class Simulator:
         limits: Limits | None = None,
         listen: tuple[str, int] = LOOPBACK,
     ) -> None:
-        if listen[0] != "localhost" and not ipaddress.ip_address(listen[0]).is_loopback:
-            raise ValueError(f"{listen[0]} is not a loopback address: the simulator has no login")
+        require_loopback(listen[0])
         self.world = world
         self.ledger = Ledger()
         self.url = ""

@@ -49,7 +49,7 @@ class Counts:
                 self._reloads.labels("good").inc()
             case events.ReloadFailed():
                 self._reloads.labels("bad").inc()
-            case events.Trouble():
+            case events.Incident() | events.Noted():
                 self._troubles.inc()
             case events.BugFound():
                 self._bugs.inc()

@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.samples import Sample
 
 from worker.core.calls import CallGroup
+from worker.core.schedule import next_start
 from worker.core.status import STANDING, Status
 from worker.telemetry.board import Board
 from worker.telemetry.counts import PREFIX
@@ -55,15 +56,21 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How things stood at one instant. `projects` has of each the name, the counts, and how many may be absent."""
+    """How things stood at one instant.
+
+    `projects` has of each the name, the counts, and how many may be absent; `unreadable` counts those that could not be
+    read, by credential.
+    """
 
     projects: tuple[tuple[str, Mapping[Status, int], int], ...]
+    unreadable: Mapping[str, int]
     unmanaged: int
     quarantined: int
     in_flight: int
     oldest_age: float
     next_pass_at: float
     reload_failed: bool
+    is_paused: bool
     limits: tuple[LimitStanding, ...]
     refused: Mapping[str, bool]
     schedule_interval: float
@@ -75,17 +82,27 @@ def snapshot_of(board: Board, readings: Readings, now: float) -> Snapshot:
     sent_at = min((sent.intent_at for sent in board.in_flight.values()), default=now)
     return Snapshot(
         projects=tuple((line.name, dict(line.counts), line.waiting) for line in board.projects.values()),
+        unreadable=_unreadable(board),
         unmanaged=board.unmanaged,
         quarantined=len(board.quarantined),
         in_flight=len(board.in_flight),
         oldest_age=max(0.0, now - sent_at),
-        next_pass_at=board.next_pass_at,
+        next_pass_at=next_start(board.next_pass_at, now, 0.0) if board.next_pass_at else 0.0,
         reload_failed=board.reload_error is not None,
+        is_paused=board.pause is not None,
         limits=tuple(readings.limits()),
         refused=dict(readings.refused()),
         schedule_interval=readings.schedule_interval(),
         loop_lag_max=readings.loop_lag_max(),
     )
+
+
+def _unreadable(board: Board) -> Mapping[str, int]:
+    """Count the unreadable projects of each credential that a project has: zero where all could be read."""
+    counts = dict.fromkeys((line.project.credential for line in board.projects.values()), 0)
+    for line in board.projects.values():
+        counts[line.project.credential] += bool(line.unreadable)
+    return counts
 
 
 def gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
@@ -99,7 +116,12 @@ def gauges_of(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
     yield gauge(
         "next_pass_timestamp_seconds", "When the next pass begins; 0 if none is planned.", snapshot.next_pass_at
     )
+    yield gauge("paused", "Whether somebody has paused the daemon, so that passes send nothing.", snapshot.is_paused)
     yield from _shares(snapshot)
+    unreadable = _family("unreadable_projects", "Projects that could not be read, by their credential.", "credential")
+    for credential, projects in sorted(snapshot.unreadable.items()):
+        unreadable.add_metric((credential,), projects)
+    yield unreadable
     yield gauge("unmanaged_shares", "Offered images that no wish is about; they are left alone.", snapshot.unmanaged)
     yield gauge("quarantined_shares", "Shares that kept failing, and are tried later and later.", snapshot.quarantined)
     yield gauge("jobs_in_flight", "Batches that were sent and are not settled.", snapshot.in_flight)
@@ -122,7 +144,9 @@ def gauges_of(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
 def _shares(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
     shares = _family("shares", "Desired shares by where they stand; each is in one bucket.", "project", "bucket")
     drift = _family(
-        "drift_shares", "Desired shares that are not as desired, without those that may be absent.", "project"
+        "drift_shares",
+        "Desired shares that are known not to be as desired, without those that may be absent.",
+        "project",
     )
     # Made as they are written out: as lists they would keep the garbage collector busy, and that stops all threads.
     shares.samples = cast("list[Sample]", _share_samples(shares.name, snapshot))
@@ -138,7 +162,8 @@ def _share_samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
 
 def _drift_samples(family: str, snapshot: Snapshot) -> Iterator[Sample]:
     for project, counts, waiting in _giving_way(snapshot.projects):
-        drift = sum(counts.values()) - counts.get(Status.CONVERGED, 0) - waiting
+        unknown = counts.get(Status.UNKNOWN, 0)
+        drift = sum(counts.values()) - counts.get(Status.CONVERGED, 0) - unknown - waiting
         yield Sample(family, {"project": project}, drift)
 
 

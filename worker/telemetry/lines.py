@@ -1,14 +1,16 @@
-"""What the board keeps: a line for each project, pass and mishap."""
+"""What the board keeps: a line for each project, pass and incident."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 
+from worker.core import events
 from worker.core.calls import CallCounts
 from worker.core.fleet.history import PassRecord
 from worker.core.manifest.model import Project
 from worker.core.status import Status
+from worker.core.timing import format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class PassLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Mishap:
+class IncidentLine:
     """Something that an operator wants to know; `at` in seconds since the epoch."""
 
     at: float
@@ -29,11 +31,21 @@ class Mishap:
     reason: str
 
 
+def incident_line(event: events.Incident | events.Noted | events.ClockSet, at: float) -> IncidentLine:
+    """Return what an operator wants to know of an event; `at` in seconds since the epoch."""
+    if isinstance(event, events.Incident):
+        return IncidentLine(at, event.what, event.reason)
+    if isinstance(event, events.Noted):
+        return IncidentLine(at, "something to know of the last pass", event.note)
+    what = f"the clock was put {'back' if event.by < 0 else 'forward'} by {format_duration(abs(event.by))}"
+    return IncidentLine(at, what, "what was written down before counts from now")
+
+
 @dataclass(slots=True)
 class ProjectLine:
     """One project: where its images stand, by id, and why it could not be read, if it could not.
 
-    `waiting` counts the shares that are not as desired and may be so.
+    `waiting` counts the shares that are known not to be as desired and may be so.
     """
 
     project: Project

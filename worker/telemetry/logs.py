@@ -6,12 +6,15 @@
 | `http.listening` | info | the daemon's HTTP server answers at an address |
 | `files.reloaded`, `files.refused` | info, error | config and manifest were read again, and can be used or not |
 | `pass.superseded` | info | a newer manifest was loaded during a pass, which ends early: the next begins by it |
+| `instruction.received` | info | somebody has asked the daemon for something: what, who and when |
+| `daemon.paused`, `daemon.resumed` | warning, info | from now on passes send nothing; from now on they do |
 | `clock.put_back`, `clock.put_forward` | warning | the wall clock was set: what was written before counts from now |
 | `pass.scheduled` | debug | when the next pass begins |
 | `pass.started`, `pass.finished` | info | a pass begins and ends: one canonical line with all its counts |
 | `pass.broken` | error | a pass ended without a report |
 | `batch.taken_up` | info | what an earlier pass left in flight is followed beside the passes |
-| `project.observed`, `project.unreadable` | debug, warning | a project's lists were read, or could not be |
+| `project.observed` | debug | a project's lists were read, or could not be |
+| `project.unreadable` | warning | projects could not be read, for one reason: their number, and the first by id |
 | `plan.made`, `plan.refused` | info, warning | the plan, and what the guards say to it |
 | `batch.submitted` | info | a PUT was answered with a job |
 | `batch.refused`, `batch.unanswered`, `batch.not_sent` | warning | a PUT gave no job |
@@ -19,6 +22,7 @@
 | `batch_size.learned` | info | how many images the cloud takes in one PUT of an account in a region was found |
 | `share.changed`, `share.failed`, ... | debug, info | the final word for one share of a batch |
 | `call.made`, `call.failed` | debug | one call to the cloud |
+| `pass.noted` | warning | what a person should know of a pass, as its report has it |
 | `trouble` | warning | something that does not stop the pass |
 | `bug.found` | error | the work of one project met an exception that nobody foresaw: its traceback |
 | `library.logged` | warning, error | a library, the event loop or Python itself has something to say |
@@ -30,9 +34,8 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from traceback import format_exception
 from typing import Any, TextIO
 
@@ -42,22 +45,17 @@ from worker.core import events
 from worker.core.batch import End
 from worker.core.calls import CallRecord
 from worker.core.clock import age_of
+from worker.core.facts import grouped
+from worker.core.fleet.refusal import told_refusals, worst_projects
+from worker.core.fleet.report import not_sent
 from worker.core.status import Status
-from worker.core.text import json_text, visible, visible_lines
+from worker.core.text import json_text
 from worker.core.timing import timestamp
+from worker.telemetry.log_safety import escape, mask_secrets
 from worker.telemetry.standard_error import StandardError, with_priority
 
-_SECRET_NAME = re.compile(r"(?i)(secret|token|password|authorization|signature|access_key|credential_value)")
-# As headers, bodies, queries and reprs have it: to the closing quote, else to the end of a word, or for a header whose
-# value is several words to the end of the line.
-_SECRET_TEXT = re.compile(
-    r"(?i)(x-auth-token|x-security-token|x-subject-token|authorization|signature|secret_key|security_token|password)"
-    r"(\\*[\"']?\s*[:=]\s*\\*)"
-    r"(\"[^\"]*\"|'[^']*'|(?:bearer|basic|sdk-hmac-sha256)\s[^\n]*|[^\s,;&]+)"
-)
-MASK = "***"
-_CONTINUED = "\n    "
-"""Where a text has several lines, as a traceback has, those after the first are none of the log."""
+_NAMED = 10
+"""Of many projects with one trouble, those that a line names."""
 
 
 def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
@@ -108,18 +106,8 @@ def _as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str
     return json_text(event)
 
 
-def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask what is named like a secret, at any depth, and what looks like one inside a text."""
-    return {key: _masked(key, value) for key, value in event.items()}
-
-
 def _prioritized(_logger: Any, method: str, text: str) -> str:
     return with_priority(text, method)
-
-
-def escape(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape what a terminal would obey: the cloud's words, and what a journal holds, come from elsewhere."""
-    return {visible(key): _escaped(value) for key, value in event.items()}
 
 
 def log_call(record: CallRecord) -> None:
@@ -136,31 +124,6 @@ def log_call(record: CallRecord) -> None:
     )
 
 
-def _escaped(value: Any) -> Any:
-    match value:
-        case str():
-            return visible_lines(value).replace("\n", _CONTINUED)
-        case Mapping():
-            return {visible(str(key)): _escaped(each) for key, each in value.items()}
-        case list():
-            return [_escaped(each) for each in value]
-        case _:
-            return value
-
-
-def _masked(key: str, value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if _SECRET_NAME.search(key):
-        return MASK
-    if isinstance(value, Mapping):
-        return {inner: _masked(str(inner), each) for inner, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(key, each) for each in value]
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return _SECRET_TEXT.sub(rf"\1\2{MASK}", text)
-
-
 def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for each row of the table above
     """Write one event of a pass as a log line."""
     log = structlog.get_logger()
@@ -168,15 +131,21 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
         case events.PassStarted(run_id, projects):
             structlog.contextvars.bind_contextvars(run_id=run_id)
             log.info("pass.started", projects=projects)
-        case events.ProjectObserved(project_id, offers, ""):
-            log.debug("project.observed", project_id=project_id, offers=offers)
-        case events.ProjectObserved(project_id, _, reason):
-            log.warning("project.unreadable", project_id=project_id, reason=reason)
-        case events.Planned(plan, _, batches, resumed, refusals):
-            counts = {"desired": plan.desired, "converged": plan.converged, "changes": len(plan.changes)}
+        case events.ProjectObserved(project_id, offers, reason):
+            log.debug(
+                "project.observed", project_id=project_id, offers=offers, **({"reason": reason} if reason else {})
+            )
+        case events.Planned(plan, image_names, batches, resumed, refusals):
+            for fact in grouped((each.failure, each.project.id) for each in plan.unread):
+                named = list(fact.of[:_NAMED])
+                log.warning("project.unreadable", reason=fact.reason, projects=len(fact.of), project_ids=named)
+            counts = {"desired": plan.desired, "converged": plan.converged, "unknown": plan.unknown}
+            counts["changes"] = len(plan.changes)
             log.info("plan.made", **counts, batches=batches, resumed=resumed, digest=plan.digest)
             if refusals:
-                log.warning("plan.refused", reasons=list(refusals))
+                told = told_refusals(refusals, not_sent(plan, ""), image_names)
+                worst, more = worst_projects(refusals)
+                log.warning("plan.refused", reasons=list(told), worst=list(worst), more=more, digest=plan.digest)
         case events.BatchSubmitted(job):
             batch = job.batch
             log.info(
@@ -216,7 +185,7 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
                 desired=status.desired.value,
                 reason=status.reason,
             )
-        case events.Trouble(what, reason):
+        case events.Incident(what, reason):
             log.warning("trouble", what=what, reason=reason)
         case events.BugFound(project_id, what, trace):
             log.error("bug.found", project_id=project_id, what=what, exception=trace)
@@ -241,18 +210,20 @@ def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for
         case events.Superseded(at):
             log.info("pass.superseded", loaded_at=timestamp(at))
         case _:
-            _log_daemon_event(event)
+            _log_other_event(event)
 
 
-def _log_daemon_event(event: events.Event) -> None:
+def _log_other_event(event: events.Event) -> None:  # noqa: C901 - as above
     log = structlog.get_logger()
     match event:
+        case events.Noted(note):
+            log.warning("pass.noted", note=note)
         case events.StandingBy(reason):
             log.info("daemon.standing_by", reason=reason)
         case events.AtWork(unclean):
             log.info("daemon.at_work", unclean=unclean)
-        case events.Stopping(grace):
-            log.info("daemon.stopping", grace=grace)
+        case events.Stopping(grace, message):
+            log.info("daemon.stopping", grace=round(grace, 3), message=message)
         case events.Listening(address):
             log.info("http.listening", address=address)
         case events.Reloaded(projects, shares):
@@ -273,5 +244,19 @@ def _log_daemon_event(event: events.Event) -> None:
                 status=batch.operation.value,
                 images=len(batch.images),
             )
+        case _:
+            _log_instruction(event)
+
+
+def _log_instruction(event: events.Event) -> None:
+    log = structlog.get_logger()
+    match event:
+        case events.AskedFor(asked):
+            until = {} if asked.until is None else {"until": timestamp(asked.until, digits="seconds")}
+            log.info("instruction.received", asked=asked.asked.value, by=asked.by, at=timestamp(asked.at), **until)
+        case events.PauseBegan(pause):
+            log.warning("daemon.paused", reason=pause.reason, since=timestamp(pause.at))
+        case events.PauseEnded():
+            log.info("daemon.resumed")
         case _:
             pass  # what the journal remembers is no news

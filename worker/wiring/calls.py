@@ -11,7 +11,7 @@ from math import ceil
 from worker.cloud.ims import CloudConfig, Ims
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.clock import age_of
-from worker.core.fleet.shards import shard_of
+from worker.core.fleet.shards import Shard, shard_of
 from worker.errors import JournalError
 from worker.journal.store import Journal
 from worker.wiring.site import Site
@@ -50,8 +50,8 @@ def counted(journal: Journal, calls: Callable[[CallRecord], None]) -> Callable[[
     return note
 
 
-async def remember_calls(site: Site, config: CloudConfig, journal: Journal, ims: Ims) -> None:
-    """Count the calls that earlier processes made, as far as they are not left to other shards to count.
+async def remember_calls(site: Site, config: CloudConfig, journal: Journal, ims: Ims, of: Shard) -> None:
+    """Count the calls that earlier processes made, as far as the shard does not leave them to others to count.
 
     A shard counts its own calls, and each PUT for a project that is its own now, whoever sent it.
     """
@@ -63,13 +63,13 @@ async def remember_calls(site: Site, config: CloudConfig, journal: Journal, ims:
         ages.setdefault((account, group), {}).setdefault(shard, []).extend(made)
 
     for made in await journal.calls.since(since):
-        shard = made.shard.index if made.shard.count == journal.shard.count else None
+        shard = made.shard.index if made.shard.count == of.count else None
         # More than the limit lets through make no difference, however many a row tells of.
         count = min(made.count, config.limits.get(made.group, config.burst).count)
         add(made.account, made.group, shard, [age_of(made.at, now)] * count)
     accounts = {keys.account for keys in config.credentials.values()}
     for project_id, at in await journal.calls.puts_since(since):
-        shard = shard_of(project_id, journal.shard.count)
+        shard = shard_of(project_id, of.count)
         # Nobody knows the account of a project that has left the manifest.
         for account in {site.account_of(project_id)} if project_id in site.manifest.projects else accounts:
             add(account, CallGroup.MEMBERS_PUT, shard, [0.0 if at is None else age_of(at, now)])

@@ -7,15 +7,16 @@ import gc
 import time
 from contextlib import suppress
 
-from worker.core.events import AtWork, Reloaded, ReloadFailed, StandingBy, Stopping, Trouble
+from worker.core.events import AtWork, Incident, Reloaded, ReloadFailed, StandingBy, Stopping
 from worker.errors import JournalError, JournalLocked, JournalUnreachable, Problem
 from worker.journal.lease import HeldJournal, hold_journal
+from worker.reconcile.background import background_tasks
 from worker.reconcile.schedule import first_of, sleep_until
 from worker.reload import changes
-from worker.wiring.beside import beside
 from worker.wiring.calls import assume_unrecorded_calls
 from worker.wiring.front import Front
 from worker.wiring.generation import Generation, Reader
+from worker.wiring.instructions import Instructions
 from worker.wiring.shift import Shift, Triggers
 from worker.wiring.site import journal_url
 from worker.wiring.stop import Stopper
@@ -46,13 +47,12 @@ class Daemon:
         # What has been imported stays: to look it through for garbage, again and again, would hold up the loop.
         gc.collect()
         gc.freeze()
-        async with beside() as start:
+        async with background_tasks() as start:
             start(self._front.show())
             start(self._reload_on_change())
             start(self._reload_when_asked())
-            end_is_told = start(self._tell_of_the_end())
+            self._stopper.tell = lambda seconds, message: self._front(Stopping(seconds, message))
             await self._hold_and_work()
-            await end_is_told
 
     async def _hold_and_work(self) -> None:
         """Work whenever the journal can be had; one that is lost, or held by another, is tried again."""
@@ -67,7 +67,7 @@ class Daemon:
                     is_first = False
                     self._front(AtWork(journal.unclean))
                     for note in journal.notes:
-                        self._front(Trouble("the journal is odd", note))
+                        self._front(Incident("the journal is odd", note))
                     await self._work_on(journal, url)
                     continue
             except JournalError as error:
@@ -84,6 +84,8 @@ class Daemon:
     async def _work_on(self, journal: HeldJournal, url: str) -> None:
         """Work with this journal until the process is asked to stop, or the files name another one."""
         is_unclean = journal.unclean
+        instructions = Instructions(journal.instructions, self._front, self._triggers.early, time.time)
+        await instructions.begin()
         while not self._stopper.asked.is_set() and journal_url(self._generation.settings) == url:
             self._triggers.moved.clear()
             config = self._generation.cloud
@@ -101,13 +103,14 @@ class Daemon:
                         lambda: self._generation,
                         self._triggers,
                         time.time,
+                        instructions,
                     ).work()
                 finally:
                     self._front.ims = None
 
     async def _reload_on_change(self) -> None:
         def tell(why: str) -> None:
-            self._front(Trouble("files cannot be watched, so changes are seen some seconds later", why))
+            self._front(Incident("files cannot be watched, so changes are seen some seconds later", why))
 
         async for _ in changes(lambda: self._generation.sources, self._generation.seen, tell):
             self._changed.set()
@@ -128,14 +131,14 @@ class Daemon:
             if is_wanted:
                 self._front.begin_reload()
                 refused = ""
-            refused = await self._reload(early=by_signal, told=refused)
+            refused = await self._reload(by_signal=by_signal, told=refused)
 
-    async def _reload(self, *, early: bool, told: str) -> str:
+    async def _reload(self, *, by_signal: bool, told: str) -> str:
         """Read the files again, and return why they cannot be used, if so; then what was good of them before stays.
 
         What is new holds at once: the pass under way sends nothing that it does not ask for and ends early, and the
-        next follows; with `early` one comes in any case, and refused keys are tried once more. What is wrong is said
-        unless it was `told` before.
+        next follows. With `by_signal` refused keys are tried once more in the next pass. What is wrong is said, unless
+        it was `told` before.
         """
         reread = await asyncio.to_thread(self._reader.read_again, self._generation)
         refused = _told(reread.problems)
@@ -144,11 +147,11 @@ class Daemon:
             self._take(reread.generation)
         if refused and (is_taken or refused != told):
             self._front(ReloadFailed(refused))
-        if early and self._front.ims is not None:
+        if by_signal and self._front.ims is not None:
             self._front.ims.retry_stopped()
         if reread.reconnects:
             self._triggers.moved.set()
-        if early or reread.is_new:
+        if reread.is_new:
             self._triggers.early.set()
         return refused
 
@@ -159,10 +162,6 @@ class Daemon:
         wishes = generation.site.manifest.wishes
         self._front(Reloaded(len(wishes), sum(len(of_project) for of_project in wishes.values())))
         self._triggers.loaded.set()
-
-    async def _tell_of_the_end(self) -> None:
-        await self._stopper.asked.wait()
-        self._front(Stopping(self._stopper.grace))
 
 
 def _told(problems: tuple[Problem, ...]) -> str:

@@ -13,13 +13,16 @@ from importlib.resources import files
 from worker.cloud.ims import Ims
 from worker.core import events
 from worker.core.calls import CallRecord
+from worker.core.facts import many
+from worker.core.fleet.forecast import Forecast
+from worker.core.fleet.unread import told_unread
 from worker.core.schedule import between_starts, describe
 from worker.core.status import Status
 from worker.core.text import visible_lines
 from worker.errors import JournalError, Problem, SettingsError
 from worker.journal.store import Journal
+from worker.reconcile.background import background_tasks
 from worker.render.daemon import SHARES_SHOWN, DaemonView, daemon_bytes
-from worker.render.names import many
 from worker.settings import Address, Loaded
 from worker.telemetry import systemd
 from worker.telemetry.board import Board, Phase
@@ -28,9 +31,10 @@ from worker.telemetry.http import Health, Views, listening
 from worker.telemetry.lag import LoopLag
 from worker.telemetry.logs import log_call, log_event
 from worker.telemetry.metrics import Metrics
-from worker.wiring.beside import beside
+from worker.telemetry.to_go import ToGo
+from worker.wiring.forecasts import to_go
 from worker.wiring.generation import Generation
-from worker.wiring.policies import schedule_of
+from worker.wiring.times import schedule_of, timings
 
 _STALLED = 5.0
 _JOURNAL_PATIENCE = 2.0
@@ -58,6 +62,7 @@ class Front:
         self._drawn, self._drawn_at, self._drawn_revision = b"", 0.0, -1
         self._version = version("ims-share-worker")
         self._board = Board(time.time)
+        self._to_go = ToGo(resumes=False)
         self._telling: asyncio.TimerHandle | None = None
         watchdog = systemd.watchdog_interval(environ)
         self._lag = LoopLag(self._observe_lag, self._beat, watchdog / 3 if watchdog else _BEAT_EVERY)
@@ -68,6 +73,7 @@ class Front:
         """Show one event."""
         log_event(event)
         self._board(event)
+        self._to_go(event)
         self._metrics.observe(event)
         match event:
             case events.AtWork() | events.StandingBy() | events.Reloaded() | events.ReloadFailed():
@@ -78,6 +84,8 @@ class Front:
                 | events.PassBroken()
                 | events.PassScheduled()
                 | events.Superseded()
+                | events.PauseBegan()
+                | events.PauseEnded()
             ):
                 self._notify(systemd.status(self._in_a_line()))
             case events.Stopping():
@@ -107,7 +115,7 @@ class Front:
         An address that others use is tried again: a stand-by on the same machine gets it when it takes over. Raises
         SettingsError if the first address cannot be used at all.
         """
-        async with beside() as start:
+        async with background_tasks() as start:
             start(self._lag.watch())
             await self._serve()
 
@@ -125,7 +133,7 @@ class Front:
                     if is_first and error.errno != errno.EADDRINUSE:
                         raise SettingsError((_cannot_listen(str(address), why),)) from error
                     if why != told:
-                        self(events.Trouble(f"nothing answers HTTP on {address}, and it is tried again", why))
+                        self(events.Incident(f"nothing answers HTTP on {address}, and it is tried again", why))
                     told = why
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_TRY_AGAIN):
@@ -157,14 +165,15 @@ class Front:
     async def _readyz(self) -> Health:
         why = self.journal_error or await self._ask_journal()
         ready = not why and self._board.phase is not Phase.STARTING
-        mishap = self._board.reload_error
+        incident = self._board.reload_error
         document = {
             "ready": ready,
             "phase": self._board.phase.value,
             "stand_by": self._board.phase is Phase.STANDING_BY,
             "waits_for": visible_lines(self._board.waits_for),
             "journal_error": visible_lines(why),
-            "reload_error": visible_lines(mishap.reason) if mishap else "",
+            "reload_error": visible_lines(incident.reason) if incident else "",
+            "paused": visible_lines(self._board.pause.reason) if self._board.pause else "",
             "bugs": self._board.bugs,
             "last_bug": visible_lines(self._board.last_bug),
         }
@@ -189,13 +198,26 @@ class Front:
         now, revision = time.time(), self._board.revision
         if revision != self._drawn_revision or not 0 <= now - self._drawn_at < _FRESH:
             standing = self.ims.standing() if self.ims else {}
-            schedule = describe(schedule_of(self._generation.settings))
+            settings = self._generation.settings
+            schedule = describe(schedule_of(settings))
             view = DaemonView(
-                self._board.snapshot(SHARES_SHOWN), now, self._version, schedule, standing, self._refused()
+                self._board.snapshot(SHARES_SHOWN),
+                now,
+                self._version,
+                schedule,
+                timings(settings),
+                self._left(now),
+                standing,
+                self._refused(),
             )
             drawn = await asyncio.to_thread(daemon_bytes, view)
             self._drawn, self._drawn_at, self._drawn_revision = drawn, now, revision
         return self._drawn
+
+    def _left(self, now: float) -> Forecast | None:
+        """Return how long the pass under way takes from now on, where there is one."""
+        rest = self._to_go.rest()
+        return to_go(rest, self._generation.site, self.ims, now) if rest and self.ims else None
 
     def _limits(self) -> Iterator[LimitStanding]:
         for account, groups in (self.ims.standing() if self.ims else {}).items():
@@ -230,7 +252,10 @@ class Front:
         self._telling = None if told else asyncio.get_running_loop().call_later(_TELL_AGAIN, self._notify)
 
     def _in_a_line(self) -> str:
-        line = self._how_it_stands()
+        pause = self._board.pause
+        line = (
+            f"{pause.reason[:1].upper()}{pause.reason[1:]}; {self._how_it_stands()}" if pause else self._how_it_stands()
+        )
         return f"{line}; a newer manifest begins after this pass" if self._board.newer_loaded_at else line
 
     def _how_it_stands(self) -> str:
@@ -243,13 +268,22 @@ class Front:
             return f"The last pass broke: {board.broken}"
         if not board.is_read:
             return f"The first pass reads {many(board.projects_to_read, 'project')}" if board.run_id else "Starting"
-        counts = board.counts()
-        line = f"{counts[Status.CONVERGED]} of {counts.total()} shares are as desired"
-        unread = sum(1 for each in board.projects.values() if each.unreadable)
-        return f"{line}; {many(unread, 'project')} could not be read" if unread else line
+        return _how_shares_stand(board)
 
     def _on_error(self, what: str, error: Exception) -> None:
-        self(events.Trouble(what, f"{type(error).__name__}: {error}"))
+        self(events.Incident(what, f"{type(error).__name__}: {error}"))
+
+
+def _how_shares_stand(board: Board) -> str:
+    if board.refusals:
+        return f"The guards refuse the plan: it {'; it '.join(board.refused)}"
+    counts, unread = board.counts(), board.unread()
+    could_not = told_unread(unread, len(board.projects))
+    if unread and len(unread) == len(board.projects):
+        return "; ".join(could_not)
+    unknown = f", {counts[Status.UNKNOWN]:,} unknown" if counts[Status.UNKNOWN] else ""
+    line = f"{counts[Status.CONVERGED]:,} of {counts.total():,} shares are as desired{unknown}"
+    return "; ".join((line, *could_not))
 
 
 def _page() -> bytes:

@@ -12,12 +12,11 @@ from worker.cloud.signing import SigningKeys
 from worker.cloud.transport import Connections
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.documents import shown
-from worker.core.fleet.forecast import Speed
+from worker.core.fleet.forecast import Shape
 from worker.core.fleet.shards import Shard, Split, split_of
 from worker.core.job import JobApi
 from worker.core.limits import Rate
-from worker.core.schedule import Cron, Interval, Schedule
-from worker.core.timing import PollPolicy, QuarantinePolicy, RetryPolicy, Timings
+from worker.core.timing import RetryPolicy
 from worker.errors import Problem, SettingsError
 from worker.settings import Settings, resolve_credentials
 from worker.wiring.site import Site
@@ -110,33 +109,7 @@ def _rates(settings: Settings) -> dict[CallGroup, Rate]:
     }
 
 
-def speed(site: Site, shard: Shard) -> Speed:
-    """Return what bounds a run of a shard, for its forecast: the smallest part that it has of an account's limits."""
-    settings = site.settings
-    parts = max((len(split.shards) for split in _splits(site, shard).values()), default=1)
-    rates = {group: rate.part(0, parts) for group, rate in _rates(settings).items()}
+def shape(settings: Settings) -> Shape:
+    """Return how the calls of a pass are counted for its forecast."""
     poll_group = CallGroup.JOB_PROGRESS if settings.cloud.job_api is JobApi.PROGRESS else CallGroup.JOB_GET
-    return Speed(rates, settings.limits.burst.part(0, parts), settings.batch.page_size, poll_group)
-
-
-def schedule_of(settings: Settings) -> Schedule:
-    """Return when the daemon's passes begin."""
-    schedule = settings.schedule
-    if schedule.cron is not None:
-        return Cron(schedule.cron, schedule.timezone)
-    return Interval(schedule.every or 0.0)
-
-
-def timings(settings: Settings) -> Timings:
-    """Return how patient a pass is. Two calls may fail for their time-outs before a silence counts."""
-    polling, retry, cloud = settings.polling, settings.retry, settings.cloud
-    return Timings(
-        polling=PollPolicy(polling.first, polling.factor, polling.max),
-        retry=RetryPolicy(retry.attempts, retry.base, retry.max),
-        deadline=polling.deadline,
-        verify=polling.verify,
-        unknown=polling.unknown,
-        abandon=polling.abandon,
-        quarantine=QuarantinePolicy(settings.quarantine.first, settings.quarantine.max),
-        silence=2 * (cloud.connect_timeout + cloud.read_timeout),
-    )
+    return Shape(settings.batch.page_size, settings.batch.max_images, poll_group)

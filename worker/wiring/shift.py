@@ -10,19 +10,20 @@ from dataclasses import dataclass, field, replace
 
 from worker.cloud.ims import Ims
 from worker.core.clock import put_forward
-from worker.core.events import ClockSet, Listener, PassBroken, PassScheduled, Remembered, Trouble
+from worker.core.events import ClockSet, Incident, LastKnown, Listener, PassBroken, PassScheduled, Remembered
 from worker.core.schedule import Interval, next_wait
 from worker.errors import JournalError
 from worker.journal.lease import HeldJournal
+from worker.reconcile.background import background_tasks
 from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.follow import Follower
 from worker.reconcile.request import PassRequest
 from worker.reconcile.schedule import Bells, first_of, run_forever
 from worker.reconcile.supersede import WHY_SUPERSEDED, Supersession
-from worker.wiring.beside import beside
 from worker.wiring.generation import Generation
-from worker.wiring.policies import schedule_of
+from worker.wiring.instructions import Instructions
 from worker.wiring.stop import Stopper
+from worker.wiring.times import schedule_of
 from worker.wiring.work import make_pass, run
 
 PASSES_SHOWN = 50
@@ -49,8 +50,8 @@ class Triggers:
 class Shift:
     """Passes from now on, until the process is asked to stop or is told that journal or cloud have changed.
 
-    `generation` tells what the files say by now; `wall` is the wall clock, in seconds since the epoch, which may be set
-    at any moment.
+    `generation` tells what the files say by now, `instructions` what people ask for; `wall` is the wall clock, in
+    seconds since the epoch, which may be set at any moment.
     """
 
     journal: HeldJournal
@@ -60,6 +61,7 @@ class Shift:
     generation: Callable[[], Generation]
     triggers: Triggers
     wall: Callable[[], float]
+    instructions: Instructions
     run_id: str = ""
     odd: tuple[str, ...] = ()
     clock_seen: tuple[float, float] | None = None
@@ -74,12 +76,14 @@ class Shift:
         """
         bells = Bells(self.triggers.early)
         with self.stopper.halting() as deadlines:
-            async with beside() as start:
+            async with background_tasks() as start:
                 its_pass = await make_pass(self.generation().site, self.ims, self.journal, self.events, deadlines)
                 follower = Follower(its_pass, start, self.triggers.early.set)
                 start(self._ring_the_end(bells))
                 start(self._look_again(follower))
+                start(self.instructions.watch())
                 await self._look(follower)
+                await self._tell_what_was_last_known()
                 await run_forever(lambda due: self._pass(follower, due), self._countdown, bells, self.events)
                 if self.stopper.asked.is_set():
                     await follower.drain()
@@ -93,11 +97,12 @@ class Shift:
         self.triggers.loaded.clear()
         self._retry_stopped()
         with self.stopper.halting(due) as self.deadlines:
+            await self.instructions.hold(self.deadlines)
             newer = Supersession(generation.order, lambda: self._newer_than(generation), self.events)
             context = await make_pass(generation.site, self.ims, self.journal, newer, self.deadlines)
             self.run_id = context.run_id
             try:
-                async with beside() as start:
+                async with background_tasks() as start:
                     start(newer.watch(self.triggers.loaded, self.deadlines, self.wall))
                     await run(generation.site, generation.order, replace(context, newest=newer.newest), self.journal)
             except JournalError as error:
@@ -181,12 +186,18 @@ class Shift:
         self.events(Remembered(in_flight, quarantined, tuple(each for each in passes.values if each.shard == shard)))
         follower.take((sent for sent in in_flight if sent.run_id != self.run_id), order.manifest)
 
+    async def _tell_what_was_last_known(self) -> None:
+        """Tell what the projects were when they could last be read, as long as no pass has read them again."""
+        order = self.generation().order
+        known = await self.journal.last_readings()
+        self.events(LastKnown({each: known[each] for each in known if order.selection.means(each)}))
+
     def _tell_of_odd(self, odd: tuple[str, ...]) -> None:
         """Tell once of passes that cannot be read: no other needs them."""
         if odd != self.odd:
             self.odd = odd
             for each in odd[:_ODD_TOLD]:
-                self.events(Trouble("a pass of the history cannot be read", each))
+                self.events(Incident("a pass of the history cannot be read", each))
 
     def _retry_stopped(self) -> None:
         """Try refused credentials anew, but not so often that the cloud blocks their keys."""

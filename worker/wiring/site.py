@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from worker.core.documents import Document, shown
@@ -16,7 +16,7 @@ from worker.core.manifest.parse import parse_manifest, unknown_credentials
 from worker.core.share import Share
 from worker.errors import ManifestError, Problem, SettingsError
 from worker.reconcile.request import PassRequest
-from worker.settings import Loaded, Settings, load_settings, manifest_names, read_manifests
+from worker.settings import NO_CONFIG, Loaded, Settings, load_settings, manifest_names, read_manifests
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,18 @@ def load_site(loaded: Loaded) -> Site:
 
 def read_manifest(loaded: Loaded) -> tuple[Manifest, tuple[Document, ...]]:
     """Read the manifest that the settings name, and return it with its documents; raise as `load_site` does."""
-    documents = read_manifests(loaded.settings.manifest, loaded.base)
+    documents = _documents(loaded.settings.manifest, loaded.base, has_config=loaded.file is not None)
     return parse_manifest(documents), documents
+
+
+def _documents(names: Iterable[str], base: Path, *, has_config: bool) -> tuple[Document, ...]:
+    """Return the manifest's documents; where one is missing, and a config as well, say so."""
+    try:
+        return read_manifests(names, base)
+    except SettingsError as error:
+        if has_config:
+            raise
+        raise SettingsError(tuple(replace(problem, hint=NO_CONFIG) for problem in error.problems)) from None
 
 
 def join(settings: Settings, manifest: Manifest, documents: tuple[Document, ...] = ()) -> Site:
@@ -91,15 +101,16 @@ def survey(config: Path | None, environ: Mapping[str, str]) -> Survey:
     documents: tuple[Document, ...] = ()
     manifest = None
     credentials: Collection[str] | None = None
+    has_config = True
     try:
         loaded = load_settings(config, environ, {})
         names, base, warnings = loaded.settings.manifest, loaded.base, loaded.warnings
-        credentials = loaded.settings.credentials
+        credentials, has_config = loaded.settings.credentials, loaded.file is not None
     except SettingsError as error:
         problems += error.problems
         names, base = manifest_names(config, environ)
     try:
-        documents = read_manifests(names, base)
+        documents = _documents(names, base, has_config=has_config)
         manifest = parse_manifest(documents)
     except (SettingsError, ManifestError) as error:
         problems += error.problems
@@ -126,15 +137,30 @@ def share_of(manifest: Manifest, image: str, project: str) -> Share:
 
     An id need not be in the manifest: what it no longer names may still be in the journal.
     """
-    image_id, project_id = manifest.image(image), manifest.project_id(project)
-    problems = []
-    if image_id is None:
-        problems.append(_unknown("IMAGE", image, manifest.image_ids))
-    if project_id is None:
-        problems.append(_unknown("PROJECT", project, _project_names(manifest)))
-    if image_id is None or project_id is None:
+    problems: list[Problem] = []
+    found = []
+    for look, name, option in ((project_of, project, "PROJECT"), (image_of, image, "IMAGE")):
+        try:
+            found.append(look(manifest, name, option))
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
         raise SettingsError(tuple(problems))
-    return Share(project_id, image_id)
+    return Share(*found)
+
+
+def project_of(manifest: Manifest, name: str, option: str) -> str:
+    """Return the id of a project, by name or id as above; raise SettingsError, which names the option."""
+    if (found := manifest.project_id(name)) is None:
+        raise SettingsError((_unknown(option, name, _project_names(manifest)),))
+    return found
+
+
+def image_of(manifest: Manifest, name: str, option: str) -> str:
+    """Return the id of an image, by name or id as above; raise SettingsError, which names the option."""
+    if (found := manifest.image(name)) is None:
+        raise SettingsError((_unknown(option, name, manifest.image_ids),))
+    return found
 
 
 def _selection(manifest: Manifest, aim: Aim) -> Selection:

@@ -6,24 +6,23 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from worker.cloud.ims import CloudConfig, Ims
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallGroup, CallRecord
-from worker.core.events import BatchSizeLearned, BatchSizesRemembered, BugFound, ClockSet, Event, Listener, Trouble
-from worker.core.fleet.forecast import Forecast, forecast
+from worker.core.events import BatchSizeLearned, BatchSizesRemembered, BugFound, ClockSet, Event, Incident, Listener
+from worker.core.fleet.forecast import Forecast
 from worker.core.fleet.report import RunReport
 from worker.core.fleet.shards import Shard
 from worker.core.manifest.model import Project
 from worker.core.quarantine import put_right
 from worker.errors import JournalError
 from worker.journal.batch_sizes import by_key
-from worker.journal.database import MEMORY
 from worker.journal.lease import HeldJournal, hold_journal
-from worker.journal.store import Journal, open_journal, read_journal
+from worker.journal.store import Journal, read_journal
 from worker.journal.thread import never
 from worker.reconcile.batch_sizes import BatchSizes
 from worker.reconcile.deadlines import Deadlines
@@ -32,8 +31,10 @@ from worker.reconcile.ports import PassContext
 from worker.reconcile.request import PassRequest
 from worker.reconcile.run import Prepared, prepare, run_once
 from worker.wiring.calls import assume_unrecorded_calls, calls_recorded, counted, remember_calls
-from worker.wiring.policies import shared_out, speed, timings
+from worker.wiring.forecasts import of_run
+from worker.wiring.policies import shared_out
 from worker.wiring.site import Site, journal_url
+from worker.wiring.times import timings
 
 RESERVE = 60.0
 
@@ -45,29 +46,20 @@ async def open_cloud(config: CloudConfig, calls: Callable[[CallRecord], None]) -
         yield ims
 
 
-def journal_to_write(url: str) -> AbstractAsyncContextManager[Journal]:
-    """Open the journal for one short write beside the worker that holds it; none is made.
-
-    Raises JournalError, also for a journal in memory: nobody else would see what is written there.
-    """
-    if url == MEMORY:
-        raise JournalError("a journal in memory is gone when the command ends, so there is nothing to write to")
-    return open_journal(url)
-
-
 @asynccontextmanager
 async def at_look(
-    site: Site, config: CloudConfig, calls: Callable[[CallRecord], None]
+    site: Site, config: CloudConfig, shard: Shard, calls: Callable[[CallRecord], None]
 ) -> AsyncIterator[tuple[Journal, Ims]]:
-    """Open journal and cloud for a command that changes neither; its calls count all the same.
+    """Open journal and cloud for a command that changes neither; its calls count all the same, as those of a shard.
 
-    Raises JournalError, and SettingsError for an unusable CA file.
+    Raises JournalError, and SettingsError for an unusable CA file, and for limits that the shards cannot divide.
     """
+    config = shared_out(config, site, shard, "plan")
     async with (
         read_journal(journal_url(site.settings)) as journal,
         open_cloud(config, counted(journal, calls)) as ims,
     ):
-        await remember_calls(site, config, journal, ims)
+        await remember_calls(site, config, journal, ims, shard)
         yield journal, ims
 
 
@@ -105,7 +97,7 @@ async def cloud_at_work(
     Raises JournalError, and SettingsError for an unusable CA file.
     """
     async with open_cloud(config, counted(journal, calls)) as ims, calls_recorded(journal):
-        await remember_calls(site, config, journal, ims)
+        await remember_calls(site, config, journal, ims, journal.shard)
         yield ims
 
 
@@ -128,11 +120,7 @@ async def plan(
     if by := await journal.ahead(context.now()):
         events(ClockSet(-by))
     prepared = await prepare(order, context)
-    lists = ims.counts().made.get(CallGroup.IMAGES_LIST, 0)
-    accounts = {project_id: site.account_of(project_id) for project_id in site.manifest.projects}
-    offers = {plan.project.id: plan.offers for plan in prepared.plan.projects}
-    bounds = speed(site, order.selection.shard)
-    return prepared, forecast(prepared.batches, offers, lists, accounts, bounds)
+    return prepared, of_run(prepared, site, ims, context.now())
 
 
 async def run(site: Site, order: PassRequest, context: PassContext, journal: Journal) -> RunReport:
@@ -164,7 +152,7 @@ async def batch_sizes(site: Site, journal: Journal, events: Listener) -> BatchSi
     """
     found = await journal.sizes.known()
     for each in found.odd:
-        events(Trouble("what was learned of a batch's size cannot be read", each))
+        events(Incident("what was learned of a batch's size cannot be read", each))
     known = by_key(found)
     events(BatchSizesRemembered(known))
     region = site.settings.cloud.region
@@ -176,7 +164,7 @@ async def batch_sizes(site: Site, journal: Journal, events: Listener) -> BatchSi
         try:
             await journal.sizes.learn(key, size)
         except JournalError as error:
-            events(Trouble("how large a batch may be could not be journalled", str(error)))
+            events(Incident("how large a batch may be could not be journalled", str(error)))
         if size.maximum is not None and not size.is_sought:
             events(BatchSizeLearned(key, size))
 

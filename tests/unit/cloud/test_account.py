@@ -33,7 +33,7 @@ TAUGHT = "policy user over ratelimit,limit:7,time:1 minute"
 
 def throttled(message: str = "wait", retry_after: float | None = None) -> TransientCloudError:
     """Return a throttle answer."""
-    return TransientCloudError(message, answered=True, retry_after=retry_after, status=429, scope=Scope.THROTTLE)
+    return TransientCloudError(message, nothing_done=True, retry_after=retry_after, status=429, scope=Scope.THROTTLE)
 
 
 class StubTransport:

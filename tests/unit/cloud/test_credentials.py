@@ -57,7 +57,7 @@ def failed(status: int = 503, retry_after: float | None = None) -> TransientClou
 
 def throttled() -> TransientCloudError:
     """Return a throttle answer."""
-    return TransientCloudError("wait", answered=True, status=429, scope=Scope.THROTTLE)
+    return TransientCloudError("wait", nothing_done=True, status=429, scope=Scope.THROTTLE)
 
 
 class StubAccount:
@@ -135,7 +135,7 @@ class TestTheFirstCall:
         results = await outcomes(one, 500)
         assert len(account.sent) == 1
         assert all(isinstance(result, AuthFailed) for result in results)
-        assert str(results[7]) == "HTTP 401 APIGW.0301: credential 'main' is stopped: the key is wrong"
+        assert str(results[7]) == 'credential "main" was refused (401 APIGW.0301): the key is wrong'
         with pytest.raises(AuthFailed):
             await one.fetch(LIST, as_it_is)
         assert len(account.sent) == 1
@@ -174,7 +174,7 @@ class TestTheFirstCall:
         results = await outcomes(credential(account, attempts=1), 30)
         shared = results[-1]
         assert isinstance(shared, TransientCloudError)
-        assert shared.answered
+        assert shared.nothing_done
         assert shared.message == "not sent, as the first call of credential 'main' failed: busy"
 
     async def test_one_bad_project_does_not_stop_the_others(self) -> None:
@@ -370,7 +370,7 @@ class TestRenewal:
         one, _ = self.renewable(StubAccount(denied()))
         with pytest.raises(TransientCloudError) as caught:
             await one.send(LIST)
-        assert caught.value.answered
+        assert caught.value.nothing_done
 
     async def test_an_old_success_does_not_prove_new_keys(self) -> None:
         """A call that left with the old keys says nothing about the new ones, so the next one goes alone."""
@@ -402,7 +402,7 @@ class TestRenewal:
         await asyncio.wait([refused])
         account.room.set()
         results = await asyncio.gather(*waiting, return_exceptions=True)
-        assert all(isinstance(result, TransientCloudError) and result.answered for result in results)
+        assert all(isinstance(result, TransientCloudError) and result.nothing_done for result in results)
         assert len(account.sent) == 2
 
 

@@ -249,33 +249,33 @@ class TestUpdating:
         assert len(transport.calls) == 1
 
     @pytest.mark.parametrize(
-        ("answer", "kind", "answered"),
+        ("answer", "kind", "nothing_done"),
         [
             ((429, None), TransientCloudError, True),
             ((400, {"error": {"code": "IMG.0060", "message": ""}}), TransientCloudError, True),
             ((400, {"error": {"code": "IMG.0018", "message": ""}}), TransientCloudError, True),
             ((500, None), TransientCloudError, False),
             ((501, None), TransientCloudError, False),
-            ((400, {"error": {"code": "IMG.0144", "message": ""}}), BadRequest, None),
-            ((404, GONE_PATH), BadRequest, None),
-            ((403, None), Forbidden, None),
-            ((302, None), UnexpectedReply, None),
-            ((200, {}), UnexpectedReply, None),
-            ((200, {"job_id": "../x"}), UnexpectedReply, None),
+            ((400, {"error": {"code": "IMG.0144", "message": ""}}), BadRequest, True),
+            ((404, GONE_PATH), BadRequest, True),
+            ((403, None), Forbidden, True),
+            ((302, None), UnexpectedReply, False),
+            ((200, {}), UnexpectedReply, False),
+            ((200, {"job_id": "../x"}), UnexpectedReply, False),
         ],
     )
     async def test_the_error_tells_whether_the_work_may_have_begun(
         self,
         answer: Answer,
         kind: type[CloudError],
-        answered: bool | None,  # noqa: FBT001 - a parameter of the table
+        nothing_done: bool,  # noqa: FBT001 - a parameter of the table
     ) -> None:
         """A definite refusal, a plain "not now" and an answer that leaves it open are told apart."""
         ims, _ = opened(lambda _call: answer)
         with pytest.raises(CloudError) as caught:
             await ims.update_members(PROJECT, BATCH, slot)
         assert type(caught.value) is kind
-        assert getattr(caught.value, "answered", None) is answered
+        assert caught.value.nothing_done is nothing_done
 
 
 class TestJobs:

@@ -64,7 +64,7 @@ async def test_an_unclear_end_is_shared() -> None:
     calls = Calls(Proxy(URL("http://p"), LOGIN), away)
     first, *others = await calls.many(3)
     assert first is away
-    assert all(isinstance(end, TransientCloudError) and end.answered for end in others)
+    assert all(isinstance(end, TransientCloudError) and end.nothing_done for end in others)
     assert len(calls.sent) == 1
     assert await calls.many(2) == [None, None]
 

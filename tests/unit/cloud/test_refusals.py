@@ -97,7 +97,7 @@ def test_what_asking_again_cannot_change_is_terminal(status: int, body: Any, kin
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "answered"),
+    ("status", "body", "nothing_done"),
     [
         (429, None, True),
         (429, {"error_msg": THROTTLED, "error_code": "APIGW.0308"}, True),
@@ -112,11 +112,11 @@ def test_what_asking_again_cannot_change_is_terminal(status: int, body: Any, kin
         (425, None, False),
     ],
 )
-def test_what_may_be_asked_again_is_transient(status: int, body: Any, answered: bool) -> None:  # noqa: FBT001 - a parameter
+def test_what_may_be_asked_again_is_transient(status: int, body: Any, nothing_done: bool) -> None:  # noqa: FBT001 - a parameter
     """Only an answer that says plainly that nothing was done may be followed by the same write."""
     error = refused(status, body)
     assert isinstance(error, TransientCloudError)
-    assert error.answered is answered
+    assert error.nothing_done is nothing_done
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_any_answer_becomes_an_error(status: int, body: bytes, headers: dict[str
     assert error.message.isprintable()
     if status >= 500:
         assert isinstance(error, TransientCloudError)
-        assert error.answered is (error.scope is Scope.THROTTLE)
+        assert error.nothing_done is (error.scope is Scope.THROTTLE)
 
 
 CHARSETS = st.sampled_from(

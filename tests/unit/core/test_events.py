@@ -19,7 +19,7 @@ def test_the_union_has_every_event_of_the_module() -> None:
 
 def test_an_event_cannot_be_changed_by_a_listener() -> None:
     """Several listeners are handed the same record."""
-    event = events.Trouble("what", "why")
+    event = events.Incident("what", "why")
     with pytest.raises(FrozenInstanceError):
         event.what = "else"  # type: ignore[misc]
     assert [field.name for field in fields(event)] == ["what", "reason"]

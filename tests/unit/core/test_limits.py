@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from windows import RATES, SECONDS, arrivals, crowded
 
-from worker.core.limits import LEARNED_FOR, MARGIN, Rate, Window, believed, learned_rate
+from worker.core.limits import LEARNED_FOR, MARGIN, Rate, Room, Window, believed, learned_rate
 
 
 @pytest.mark.parametrize("text", ["200/5m", "1400/1m", "100/s", "7/50ms", "3/1d", "2/90s", "1/1500ms"])
@@ -243,3 +243,49 @@ def test_whatever_is_stated_a_twentieth_of_what_is_configured_stays(stated: Rate
     assert kept.window == min(stated.window, LEARNED_FOR)
     assert kept.count / kept.window >= configured.count / configured.window / 20 * 0.999
     assert kept.count <= max(stated.count, configured.count / configured.window / 20 * kept.window + 1)
+
+
+@given(
+    st.integers(1, 12),
+    st.lists(st.floats(0, 40), max_size=30),
+    st.integers(0, 6),
+    st.integers(1, 60),
+    st.floats(0, 20),
+)
+def test_when_the_last_of_many_calls_leaves_is_what_making_them_one_by_one_finds(
+    count: int, ages: list[float], outstanding: int, calls: int, later: float
+) -> None:
+    """Each call leaves when its window lets it, and is answered at once; asking changes nothing, however far ahead."""
+    now = 100.0
+    window = Window(Rate(count, 10.0))
+    window.remember(now, ages)
+    outstanding = min(outstanding, window.left(now))
+    for _ in range(outstanding):
+        window.take()
+    told = window.leaves_at(now + later, calls)
+    before = (window.left(now), window.free_at(now))
+    assert window.leaves_at(now + later, calls) == told
+    assert (window.left(now), window.free_at(now)) == before
+    at = now + later
+    for _ in range(outstanding):
+        window.done(at)
+    for _ in range(calls):
+        at = max(at, window.free_at(at))
+        window.take()
+        window.done(at)
+    assert told == pytest.approx(at, abs=1e-6)
+
+
+def test_a_room_knows_its_pause_and_the_first_that_waits() -> None:
+    """Two of five go at once, the third when the oldest of the three made is forgotten; none before a pause is over."""
+    window = Window(Rate(5, 10.0))
+    window.remember(50.0, [9.0, 4.0, 1.0])
+    room = Room(50.0, ((window, math.inf),))
+    assert [room.wait(calls) for calls in (0, 2)] == [0.0, 0.0]
+    assert [room.first_wait(calls) for calls in (0, 2)] == [0.0, 0.0]
+    assert room.wait(5) == pytest.approx(9 + MARGIN)
+    assert room.first_wait(5) == room.wait(3) == pytest.approx(1 + MARGIN)
+    paused = Room(50.0, ((window, math.inf),), 57.0)
+    assert paused.first_wait(2) == paused.wait(1) == pytest.approx(7.0)
+    assert paused.wait(4) == pytest.approx(7.0)
+    assert Room(50.0, (), 57.0).first_wait(1) == pytest.approx(7.0)

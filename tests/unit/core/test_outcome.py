@@ -21,6 +21,7 @@ from worker.core.outcome import (
     is_due_again,
     is_worth_another_try,
     judge,
+    read_since,
     reads_as_desired,
     worth_reading_again,
 )
@@ -171,6 +172,34 @@ def test_an_image_that_the_job_gave_up_is_not_waited_for() -> None:
     ended = replace(ended_as(End.SUCCEEDED), results={"a": True, "b": False})
     assert not worth_reading_again(ended, {"a": ACCEPTED, "b": PENDING}, EPOCH)
     assert worth_reading_again(ended, {"a": PENDING, "b": PENDING}, EPOCH)
+
+
+@pytest.mark.parametrize("how", [End.PARTIAL, End.FAILED])
+def test_what_a_job_that_failed_says_was_done_is_waited_for(how: End) -> None:
+    """The lists may lag behind it as behind any other; what it did not speak of, or denied, is not waited for."""
+    ended = replace(ended_as(how), results={"a": True})
+    assert worth_reading_again(ended, {"a": PENDING, "b": PENDING}, EPOCH)
+    assert not worth_reading_again(ended, {"a": ACCEPTED, "b": PENDING}, EPOCH)
+    assert not worth_reading_again(ended, {"a": PENDING, "b": PENDING}, ended.until)
+    assert judge(ended, "a", PENDING, PENDING, EPOCH).status is Status.UNSETTLED
+    late = judge(ended, "a", PENDING, PENDING, ended.until)
+    assert (late.status, late.reason) == (
+        Status.FAILED,
+        "job job-1 says that it was done, yet the image still reads pending",
+    )
+    assert judge(ended, "b", PENDING, PENDING, EPOCH).status is Status.FAILED
+
+
+def test_a_reading_that_failed_takes_nothing_back() -> None:
+    """What was read as desired before stays so; of the others nobody knows; a newer good reading always counts."""
+    down = Unreadable("down")
+    before = {"a": ACCEPTED, "b": PENDING, "c": ACCEPTED, "d": None}
+    assert read_since(before, {"a": down, "b": down, "c": PENDING}, Operation.ACCEPT) == {
+        "a": ACCEPTED,
+        "b": down,
+        "c": PENDING,
+        "d": None,
+    }
 
 
 @pytest.mark.parametrize(

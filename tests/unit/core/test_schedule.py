@@ -18,6 +18,7 @@ from worker.core.schedule import (
     check_cron,
     check_zone,
     describe,
+    next_start,
     next_wait,
 )
 
@@ -132,3 +133,12 @@ def test_a_zone_that_is_not_known_is_refused(name: str) -> None:
     """The error names the zone; no path leads out of the zone database."""
     with pytest.raises(ValueError, match="is not a time zone known here"):
         check_zone(name)
+
+
+@pytest.mark.parametrize(
+    ("planned", "busy", "begins"),
+    [(900.0, 0.0, 900.0), (900.0, 300.0, 900.0), (300.0, 480.0, 580.0), (20.0, 0.0, 100.0), (100.0, 0.0, 100.0)],
+)
+def test_the_next_pass_never_begins_in_the_past(planned: float, busy: float, begins: float) -> None:
+    """At its time, or once the pass under way is over: a pass that is late begins at the earliest now."""
+    assert next_start(planned, 100.0, busy) == begins

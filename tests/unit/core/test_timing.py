@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from strategies import EPOCH
 
 from worker.core.timing import (
     POLL_JITTER,
     PollPolicy,
     RetryPolicy,
     format_duration,
+    moment,
     next_poll,
     parse_duration,
     poll_delay,
     polls_by,
     retry_delay,
+    roughly,
     timestamp,
 )
 
@@ -197,3 +201,32 @@ def test_a_duration_without_an_end_is_refused() -> None:
     """Four hundred digits are more than a number has room for."""
     with pytest.raises(ValueError, match="comes to an end"):
         parse_duration("9" * 400 + "d")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5.0, "1 s"),
+        (0.2, "1 s"),
+        (40.0, "40 s"),
+        (99.0, "99 s"),
+        (99.5, "2 min"),
+        (481.0, "9 min"),
+        (5940.0, "99 min"),
+        (5941.0, "1 h 40 min"),
+        (7200.0, "2 h"),
+        (math.inf, "2400000 h"),
+    ],
+)
+def test_about_how_long_something_takes_is_never_too_little(seconds: float, text: str) -> None:
+    """Seconds, then minutes, then hours, each rounded up."""
+    assert roughly(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("away", "text"),
+    [(9.5, "08:00:10 UTC"), (99.0, "08:01:39 UTC"), (100.0, "08:02 UTC"), (2100.0, "08:35 UTC"), (2100.5, "08:36 UTC")],
+)
+def test_a_time_of_the_day_that_lies_ahead_is_never_too_early(away: float, text: str) -> None:
+    """To the second where that is soon, else to the minute that begins then or next."""
+    assert moment(EPOCH + away, EPOCH) == text

@@ -20,7 +20,7 @@ from worker.reconcile.run import run_once
 pytestmark = pytest.mark.looptime
 TOO_MANY = BadRequest("too many", status=413, scope=Scope.SIZE)
 UNKNOWN = BatchSize()
-BUSY = TransientCloudError("busy", answered=True, status=400, code="IMG.0061")
+BUSY = TransientCloudError("busy", nothing_done=True, status=400, code="IMG.0061")
 
 
 def cloud_of(projects: str, fate: Callable[[Batch], Fate], count: int = 100) -> FakeCloud:
@@ -72,7 +72,7 @@ class Hanging(FakeCloud):
         self.puts.append(batch)
         self.put_times.append(asyncio.get_running_loop().time())
         await asyncio.sleep(60)
-        raise TransientCloudError("no answer", answered=False)
+        raise TransientCloudError("no answer", nothing_done=False)
 
 
 async def test_puts_that_hang_hold_up_the_others_for_seconds() -> None:

@@ -120,8 +120,8 @@ async def test_a_right_that_is_missing_for_lists_and_puts_alike_holds_nobody() -
 async def test_who_could_not_be_reached_or_was_throttled_is_not_held() -> None:
     """Nothing was sent, so nothing was learned."""
     for error in (
-        TransientCloudError("cannot connect", answered=True),
-        TransientCloudError("slow down", answered=True, status=429, scope=Scope.THROTTLE),
+        TransientCloudError("cannot connect", nothing_done=True),
+        TransientCloudError("slow down", nothing_done=True, status=429, scope=Scope.THROTTLE),
     ):
         cloud, journal = cloud_of(lambda _, error=error: Fate(error, begun=False)), FakeJournal()  # type: ignore[misc]
         hasty = context(cloud, journal, timings=replace(TIMINGS, deadline=5.0))
@@ -278,7 +278,7 @@ class Counting(FakeJournal):
         (failing("IMG.0144"),),
         (Fate(BadRequest("no", status=400, code="IMG.0144", scope=Scope.IMAGE), begun=False),),
         (Fate(TransientCloudError("reset"), begun=False),),
-        (Fate(TransientCloudError("busy", answered=True, status=400, code="IMG.0018"), begun=False),),
+        (Fate(TransientCloudError("busy", nothing_done=True, status=400, code="IMG.0018"), begun=False),),
         (Fate(forgotten=True, done=frozenset(WHOLE[:5])),),
     ],
     ids=["in passing", "twice", "divided job", "divided refusal", "lost answer", "busy", "lost job"],

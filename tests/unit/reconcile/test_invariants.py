@@ -1,8 +1,12 @@
-"""What holds whatever the cloud does: passes over a cloud in memory that fails in every way it can, in virtual time."""
+"""What holds whatever the cloud does: passes over a cloud in memory that fails in every way it can, in virtual time.
+
+A hundred stories of each kind, others each time, run with the other tests; with `SOAK=1` five thousand.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,6 +33,7 @@ ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, Membe
 PROJECTS = ("p", "q")
 IMAGES = tuple(f"image-{number}" for number in range(5))
 A_DAY = 86400.0
+STORIES = 5_000 if os.environ.get("SOAK") else 100
 NOT_OFFERED = "never-offered"
 UNMANAGED = ("unmanaged-0", "unmanaged-1")
 IMPATIENT = replace(
@@ -56,9 +61,9 @@ ANSWER_LOST = st.sampled_from(
 )
 NOTHING_DONE = st.sampled_from(
     [
-        TransientCloudError("no connection", answered=True),
-        TransientCloudError("slow down", answered=True, status=429, scope=Scope.THROTTLE),
-        TransientCloudError("busy", answered=True, status=400, code="IMG.0018"),
+        TransientCloudError("no connection", nothing_done=True),
+        TransientCloudError("slow down", nothing_done=True, status=429, scope=Scope.THROTTLE),
+        TransientCloudError("busy", nothing_done=True, status=400, code="IMG.0018"),
         BadRequest("no such image", status=400, code="IMG.0144", scope=Scope.IMAGE),
         BadRequest("no", status=400),
         BadRequest("no such project", status=400, code="IMG.0030", scope=Scope.PROJECT),
@@ -195,6 +200,7 @@ async def one_pass(
         return None
     assert_adds_up(task.result())
     assert_converged_before(task.result(), events)
+    assert not deadlines.awaited, "it has ended, and says that something is awaited"
     return task.result()
 
 
@@ -256,7 +262,7 @@ def assert_kept(story: Story) -> None:
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@settings(unhurried, max_examples=250)
+@settings(unhurried, max_examples=STORIES)
 @given(stories(st.sampled_from([0.0, 0.5, 5.0, 25.0]), steady=True))
 def test_the_promises_hold_for_one_wish(story: Story) -> None:
     """Reports add up and are true, nothing alive is sent twice, and in the end all is as desired and nothing else."""
@@ -280,7 +286,7 @@ QUICKER_BY_HAND = Story(
 )
 
 
-@settings(unhurried, max_examples=250)
+@settings(unhurried, max_examples=STORIES)
 @given(stories(st.just(0.0), steady=False))
 @example(QUICKER_BY_HAND)
 def test_the_promises_hold_while_people_change_their_minds(story: Story) -> None:

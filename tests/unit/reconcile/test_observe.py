@@ -127,6 +127,24 @@ async def test_a_project_that_fails_does_not_disturb_the_others() -> None:
     assert ProjectObserved("q", 0, "HTTP 403: not yours") in events
 
 
+async def test_a_bug_in_the_use_of_one_reading_is_that_project_s_alone() -> None:
+    """It is unreadable for the pass, and the others are used as ever."""
+    cloud = FakeCloud()
+    cloud.offer("p", ["a"])
+    cloud.offer("q", ["a"])
+    made = context(cloud, FakeJournal())
+
+    def use(project: Project, reading: Reading) -> tuple[str, str]:
+        if project.id == "p" and not reading.failure:
+            raise ZeroDivisionError
+        return project.id, reading.failure
+
+    used = await observe(made, (PROJECT, Project("q", "ledger")), lambda _project, _offers: (), use)
+    assert [project for project, failure in used if not failure] == ["q"]
+    assert [project for project, failure in used if "ZeroDivisionError" in failure] == ["p"]
+    assert [bug.project_id for bug in made.bugs] == ["p"]
+
+
 async def test_a_list_that_breaks_off_spoils_the_whole_project() -> None:
     """Half a reading is no reading: nothing may be planned on it."""
 

@@ -13,7 +13,7 @@ from passes import ACCEPT, REJECT, TIMINGS, assert_adds_up, context, images, req
 from worker.core.allowance import Allowance
 from worker.core.batch import Batch, End
 from worker.core.calls import CallGroup
-from worker.core.events import Planned
+from worker.core.events import Event, Planned, ShareJudged
 from worker.core.fleet.guard import GuardPolicy, Judge
 from worker.core.fleet.report import Exit, Result, exit_of_report
 from worker.core.fleet.selection import Selection
@@ -153,7 +153,7 @@ async def test_a_lost_answer_is_sent_again_only_when_it_can_no_longer_be_alive(e
 
 async def test_a_plain_try_later_is_tried_later() -> None:
     """A 4xx that says that nothing was done is repeated after a backoff, each time with an intent of its own."""
-    fates = iter([Fate(TransientCloudError("busy", answered=True), begun=False)] * 2)
+    fates = iter([Fate(TransientCloudError("busy", nothing_done=True), begun=False)] * 2)
     cloud, journal = FakeCloud(lambda batch: next(fates, Fate())), FakeJournal()
     cloud.offer("p", images(3))
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, journal)
@@ -191,6 +191,41 @@ async def test_a_partial_job_is_told_image_by_image() -> None:
     assert [each.status for each in report.outcomes] == [Status.CHANGED, Status.CHANGED, Status.FAILED]
     assert [job.end for job in report.jobs] == [End.PARTIAL, End.PARTIAL]
     assert [batch.images for batch in cloud.puts] == [tuple(images(3)), ("image-0002",)]
+
+
+async def test_what_a_partial_job_did_is_waited_for_where_the_lists_lag_behind() -> None:
+    """Its results say that it was done: it is neither sent again nor called failed before it could be seen."""
+    done = frozenset(images(2))
+    results = {image: image in done for image in images(3)}
+    fates = iter([Fate(end=End.FAILED, done=done, results=results, code="IMG.0061", lag=5.0)])
+    cloud = FakeCloud(lambda batch: next(fates, Fate()))
+    cloud.offer("p", images(3))
+    report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, FakeJournal())
+    assert [each.status for each in report.outcomes] == [Status.CHANGED] * 3
+    assert [batch.images for batch in cloud.puts] == [tuple(images(3)), ("image-0002",)]
+
+
+async def test_what_an_owner_takes_back_during_the_pass_may_be_absent_where_its_wish_allows_it() -> None:
+    """As before the pass and after it: it counts for no failure. Whatever was sent is told with who wishes it."""
+
+    def take_back(batch: Batch) -> Fate:
+        cloud.offers["p"].pop("image-0000", None)
+        return Fate(done=frozenset({"image-0001"}))
+
+    cloud, told = FakeCloud(take_back), list[Event]()
+    cloud.offer("p", images(3))
+    sources = {image: f"manifest.toml:{line}" for line, image in enumerate(images(3))}
+    wishes = {image: Wish(Operation.ACCEPT, may_be_absent=True, source=sources[image]) for image in images(3)}
+    report = await run_once(request({"p": wishes}), context(cloud, FakeJournal(), emit=told.append))
+    kinds = [each.status for each in report.outcomes]
+    assert kinds == [Status.ABSENT, Status.CHANGED, Status.FAILED]
+    assert [(each.may_be_absent, each.source) for each in report.outcomes] == [
+        (True, each) for each in sources.values()
+    ]
+    judged = [event.status for event in told if isinstance(event, ShareJudged)]
+    assert sorted(judged, key=lambda each: each.share) == list(report.outcomes)
+    cloud.offers["p"].pop("image-0002")
+    assert (await run_once(request({"p": wishes}), context(cloud, FakeJournal()))).result is Result.CONVERGED
 
 
 async def test_a_stuck_job_is_left_at_its_deadline_and_never_sent_again_while_it_may_live() -> None:
@@ -264,7 +299,7 @@ async def test_an_absent_share_is_not_sent_and_may_be_allowed() -> None:
     )
     assert (waiting.result, waiting.count(Status.ABSENT)) == (Result.CONVERGED, 1)
     failing = await run({"p": {"later": ACCEPT}}, cloud, FakeJournal())
-    assert (failing.result, exit_of_report(failing)) == (Result.FAILED, Exit.INCOMPLETE)
+    assert (failing.result, exit_of_report(failing)) == (Result.INCOMPLETE, Exit.INCOMPLETE)
 
 
 async def test_a_full_ecs_image_goes_into_its_vault_in_a_batch_of_its_own_kind() -> None:
@@ -318,11 +353,13 @@ async def test_a_plan_is_judged_again_as_it_reserves_what_it_rejects() -> None:
     assert (await prepare(refuser, context(cloud, journal))).verdict.refusals == ()
     assert journal.asked == []
     refused = await run_once(refuser, context(cloud, journal, emit=announced.append))
-    ((planned, run_id, at, since),) = journal.asked
-    assert (planned, run_id, at - since) == ({"p": 1}, "run-1", 86400.0)
+    # At first as the most that could be planned, then as what is.
+    assert [(planned, run_id, at - since) for planned, run_id, at, since in journal.asked] == [
+        ({"p": 1}, "run-1", 86400.0)
+    ] * 2
     assert_adds_up(refused)
     assert (refused.result, exit_of_report(refused), cloud.puts) == (Result.REFUSED, Exit.REFUSED, [])
-    assert "on top of 2 in the last 24 hours" in refused.refusals[0]
+    assert "on top of 2 in the last 24 hours" in str(refused.refusals[0])
     assert [event.refusals for event in announced if isinstance(event, Planned)] == [refused.refusals]
     journal.approved.add(refused.digest)
     assert (await run_once(refuser, context(cloud, journal))).result is Result.CONVERGED
@@ -366,7 +403,7 @@ async def test_an_approval_that_another_pass_used_up_lets_nothing_pass() -> None
     journal.approved.add((await prepare(rejecting, context(cloud, journal))).plan.digest)
     report = await run_once(rejecting, context(cloud, journal))
     assert (report.result, cloud.puts) == (Result.REFUSED, [])
-    assert "max_reject" in report.refusals[0]
+    assert "max_reject" in str(report.refusals[0])
 
 
 async def test_a_guard_counts_against_the_whole_manifest_when_a_part_is_meant() -> None:

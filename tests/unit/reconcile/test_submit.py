@@ -11,7 +11,7 @@ from doubles import EPOCH, FakeCloud, FakeJournal, Fate
 from passes import TIMINGS, context, turn
 
 from worker.core.batch import Batch, End, Failure, InFlight
-from worker.core.events import BatchNotAccepted, BatchSubmitted, Event, Trouble
+from worker.core.events import BatchNotAccepted, BatchSubmitted, Event, Incident
 from worker.core.job import Job
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
@@ -32,7 +32,7 @@ from worker.reconcile.submit import submit
 pytestmark = pytest.mark.looptime
 PROJECT = Project("p", "payments")
 BATCH = Batch("p", Operation.ACCEPT, None, ("a", "b"))
-THROTTLED = TransientCloudError("slow down", answered=True, status=429, scope=Scope.THROTTLE)
+THROTTLED = TransientCloudError("slow down", nothing_done=True, status=429, scope=Scope.THROTTLE)
 
 
 class Queue(FakeCloud):
@@ -249,7 +249,7 @@ async def test_a_refusal_without_a_code_is_told_by_its_status() -> None:
 
 async def test_a_busy_cloud_is_asked_again_a_few_times() -> None:
     """Each attempt has an intent of its own, the waits grow, and parts of the batch would fare no better."""
-    cloud, journal = always(TransientCloudError("busy", answered=True, status=400, code="IMG.0018")), FakeJournal()
+    cloud, journal = always(TransientCloudError("busy", nothing_done=True, status=400, code="IMG.0018")), FakeJournal()
     ended = await how(cloud, journal)
     assert (ended.how, ended.as_a_whole) == (End.REFUSED, False)
     assert len(cloud.puts) == TIMINGS.retry.attempts
@@ -261,7 +261,7 @@ async def test_a_busy_cloud_is_asked_again_a_few_times() -> None:
 
 async def test_a_busy_cloud_that_recovers_gets_the_batch() -> None:
     """A batch that nothing was done about may be sent again; the cloud's own wait is the least."""
-    errors = iter([TransientCloudError("busy", answered=True, status=503, retry_after=40.0)])
+    errors = iter([TransientCloudError("busy", nothing_done=True, status=503, retry_after=40.0)])
     cloud = FakeCloud(lambda batch: Fate(error, begun=False) if (error := next(errors, None)) else Fate())
     job, _ = await sent(cloud)
     assert isinstance(job, Job)
@@ -271,7 +271,7 @@ async def test_a_busy_cloud_that_recovers_gets_the_batch() -> None:
 
 async def test_a_cloud_that_cannot_be_reached_was_sent_nothing() -> None:
     """No connection in any attempt: not sent, which is no failure of the share."""
-    ended = await how(always(TransientCloudError("no connection", answered=True)))
+    ended = await how(always(TransientCloudError("no connection", nothing_done=True)))
     assert (ended.how, ended.failure, ended.key) == (End.NOT_SENT, None, None)
     assert ended.reason == "the cloud could not be reached: no connection"
 
@@ -300,13 +300,14 @@ async def test_a_failure_before_its_turn_is_not_journalled() -> None:
     assert isinstance(job, Job)
     assert journal.lives == {1: ["intent", "job"]}
     refused = FakeJournal()
-    assert (await how(Turnless(AuthFailed("wrong key", status=401)), refused)).how is End.REFUSED
+    ended = await how(Turnless(AuthFailed("wrong key", status=401)), refused)
+    assert (ended.how, ended.reason) == (End.NOT_SENT, "refused before it was sent: HTTP 401: wrong key")
     assert refused.lives == {}
 
 
 async def test_a_stopped_pass_does_not_try_again() -> None:
     """A batch that waits to be tried again when submissions end is not sent any more."""
-    deadlines, cloud = Deadlines(), always(TransientCloudError("busy", answered=True, status=503, retry_after=10.0))
+    deadlines, cloud = Deadlines(), always(TransientCloudError("busy", nothing_done=True, status=503, retry_after=10.0))
     asyncio.get_running_loop().call_later(1.0, deadlines.stop, 25.0)
     assert (await how(cloud, FakeJournal(), deadlines)).how is End.NOT_SENT
     assert len(cloud.puts) == 1
@@ -314,7 +315,10 @@ async def test_a_stopped_pass_does_not_try_again() -> None:
 
 async def test_what_a_busy_cloud_asks_for_is_not_waited_beyond_the_end_of_submitting() -> None:
     """Nothing may be sent after that, so the batch is given up then, and the pass may end."""
-    deadlines, cloud = Deadlines(), always(TransientCloudError("busy", answered=True, status=503, retry_after=3600.0))
+    deadlines, cloud = (
+        Deadlines(),
+        always(TransientCloudError("busy", nothing_done=True, status=503, retry_after=3600.0)),
+    )
     deadlines.finish_within(120.0, 60.0)
     ended = await how(cloud, FakeJournal(), deadlines)
     assert ended.how is End.NOT_SENT
@@ -324,7 +328,10 @@ async def test_what_a_busy_cloud_asks_for_is_not_waited_beyond_the_end_of_submit
 
 async def test_a_batch_that_waits_to_be_tried_again_ends_with_the_submissions() -> None:
     """However long the cloud wants to be left alone, a pass that makes way for the next does not wait for that."""
-    deadlines, cloud = Deadlines(), always(TransientCloudError("busy", answered=True, status=503, retry_after=600.0))
+    deadlines, cloud = (
+        Deadlines(),
+        always(TransientCloudError("busy", nothing_done=True, status=503, retry_after=600.0)),
+    )
     asyncio.get_running_loop().call_later(1.0, deadlines.stop_submitting, "newer files were loaded")
     ended = await how(cloud, FakeJournal(), deadlines)
     assert (ended.how, ended.reason) == (End.NOT_SENT, "newer files were loaded before this batch was sent")
@@ -339,7 +346,7 @@ async def test_without_a_journal_nothing_is_sent() -> None:
     assert (ended.how, ended.reason) == (End.NOT_SENT, "the journal could not be written: disk full")
     assert cloud.puts == []
     assert not deadlines.submitting
-    assert [type(event) for event in events] == [Trouble, BatchNotAccepted]
+    assert [type(event) for event in events] == [Incident, BatchNotAccepted]
 
 
 async def test_a_job_that_cannot_be_journalled_is_followed_all_the_same() -> None:
@@ -348,7 +355,7 @@ async def test_a_job_that_cannot_be_journalled_is_followed_all_the_same() -> Non
     job, events = await sent(FakeCloud(), BrokenJournal("accept"), deadlines)
     assert isinstance(job, Job)
     assert not deadlines.submitting
-    assert [type(event) for event in events] == [Trouble, BatchSubmitted]
+    assert [type(event) for event in events] == [Incident, BatchSubmitted]
 
 
 async def test_the_journal_is_told_how_many_accepted_images_are_rejected() -> None:

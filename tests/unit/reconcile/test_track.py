@@ -10,7 +10,7 @@ from doubles import EPOCH, FakeCloud, FakeJournal, wall
 from passes import TIMINGS, context
 
 from worker.core.batch import Batch, End
-from worker.core.events import Event, JobSettled, Trouble
+from worker.core.events import Event, Incident, JobSettled
 from worker.core.job import Job, JobReply, Settlement
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
@@ -138,7 +138,7 @@ async def test_a_query_that_failed_is_made_again(error: CloudError) -> None:
     """The operator hears of it, and the job is followed on."""
     settlement, _, events = await followed(Scripted(error, error, DONE))
     assert settlement.end is End.SUCCEEDED
-    assert events[:2] == [Trouble("job job-1 could not be queried", str(error))] * 2
+    assert events[:2] == [Incident("job job-1 could not be queried", str(error))] * 2
 
 
 async def test_a_job_that_can_never_be_queried_says_why_at_its_deadline() -> None:

@@ -10,17 +10,19 @@ from typing import Any
 
 import pytest
 from boards import IMAGES, NOW, PROJECTS, all_is_well, document, numbered, some_of_everything
-from passes import ACCEPT
-from plans import planned
+from passes import ACCEPT, TIMINGS
+from plans import planned, tell
 
 from worker.core import events
 from worker.core.batch import Batch, InFlight
+from worker.core.fleet.forecast import Forecast
 from worker.core.manifest.model import Manifest, Project, Wish
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined
 from worker.core.reading import Reading
 from worker.core.share import Share
 from worker.core.status import STANDING, Status
+from worker.core.timing import timestamp
 from worker.render.daemon import SCHEMA, SHARES_SHOWN, DaemonView, daemon_bytes, daemon_json
 from worker.simulator.naming import image_id, project_id
 from worker.telemetry.board import Board, Phase
@@ -76,10 +78,37 @@ def test_every_documented_key_is_there(large: dict[str, Any]) -> None:
         assert [row for row in rows if not row.keys() >= names] == [], key
 
 
+def late(busy: Forecast | None, *, under_way: bool = True) -> dict[str, Any]:
+    """Return the document of a daemon whose next pass was due eight minutes ago."""
+    board = all_is_well()
+    board(events.PassScheduled(NOW - 480))
+    if under_way:
+        board(events.PassStarted("run-9", 2))
+    return daemon_json(DaemonView(board, NOW, "1", "every 15m", TIMINGS, busy))
+
+
+def test_the_next_pass_is_not_said_to_begin_in_the_past_while_one_is_late() -> None:
+    """It begins when the one under way is over, as far as that is foreseen; else at the earliest now."""
+    busy = Forecast(9, 540.0, "the PUT limit", NOW + 300, NOW)
+    assert late(busy)["next_pass_at"] == timestamp(NOW + 540)
+    assert late(None)["next_pass_at"] == late(Forecast(9, None, made_at=NOW))["next_pass_at"] == timestamp(NOW)
+    assert late(None, under_way=False)["next_pass_at"] == timestamp(NOW)
+
+
+def test_the_pass_under_way_has_its_time_to_go_and_what_it_waits_for() -> None:
+    """Null where nobody knows, and where nothing is waited for."""
+    busy = Forecast(9, 540.0, "the PUT limit", NOW + 300, NOW)
+    told = {"calls": 9, "seconds": 540.0, "cause": "the PUT limit", "until": timestamp(NOW + 300)}
+    assert late(busy)["pass"]["forecast"] == told
+    assert late(None)["pass"]["forecast"] is None
+    unknown = late(Forecast(2, None, "jobs of the cloud", made_at=NOW))["pass"]["forecast"]
+    assert unknown == {"calls": 2, "seconds": None, "cause": "jobs of the cloud", "until": None}
+
+
 def test_what_is_encoded_is_the_document() -> None:
     """Every value is one of JSON, with keys that are strings."""
     board = some_of_everything(*LARGE)
-    view = DaemonView(board, NOW, "1", "every 15m")
+    view = DaemonView(board, NOW, "1", "every 15m", TIMINGS)
     assert json.loads(daemon_bytes(view)) == json.loads(json.dumps(daemon_json(view), allow_nan=False))
     assert daemon_json(view)["schema"] == SCHEMA
 
@@ -88,9 +117,9 @@ def test_words_for_people_are_escaped_and_always_encoded() -> None:
     """A file may have a name with odd bytes, and another worker's host one that turns text around."""
     board = all_is_well()
     board(events.ReloadFailed("a\udcff.toml: one\nb\u202e.toml: two"))
-    board(events.Trouble("what\x1b[2J", "why\ud800"))
+    board(events.Incident("what\x1b[2J", "why\ud800"))
     board(events.StandingBy("`serve` on host\u2066\udc80"))
-    found = json.loads(daemon_bytes(DaemonView(board, NOW, "1", "every 15m")))
+    found = json.loads(daemon_bytes(DaemonView(board, NOW, "1", "every 15m", TIMINGS)))
     assert found["reload_error"]["reason"] == "a\\xff.toml: one\nb\\u202e.toml: two"
     assert (found["troubles"][0]["what"], found["troubles"][0]["reason"]) == ("what\\x1b[2J", "why\\ud800")
     assert found["waits_for"] == "`serve` on host\\u2066\\x80"
@@ -147,7 +176,7 @@ def test_an_absence_that_the_wish_allows_is_counted_apart() -> None:
         project.id: {image_id(name): Wish(Operation.ACCEPT, may_be_absent=name == "later") for name in ("a", "later")}
     }
     board = Board(lambda: NOW)
-    board(planned(fleet(wishes, project)))
+    tell(board, planned(fleet(wishes, project)))
     found = document(board)
     assert (found["counts"]["absent"], found["absent_waiting"]) == (2, 1)
     assert {share["image_id"]: share["waits"] for share in found["shares"]} == {
@@ -163,7 +192,7 @@ def test_shares_in_trouble_beyond_what_a_page_can_bear_are_counted() -> None:
     assert document(board)["shares_omitted"] == 0
     held = [line.project for line in board.projects.values()]
     wishes = {project.id: {image_id(name): ACCEPT for name in images} for project in held}
-    board(planned(fleet(wishes, *held), {project.id: Reading({}, "HTTP 503") for project in held}))
+    tell(board, planned(fleet(wishes, *held), {project.id: Reading({}, "HTTP 503") for project in held}))
     found = document(board)
     assert (len(found["shares"]), found["shares_omitted"]) == (SHARES_SHOWN, 1_000)
     assert found["counts"]["unknown"] == found["desired"] == 6_000
@@ -184,7 +213,7 @@ def test_names_stand_where_the_manifest_has_them() -> None:
     board = Board(lambda: NOW)
     project = Project(project_id("payments"), "payments", "other", "eu-west-0")
     wishes = {project.id: dict.fromkeys([image_id("named"), image_id("bare")], Wish(Operation.ACCEPT))}
-    board(planned(fleet(wishes, project, image_names={image_id("named"): "named"})))
+    tell(board, planned(fleet(wishes, project, image_names={image_id("named"): "named"})))
     found = document(board)
     assert {column["name"] for column in found["images"]} == {"named", image_id("bare")}
     (row,) = found["projects"]
@@ -204,7 +233,7 @@ def test_nothing_is_known_at_first() -> None:
     [
         (events.AtWork(unclean=False), Phase.AT_WORK),
         (events.StandingBy("held by another"), Phase.STANDING_BY),
-        (events.Stopping(25.0), Phase.STOPPING),
+        (events.Stopping(25.0, "Stopping"), Phase.STOPPING),
     ],
 )
 def test_the_phase_is_shown(event: events.Event, phase: Phase) -> None:
@@ -226,6 +255,7 @@ def test_a_pass_under_way_is_shown_until_it_ends() -> None:
         "started_at": "",
         "projects": 2,
         "projects_read": 1,
+        "forecast": None,
     }
     board(events.PassBroken("why"))
     assert document(board)["pass"] is None
@@ -234,8 +264,8 @@ def test_a_pass_under_way_is_shown_until_it_ends() -> None:
 def test_troubles_come_newest_first_and_bad_files_until_they_are_mended() -> None:
     """Each with its time."""
     board = all_is_well()
-    board(events.Trouble("first", "why"))
-    board(events.Trouble("second", "why"))
+    board(events.Incident("first", "why"))
+    board(events.Incident("second", "why"))
     board(events.ReloadFailed("manifest.toml:3: unknown key"))
     found = document(board)
     assert [each["what"] for each in found["troubles"]] == ["second", "first"]
@@ -269,7 +299,7 @@ def vast() -> Board:
     projects = [Project(project_id(name), name) for name in numbered("project", 100)]
     wishes = {project.id: {f"{project.id}-{number}": ACCEPT for number in range(600)} for project in projects}
     board = Board(lambda: NOW)
-    board(planned(fleet(wishes, *projects)))
+    tell(board, planned(fleet(wishes, *projects)))
     batches = tuple(Batch(project.id, Operation.ACCEPT, None, ("i",)) for project in projects)
     in_flight = tuple(InFlight(n, batch, NOW) for n, batch in enumerate(chain.from_iterable(repeat(batches, 60))))
     shares = (Share(key, image) for key, images in wishes.items() for image in images)
@@ -280,7 +310,7 @@ def vast() -> Board:
 
 def test_a_document_has_an_end_however_large_the_fleet(vast: Board) -> None:
     """The matrix is left out, which is said with its size, and no list has more than a page can bear."""
-    body = daemon_bytes(DaemonView(vast.snapshot(SHARES_SHOWN), NOW, "1", "every 15m"))
+    body = daemon_bytes(DaemonView(vast.snapshot(SHARES_SHOWN), NOW, "1", "every 15m", TIMINGS))
     found = json.loads(body)
     assert found["matrix_omitted"] == 100 * 60_000
     assert found["images"] == []

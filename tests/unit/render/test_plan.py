@@ -7,12 +7,17 @@ from dataclasses import replace
 
 import pytest
 from consoles import COLOR, HOSTILE, assert_harmless, on_terminal, piped
-from plans import plan_of
+from golden_texts import drawn
+from passes import TIMINGS
+from plans import REFUSAL, plan_of
 from rich.console import Console
+from strategies import EPOCH
 
-from worker.core.batch import Change
+from worker.core.batch import Batch, Change, InFlight
 from worker.core.fleet.forecast import Forecast
 from worker.core.fleet.plan import make_plan
+from worker.core.fleet.refusal import Refusal
+from worker.core.job import underway
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
 from worker.core.share import MemberStatus, Share
@@ -43,7 +48,7 @@ def left(
 
 
 def view(
-    changes: tuple[Change, ...] = (), refusals: tuple[str, ...] = (), left_out: tuple[ShareStatus, ...] = ()
+    changes: tuple[Change, ...] = (), refusals: tuple[Refusal, ...] = (), left_out: tuple[ShareStatus, ...] = ()
 ) -> PlanView:
     """Return a view of a plan for 20 shares of payments, and one of ledger that is as desired."""
     wishes = {"p": [f"i-{number}" for number in range(20)], "q": ["i-0"]}
@@ -67,13 +72,28 @@ def test_the_json_has_the_documented_keys() -> None:
     document = plan_json(view(CHANGES))
     assert set(document) == {
         *("schema", "desired", "converged", "changes", *LEFT_OUT, "unmanaged", "batches", "forecast", "digest"),
-        *("refused", "notes"),
+        *("refused", "refusals", "notes"),
     }
     assert document["schema"] == "ims-share-worker/plan/1"
     assert (document["desired"], document["converged"], document["unmanaged"], document["batches"]) == (21, 19, 4, 2)
-    assert document["forecast"] == {"calls": 17, "seconds": 2.0}
+    assert document["forecast"] == {"calls": 17, "seconds": 2.0, "cause": None, "until": None}
     assert (document["digest"], document["refused"]) == (DIGEST, [])
     assert json.loads(json.dumps(document)) == document
+
+
+def test_a_plan_that_a_limit_holds_up_says_which_and_until_when() -> None:
+    """In words with the time that it takes, and as JSON with the moment when the limit lets go."""
+    waits = Forecast(17, 521.0, "the PUT limit", EPOCH + 2_099.5, EPOCH + 1_800)
+    held_up = replace(view(CHANGES), forecast=waits)
+    assert shown(held_up).endswith(
+        "; about 17 calls, 8m 41s; waiting for the PUT limit until 08:35 UTC; about 9 min to go.\n"
+    )
+    assert plan_json(held_up)["forecast"] == {
+        "calls": 17,
+        "seconds": 521.0,
+        "cause": "the PUT limit",
+        "until": "2027-01-15T08:34:59.500Z",
+    }
 
 
 def test_the_json_of_a_change_has_ids_and_names() -> None:
@@ -150,6 +170,31 @@ def test_of_many_changes_the_first_are_shown() -> None:
     assert not any("more" in line for line in shown(view(many[:10])).splitlines())
 
 
+def test_the_same_changes_of_several_projects_are_listed_once() -> None:
+    """Under the first of the projects by name; a vault of its own, or another image, makes them others."""
+    names = Names({f"p-{number}": Project(f"p-{number}", f"team-{number}") for number in range(7)}, NAMES.images)
+    same = [Change(Share(f"p-{number}", "i-0"), ACCEPTED, Operation.REJECT) for number in range(5)]
+    other = [Change(Share(f"p-{number}", "i-1"), PENDING, Operation.ACCEPT, f"vault-{number}") for number in (5, 6)]
+    plan = plan_of({each: ["i-0", "i-1"] for each in names.projects}, (*same, *other))
+    assert (
+        "\n\n5 projects, each (team-0, team-1, team-2 and 2 more)\n  reject  ubuntu  (is accepted)\n"
+        "\nteam-5\n  accept  windows  (is pending, into vault vault-5)\n"
+        "\nteam-6\n  accept  windows  (is pending, into vault vault-6)\n\n"
+    ) in shown(replace(view(), plan=plan, names=names))
+
+
+def test_of_many_projects_those_that_differ_are_shown_and_the_others_counted() -> None:
+    """Twenty rows, and twenty lists of changes; few projects all have their row, also those that are as desired."""
+    changes = tuple(
+        Change(Share(f"p-{number:02}", f"i-{number}"), PENDING, Operation.ACCEPT) for number in range(0, 50, 2)
+    )
+    lines = shown(replace(view(), plan=plan_of({f"p-{number:02}": ["i-x"] * 2 for number in range(50)}, changes)))
+    rows = [line.split()[0] for line in lines.splitlines() if line.startswith("p-") and line.count(" ") > 1]
+    assert rows == [f"p-{number:02}" for number in range(0, 40, 2)]
+    assert "\nand 30 more projects, 25 of them as desired\n" in lines
+    assert "\nand changes of 5 more projects (--json shows all)\n" in lines
+
+
 @pytest.mark.parametrize(
     ("status", "title"),
     [
@@ -167,9 +212,24 @@ def test_what_is_left_out_is_shown_with_its_reason_and_a_column(status: Status, 
     header, _, payments, *_ = text.splitlines()
     assert header.endswith(title)
     assert payments.split() == ["payments", "20", "15", "-", "-", "5"]
+    assert f"\n{title}\n  payments: debian, i-9, ubuntu and 1 more: why\n  payments: ubuntu: another reason\n" in text
+
+
+def test_what_earlier_passes_sent_is_a_line_for_each_job() -> None:
+    """With its project and images, its age, and when it is given up; what is lost is told like a job."""
+    batch = Batch("p", Operation.ACCEPT, None, tuple(f"i-{number}" for number in range(12)))
+    sent = (InFlight(1, batch, EPOCH, "job-1"), InFlight(2, batch, EPOCH - 10.0))
+    reason = "job job-1 is still in flight"
+    late = view(left_out=tuple(left(Status.IN_FLIGHT, image, reason) for image in batch.images))
+    text = shown(replace(late, underway=underway(sent, EPOCH + 11_520.0, TIMINGS)))
     assert (
-        f"\n{title}\n  payments: ubuntu: another reason\n  payments: ubuntu, windows, debian and 1 more: why\n" in text
-    )
+        "\nIn flight\n"
+        "  payments: a PUT whose answer was lost, 12 images to accept (debian, i-10, i-11 and 9 more), "
+        "sent 3h 12m ago, given up by the next pass\n"
+        "  payments: job job-1, 12 images to accept (debian, i-10, i-11 and 9 more), sent 3h 12m ago, "
+        "given up in 20h 48m\n\n"
+    ) in text
+    assert reason not in text
 
 
 def test_what_nobody_can_name_has_its_number_in_the_table() -> None:
@@ -181,6 +241,47 @@ def test_what_nobody_can_name_has_its_number_in_the_table() -> None:
     assert table[1].split() == ["ledger", "6", "0", "-", "-", "6"]
 
 
+def unread_view(*unread: str, changes: tuple[Change, ...] = ()) -> PlanView:
+    """Return a view of a plan for which these projects could not be read, payments and ledger by their ids."""
+    whole = view(changes)
+    projects = tuple(
+        replace(each, converged=0, unlisted=each.converged, failure=f"HTTP 503: down [request {each.project.id}]")
+        if each.project.id in unread
+        else each
+        for each in whole.plan.projects
+    )
+    named = tuple(replace(each, project=NAMES.projects[each.project.id]) for each in projects)
+    return replace(whole, plan=replace(make_plan(named, {}), unmanaged=4))
+
+
+def test_that_nothing_could_be_read_is_the_headline_and_nothing_is_claimed_of_any_share() -> None:
+    """One line for one reason, no table of zeros, and neither "nothing to change" nor "0 are as desired"."""
+    assert shown(unread_view("p", "q")) == (
+        "None of 2 projects could be read: HTTP 503: down\n"
+        "\n"
+        "Nothing is planned. It is unknown how 21 shares stand; about 17 calls, 2s.\n"
+    )
+
+
+def test_what_could_not_be_read_is_counted_apart_from_what_is_as_desired() -> None:
+    """In the table, and in the sum; and nothing to change is said of what could be read alone."""
+    assert shown(unread_view("q")) == (
+        "1 of 2 projects could not be read (ledger): HTTP 503: down [request q]\n"
+        "Project   Desired  Converged  Accept  Reject  Unknown\n"
+        "ledger          1          -       -       -        1\n"
+        "payments       20         20       -       -        -\n"
+        "\n"
+        "Nothing to change in what could be read. 20 of 21 shares are as desired, 1 unknown, 4 unmanaged; "
+        "about 17 calls, 2s.\n"
+    )
+
+
+def test_what_is_left_out_of_several_projects_for_one_reason_is_one_line() -> None:
+    """With the number of shares, and the first of the projects and of the images."""
+    both = (left(image="i-1"), replace(left(image="i-0"), share=Share("q", "i-0")))
+    assert "\nAbsent\n  2 shares in 2 projects (ledger, payments): ubuntu, windows: why\n" in shown(view(left_out=both))
+
+
 def test_an_absence_that_its_wish_allows_is_told_apart() -> None:
     """It is no failure, and says so."""
     text = shown(view(left_out=(left(may_be_absent=True),)))
@@ -188,20 +289,29 @@ def test_an_absence_that_its_wish_allows_is_told_apart() -> None:
 
 
 def test_a_refused_plan_says_why_and_how_to_let_it_pass() -> None:
-    """The guards' own words, and the command that approves exactly this plan."""
-    text = shown(view(CHANGES, ("max_reject: too many",)))
-    assert "The guards refuse this plan:\n  max_reject: too many\n" in text
-    assert f"ims-share-worker approve {DIGEST}\n" in text
+    """In images, and with the command that approves exactly this plan, which no line breaks apart."""
+    text = shown(view(CHANGES, (REFUSAL,)))
+    assert text.endswith(
+        "The guards refuse this plan: it would reject 1 image (windows) in 1 of 3 projects, 5 of 9 shares; "
+        "max_reject = 10 % allows 1.\n"
+        "To let exactly this pass: ims-share-worker plan --out FILE, then approve FILE\n"
+    )
+    saved = replace(view(CHANGES, (REFUSAL,)), approval=f"ims-share-worker approve '{'x' * 90}'")
+    narrow = drawn(lambda console: print_plan(saved, console), 80)
+    assert f"To let exactly this pass: {saved.approval}\n" in narrow
     assert "approve" not in shown(view(CHANGES))
 
 
 def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
     """Wherever they come from: a project, an image, a reason of the cloud, a refusal."""
     names = Names({"p": Project("p", HOSTILE)}, dict.fromkeys(("i-0", "i-1", "i-2"), HOSTILE))
-    hostile = replace(view(CHANGES, (HOSTILE,), left_out=(left(reason=HOSTILE),)), names=names)
+    hostile = replace(
+        view(CHANGES, (REFUSAL, replace(REFUSAL, project_id="p", project=HOSTILE)), left_out=(left(reason=HOSTILE),)),
+        names=names,
+    )
     text = shown(hostile)
     assert_harmless(text)
-    assert text.count("\\x1b[31mred") == 8
+    assert text.count("\\x1b[31mred") == 9
     assert "[bold]" in shown(replace(hostile, names=Names({"p": Project("p", "[bold]")}, {})))
 
 
@@ -209,7 +319,7 @@ def test_a_pipe_gets_no_control_sequences_and_a_terminal_no_colour_it_does_not_w
     """Colour is for terminals, and only without NO_COLOR."""
 
     def show(console: Console) -> None:
-        print_plan(view(CHANGES, ("no",), left_out=(left(),)), console)
+        print_plan(view(CHANGES, (REFUSAL,), left_out=(left(),)), console)
 
     assert "\x1b" not in piped(show)
     assert COLOR.search(on_terminal(show))

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 from consoles import COLOR, HOSTILE, assert_harmless, on_terminal, piped
+from plans import REFUSAL
 from rich.console import Console
 from strategies import EPOCH
 
 from worker.core.batch import Batch, End
 from worker.core.calls import CallCounts, CallGroup
-from worker.core.fleet.report import Result, RunReport
+from worker.core.fleet.report import WAY_TO_WAIT, Result, RunReport
+from worker.core.fleet.unread import Unread
 from worker.core.job import Job, Settlement
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
@@ -62,7 +64,7 @@ def test_the_json_has_the_documented_keys() -> None:
     assert list(document) == [
         *("schema", "run_id", "started_at", "finished_at", "result", "desired", "converged", *KINDS, "unmanaged"),
         *("calls", "jobs", "shares"),
-        *("digest", "refused", "journal_error", "notes"),
+        *("digest", "refused", "refusals", "journal_error", "notes", "unread"),
     ]
     assert document["schema"] == "ims-share-worker/report/1"
     assert (document["started_at"], document["finished_at"]) == ("2027-01-15T08:00:00.000Z", "2027-01-15T08:00:12.500Z")
@@ -99,6 +101,7 @@ def test_the_json_of_a_job_has_its_batch_and_its_end() -> None:
             "settled_at": "2027-01-15T08:00:08.000Z",
             "polls": 3,
             "reason": "no room",
+            "given_up_at": None,
         }
     ]
 
@@ -108,6 +111,20 @@ def test_the_json_of_a_job_that_has_not_ended_has_no_end() -> None:
     settlement = replace(REPORT.jobs[0], end=End.UNSETTLED)
     (job,) = report_json(replace(REPORT, jobs=(settlement,)))["jobs"]
     assert (job["state"], job["settled_at"]) == ("unsettled", None)
+
+
+def test_a_job_that_has_not_ended_is_one_line() -> None:
+    """With its project and images, its age, and when it is given up; its shares are counted, and not listed again."""
+    stuck = replace(REPORT.jobs[0], end=End.UNSETTLED, reason="still running", given_up_at=EPOCH + 86_400.0)
+    late = tuple(outcome(Status.UNSETTLED, image, "still running", job_id="job-1") for image in ("i-0", "i-1"))
+    report = replace(REPORT, jobs=(stuck,), outcomes=late)
+    assert shown(report) == (
+        "Not ended\n"
+        "  payments: job job-1, 2 images to accept (ubuntu, windows), sent 8s ago, given up in 23h 59m\n"
+        "Partial: 5 desired, 3 already right, 2 unsettled\n"
+        "1 job, 1 not ended, calls: 7 images_list, 1 members_put; 2 throttled, 1 retried; 12s, run run-1\n"
+    )
+    assert report_json(report)["jobs"][0]["given_up_at"] == "2027-01-16T08:00:00.000Z"
 
 
 def test_the_json_of_a_share_has_its_statuses_and_its_outcome() -> None:
@@ -163,30 +180,93 @@ def test_each_trouble_has_its_own_heading(kind: Status) -> None:
     assert f", 1 {heading}\n" in text
 
 
-def test_of_many_troubles_the_first_are_shown() -> None:
-    """Twenty of a kind, and how many there are more."""
-    many = tuple(outcome(Status.FAILED, f"i-{number}") for number in range(23))
+def test_a_pass_that_only_waits_is_amber_and_names_the_setting_that_makes_it_quiet() -> None:
+    """Nothing of it is red; an absence that its wish allows needs no advice, and one among failures gets it too."""
+    waits = [outcome(kind) for kind in FINAL if kind.waits]
+    incomplete = replace(REPORT, result=Result.INCOMPLETE, outcomes=tuple(waits), jobs=())
+    text = on_terminal(lambda console: print_report(incomplete, NAMES, console))
+    assert "Incomplete: " in text
+    assert "\x1b[1;33m" in text
+    assert "\x1b[1;31m" not in text
+    assert report_json(incomplete)["result"] == "incomplete"
+    advice = f"Absent\n  payments: windows: why\n  {WAY_TO_WAIT}\n"
+    assert advice in shown(incomplete)
+    assert advice in shown(replace(REPORT, outcomes=(outcome(Status.FAILED, "i-0"), outcome(Status.ABSENT))))
+    allowed = replace(REPORT, outcomes=(outcome(Status.ABSENT, may_be_absent=True), outcome(Status.BLOCKED)))
+    assert WAY_TO_WAIT not in shown(allowed)
+
+
+@pytest.mark.parametrize("kind", [Status.FAILED, Status.UNKNOWN])
+def test_what_went_wrong_is_red(kind: Status) -> None:
+    """A failed share, and one that nobody could read."""
+    wrong = replace(REPORT, outcomes=(outcome(kind),))
+    assert "\x1b[1;31m" in on_terminal(lambda console: print_report(wrong, NAMES, console))
+
+
+def test_of_many_reasons_the_first_are_shown() -> None:
+    """Twenty of a kind, and how many shares there are more."""
+    many = tuple(outcome(Status.FAILED, f"i-{number:02}", f"reason {number:02}") for number in range(23))
     lines = shown(replace(REPORT, outcomes=many)).splitlines()
     assert sum(line.startswith("  payments: ") for line in lines) == 20
-    assert "  and 3 more (--json shows all)" in lines
+    assert "  and 3 more shares for other reasons (--json shows all)" in lines
 
 
-def test_projects_that_could_not_be_read_for_one_reason_are_one_line() -> None:
-    """A refused credential is told once, with the first of its projects; another reason has a line of its own."""
-    refused = [
-        outcome(Status.UNKNOWN, f"i-{image}", "is refused", share=Share(f"p-{project}", f"i-{image}"))
+def test_what_went_wrong_for_one_reason_is_one_line() -> None:
+    """Whatever the ids of the requests: with the first projects and images; what there is most of comes first."""
+    many = tuple(
+        outcome(
+            Status.FAILED,
+            reason=f"HTTP 403: no [request {project}{image}]",
+            share=Share(f"p-{project}", f"image-{image}"),
+        )
         for project in range(7)
         for image in range(2)
+    )
+    text = shown(replace(REPORT, outcomes=(outcome(Status.FAILED), *many)))
+    assert [line for line in text.splitlines() if line.startswith("  ")] == [
+        "  14 shares in 7 projects (p-0, p-1, p-2 and 4 more): image-0, image-1: HTTP 403: no",
+        "  payments: windows: why",
     ]
-    text = shown(replace(REPORT, outcomes=(*refused, outcome(Status.UNKNOWN, "i-1", "is silent"))))
-    told = [line for line in text.splitlines() if line.startswith("  ")]
-    assert told == ["  p-0, p-1, p-2 and 4 more: 14 shares: is refused", "  payments: windows: is silent"]
+
+
+def unread(count: int, reason: str) -> RunReport:
+    """Return the report of a pass over three projects, of which so many could not be read."""
+    ids = [f"p-{number}" for number in range(count)]
+    unknown = tuple(outcome(Status.UNKNOWN, share=Share(each, "i-0"), reason=reason) for each in ids)
+    told = tuple(Unread(each, f"team-{each}", f"{reason} [request {each}]", 7) for each in ids)
+    return replace(REPORT, outcomes=unknown, projects=3, unread=told, converged=5 - count)
+
+
+def test_projects_that_could_not_be_read_are_the_headline_and_told_once() -> None:
+    """A line for the reason, with the projects; their shares are counted, and not listed with the reason again."""
+    lines = shown(unread(2, "is refused")).splitlines()
+    assert lines[0] == "2 of 3 projects could not be read (team-p-0, team-p-1): is refused"
+    assert lines[1] == "Partial: 5 desired, 3 already right, 2 unknown"
+    assert report_json(unread(1, "no"))["unread"] == [
+        {"project_id": "p-0", "project": "team-p-0", "reason": "no [request p-0]", "last_desired": 7}
+    ]
+
+
+def test_that_nothing_could_be_read_is_the_headline() -> None:
+    """It says so of all projects, whatever else there is to say."""
+    assert shown(unread(3, "is refused")).splitlines()[0] == "None of 3 projects could be read: is refused"
+
+
+def test_what_could_not_be_read_again_is_told_beside_what_could_not_be_read() -> None:
+    """A share that was sent, in a project that was readable, has its own reason."""
+    again = outcome(Status.UNKNOWN, reason="sent, and could not be read again: HTTP 503")
+    report = unread(1, "is refused")
+    text = shown(replace(report, outcomes=(*report.outcomes, again)))
+    assert "\nUnknown\n  payments: windows: sent, and could not be read again: HTTP 503\n" in text
+    assert text.count("is refused") == 1
 
 
 def test_a_refused_pass_says_why_and_how_to_let_it_pass() -> None:
     """As the plan does, with the digest of exactly this plan."""
-    text = shown(replace(REPORT, result=Result.REFUSED, refusals=("max_reject: too many",)))
-    assert "The guards refuse this plan:\n  max_reject: too many\n" in text
+    held = outcome(Status.NOT_SENT, before=ACCEPTED, desired=Operation.REJECT, reason="a guard refused the plan")
+    text = shown(replace(REPORT, result=Result.REFUSED, refusals=(REFUSAL,), outcomes=(held,)))
+    assert "Not sent" not in text
+    assert "would reject 1 image (windows) in 1 of 3 projects, 5 of 9 shares; max_reject = 10 % allows 1.\n" in text
     assert f"ims-share-worker approve {DIGEST}\n" in text
     assert "\nRefused: 5 desired" in text
 
@@ -202,7 +282,10 @@ def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
     """Wherever they come from: a project, an image, a reason of the cloud, a refusal, the journal."""
     names = Names({"p": Project("p", HOSTILE)}, {"i-1": HOSTILE})
     hostile = replace(
-        REPORT, outcomes=(outcome(Status.FAILED, reason=HOSTILE),), refusals=(HOSTILE,), journal_error=HOSTILE
+        REPORT,
+        outcomes=(outcome(Status.FAILED, reason=HOSTILE),),
+        refusals=(REFUSAL, replace(REFUSAL, project_id="p", project=HOSTILE)),
+        journal_error=HOSTILE,
     )
     text = shown(hostile, names)
     assert_harmless(text)

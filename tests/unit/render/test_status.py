@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from consoles import COLOR, HOSTILE, assert_harmless, on_terminal, piped
+from passes import TIMINGS
 from rich.console import Console
 from strategies import EPOCH
 
@@ -13,10 +14,13 @@ from worker.core.batch import Batch, InFlight
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.shards import Shard
+from worker.core.instruction import Instruction, Verb
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined
+from worker.core.reading import LastReading
 from worker.core.share import Share
+from worker.core.status import ShareStatus, Status
 from worker.core.timing import PollPolicy
 from worker.render.names import Names
 from worker.render.status import StatusView, print_status, status_json
@@ -35,8 +39,7 @@ VIEW = StatusView(
     fleet=(PASS,),
     now=EPOCH,
     names=NAMES,
-    polling=PollPolicy(first=1.0, factor=2.0, max=30.0),
-    deadline=900.0,
+    timings=replace(TIMINGS, polling=PollPolicy(first=1.0, factor=2.0, max=30.0)),
     unreadable=(),
     ahead=0.0,
 )
@@ -52,6 +55,23 @@ def shown(view: StatusView) -> str:
     return piped(lambda console: print_status(view, console))
 
 
+def test_a_pause_is_the_first_thing_that_is_said() -> None:
+    """Who, since when and until when, and the way out; the document has the same."""
+    pause = Instruction(3, Verb.PAUSE, "ann@host", EPOCH - 90, EPOCH + 60)
+    view = replace(VIEW, pause=pause)
+    assert (
+        "Paused by ann@host until 2027-01-15T08:01:00Z, 1m 30s ago: `serve` sends nothing; `ims-share-worker resume` "
+        "ends it"
+    ) in shown(view)
+    assert status_json(view)["paused"] == {
+        "asked": "pause",
+        "by": "ann@host",
+        "at": "2027-01-15T07:58:30.000Z",
+        "until": "2027-01-15T08:01:00.000Z",
+        "reason": "paused by ann@host until 2027-01-15T08:01:00Z",
+    }
+
+
 def test_the_json_has_everything_that_the_journal_knows() -> None:
     """Batches in flight with their images and age, quarantined shares with their reasons, passes with their counts."""
     document = status_json(VIEW)
@@ -60,6 +80,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
         "schema": "ims-share-worker/status/1",
         "journal": "sqlite:///journal.db",
         "exists": True,
+        "paused": None,
         "notes": [],
         "in_flight": [
             {
@@ -71,6 +92,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
                 "sent_at": "2027-01-15T07:55:50.000Z",
                 "age_seconds": 250.0,
                 "next_poll_at": "2027-01-15T08:00:21.000Z",
+                "given_up_at": "2027-01-16T07:55:50.000Z",
             },
             {
                 "project_id": "p",
@@ -81,6 +103,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
                 "sent_at": "2027-01-15T08:00:05.000Z",
                 "age_seconds": 0.0,
                 "next_poll_at": None,
+                "given_up_at": "2027-01-15T08:02:05.000Z",
             },
         ],
         "quarantined": [
@@ -123,6 +146,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
         },
         "unreadable": [],
         "clock_put_back_seconds": 0.0,
+        "readings": [],
         "batch_sizes": [],
     }
 
@@ -133,16 +157,17 @@ def test_the_text_has_names_ages_and_reasons() -> None:
         "Journal: sqlite:///journal.db\n"
         "\n"
         "In flight: 2\n"
-        "  payments: job job-1, 2 images to accepted, sent 4m 10s ago, next poll in 21s\n"
-        "  payments: a PUT whose answer is not known, 2 images to accepted, sent before the clock was put back, "
-        "asked about in the next pass\n"
+        "  payments: job job-1, 2 images to accept (i-1, ubuntu), sent 4m 10s ago, given up in 23h 55m, "
+        "next poll in 21s\n"
+        "  payments: a PUT whose answer was lost, 2 images to accept (i-1, ubuntu), "
+        "sent before the clock was put back, given up in 2m, asked about in the next pass\n"
         "\n"
         "Quarantined: 2\n"
-        "  payments: ubuntu: failed 3 times, next try in 15m: last\n"
         "  q: i-9: failed 1 time, next try in the next pass: last\n"
+        "  payments: ubuntu: failed 3 times, next try in 15m: last\n"
         "\n"
         "Last passes\n"
-        "  2027-01-15T07:59:50.000Z  partial    4 changed, 2 not sent  (run-1)\n"
+        "  2027-01-15T07:59:50.000Z  partial     4 changed, 2 not sent  (run-1)\n"
     )
 
 
@@ -163,11 +188,11 @@ def test_the_text_of_a_sharded_fleet_names_what_is_not_as_desired() -> None:
     """Behind the passes, with their shards, come the sums, the shards in trouble, and the first of the missing ones."""
     text = shown(replace(VIEW, passes=FLEET[:1], fleet=FLEET))
     assert text.partition("Last passes\n")[2] == (
-        "  2027-01-15T07:59:45.000Z  converged  4 changed, 2 not sent  (shard 0/24, run-3)\n"
+        "  2027-01-15T07:59:45.000Z  converged   4 changed, 2 not sent  (shard 0/24, run-3)\n"
         "\n"
         "Fleet of 24 shards: not as desired\n"
         "  2027-01-15T07:59:45.000Z or later: 8 changed, 4 not sent\n"
-        "  2027-01-15T07:59:50.000Z  partial    4 changed, 2 not sent  (shard 1/24, run-2)\n"
+        "  2027-01-15T07:59:50.000Z  partial     4 changed, 2 not sent  (shard 1/24, run-2)\n"
         f"  no pass yet of 22 shards: {', '.join(map(str, range(2, 22)))} and 2 more\n"
     )
 
@@ -197,7 +222,7 @@ def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
         )
     )
     assert_harmless(text)
-    assert text.count("\\x1b[31mred") == 7 + len(in_flight) + 3
+    assert text.count("\\x1b[31mred") == 7 + 2 * len(in_flight) + 3
 
 
 def test_a_pipe_gets_no_control_sequences_and_no_terminal_a_colour() -> None:
@@ -257,3 +282,31 @@ def test_what_was_learned_of_batch_sizes_is_shown() -> None:
     assert "account default, region by its endpoint: 25 or more, fewer than 50, learned 1m ago" in text
     assert "other" not in text
     assert "in one PUT" not in shown(VIEW)
+
+
+def test_what_was_last_known_of_the_fleet_is_shown() -> None:
+    """In all with the age of the oldest reading, each project where anything was amiss, and each such share as JSON."""
+    amiss = (
+        ShareStatus(Share("p", "i-0"), Status.FAILED, Operation.ACCEPT, reason="IMG.0046", source="manifest.toml:9"),
+        ShareStatus(Share("p", "i-1"), Status.ABSENT, Operation.ACCEPT),
+    )
+    whole = {f"whole-{number}": LastReading(EPOCH - 60.0, 40) for number in range(30)}
+    view = replace(VIEW, last_readings={"p": LastReading(EPOCH - 3600.0, 40, amiss), **whole})
+    text = shown(view)
+    assert "When last read, 1h ago or later: 1,238 of 1,240 shares as desired" in text
+    assert f"  {NAMES.project('p')}, 1h ago: 38 of 40 shares as desired; 1 failed, 1 absent\n" in text
+    assert "whole-" not in text
+    (first, *others) = status_json(view)["readings"]
+    assert (first["at"], first["desired"], first["converged"]) == ("2027-01-15T07:00:00.000Z", 40, 38)
+    assert first["shares"][0] == {
+        "image_id": "i-0",
+        "desired": "accepted",
+        "observed": None,
+        "status": "failed",
+        "reason": "IMG.0046",
+        "source": "manifest.toml:9",
+    }
+    assert len(others) == 30
+    many = {f"p-{number:02}": LastReading(EPOCH, 40, amiss) for number in range(25)}
+    assert "  and 5 projects more\n" in shown(replace(VIEW, last_readings=many))
+    assert "When last read" not in shown(VIEW)

@@ -90,7 +90,9 @@ def test_unknown_variables_come_back_as_warnings() -> None:
 )
 def test_a_config_that_is_asked_for_must_exist(path: Path | None, environ: dict[str, str]) -> None:
     """A file that was named is not silently done without."""
-    assert problems(path, environ) == (Problem("no.toml", 0, 0, "", "cannot be read: no such file or directory"),)
+    hint = "" if path else "$IMS_WORKER_CONFIG names it"
+    missing = Problem("no.toml", 0, 0, "", "cannot be read: no such file or directory", hint=hint)
+    assert problems(path, environ) == (missing,)
 
 
 def test_a_config_that_cannot_be_read_is_a_problem(here: Path) -> None:
@@ -121,9 +123,17 @@ def test_each_layer_is_told_of_its_own_problems(here: Path) -> None:
     assert found[1].value == "0"
 
 
-def test_without_a_config_what_is_missing_is_a_variable() -> None:
-    """Where there is no file, the environment is where a setting can be added."""
-    assert [(problem.file, problem.path) for problem in problems()] == [("environment", "IMS_WORKER_CLOUD__REGION")]
+def test_without_a_config_what_is_missing_is_the_config() -> None:
+    """What it would have had to say is not missed as well; what a variable says wrongly is told beside it."""
+    (problem,) = problems()
+    assert str(problem).startswith("no config: looked for ./config.toml and $IMS_WORKER_CONFIG (")
+    found = problems(environ={"IMS_WORKER_CREDENTIALS__BOOKS__ACCESS_KEY": "ak", "IMS_WORKER_BATCH__MAX_IMAGES": "0"})
+    assert [(each.file, each.path) for each in found[1:]] == [
+        ("environment", "IMS_WORKER_BATCH__MAX_IMAGES"),
+        ("environment", "IMS_WORKER_CREDENTIALS__BOOKS__KIND"),
+    ]
+    (problem,) = problems(environ={"IMS_WORKER_CLOUD__REGION": "no region"})
+    assert problem.path == "IMS_WORKER_CLOUD__REGION"
 
 
 def test_a_layer_that_has_a_value_where_a_section_belongs_replaces_it(here: Path) -> None:
@@ -150,6 +160,8 @@ def test_a_wrong_config_still_tells_where_the_manifest_is(
     Path("etc/c.toml").write_text(config)
     found = manifest_names(Path("etc/c.toml"), environ)
     assert found == (names, Path("etc") if names else Path())
+    assert manifest_names(None, {}) == ((), Path())
+    Path("manifest.toml").touch()
     assert manifest_names(None, {}) == (("manifest.toml",), Path())
 
 

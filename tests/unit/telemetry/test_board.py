@@ -12,13 +12,14 @@ from doubles import EPOCH, FakeCloud, FakeJournal, Fate, wall
 from hypothesis import given
 from hypothesis import strategies as st
 from passes import ACCEPT, REJECT, context, images, manifest, request
-from plans import planned
+from plans import REFUSAL, planned, reading, tell
 from strategies import PROJECTS, flights, manifest_of, quarantines, readings, wishes
 
 from worker.core import events
 from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.fleet.history import PassRecord
+from worker.core.fleet.last_read import LastRead
 from worker.core.fleet.plan import make_plan
 from worker.core.fleet.report import Result, RunReport
 from worker.core.job import Job, Settlement
@@ -28,7 +29,7 @@ from worker.core.project.drift import NOT_OFFERED
 from worker.core.project.plan import ProjectPlan
 from worker.core.project.wishes import Wishes
 from worker.core.quarantine import Quarantined
-from worker.core.reading import Reading
+from worker.core.reading import LastReading, Reading
 from worker.core.share import MemberStatus, Share
 from worker.core.status import FINAL, ShareStatus, Status
 from worker.errors import BadRequest, Scope, TransientCloudError
@@ -58,8 +59,7 @@ class Clock:
 def a_board(*told: events.Event) -> Board:
     """Return a board that was told these events."""
     board = Board(lambda: EPOCH)
-    for event in told:
-        board(event)
+    tell(board, *told)
     return board
 
 
@@ -81,7 +81,8 @@ def assert_consistent(board: Board, wished: Wished) -> None:
     waiting = [(share.project_id, each.status) for share, each in board.statuses.items() if each.may_be_absent]
     assert board.absent_waiting == sum(status is Status.ABSENT for _, status in waiting)
     for project_id, line in board.projects.items():
-        assert line.waiting == sum(waits_in == project_id for waits_in, _ in waiting)
+        known = [waits_in for waits_in, status in waiting if status is not Status.UNKNOWN]
+        assert line.waiting == known.count(project_id)
     for share, each in board.statuses.items():
         assert each.share == share
         assert board.projects[share.project_id].statuses[share.image_id] is each.status
@@ -151,9 +152,8 @@ async def test_a_pass_is_followed_to_the_counts_of_its_report() -> None:
     planned_yet: Wished = {}
 
     def watch(event: events.Event) -> None:
-        nonlocal planned_yet
-        if isinstance(event, events.Planned):
-            planned_yet = wished
+        if isinstance(event, events.ProjectPlanned):
+            planned_yet[event.plan.project.id] = wished[event.plan.project.id]
         board(event)
         assert_consistent(board, planned_yet)
         seen.update(board.counts())
@@ -240,7 +240,7 @@ def test_what_was_settled_beside_a_pass_stays_settled_in_its_report() -> None:
     report = replace(REPORT, desired=1, outcomes=(unsettled,))
     board(events.PassFinished(report))
     assert +board.counts() == {Status.CONVERGED: 1}
-    board(all_absent({"p": {"a": ACCEPT}}))
+    tell(board, all_absent({"p": {"a": ACCEPT}}))
     board(events.PassFinished(report))
     assert +board.counts() == {Status.UNSETTLED: 1}
 
@@ -273,7 +273,7 @@ def test_the_timeline_and_the_troubles_are_bounded() -> None:
     board = Board(lambda: EPOCH)
     for number in range(PASSES_KEPT + TROUBLES_KEPT):
         board(events.PassFinished(replace(REPORT, run_id=f"run-{number}")))
-        board(events.Trouble(f"trouble {number}", "why"))
+        board(events.Incident(f"trouble {number}", "why"))
     last = PASSES_KEPT + TROUBLES_KEPT - 1
     assert (len(board.passes), board.passes[0].record.run_id) == (PASSES_KEPT, f"run-{last}")
     assert (len(board.troubles), board.troubles[0].what) == (TROUBLES_KEPT, f"trouble {last}")
@@ -309,7 +309,7 @@ def test_phases_follow_the_journal() -> None:
         events.StandingBy("held by one"),
         events.StandingBy("held by another"),
         events.AtWork(unclean=False),
-        events.Stopping(25.0),
+        events.Stopping(25.0, "Stopping"),
     ):
         clock.now += 10
         board(event)
@@ -366,22 +366,19 @@ def test_why_a_project_cannot_be_read_stays_until_it_can() -> None:
     down = planned(manifest(wished), {"p": Reading({}, "HTTP 503")})
     board = a_board(down)
     assert board.projects["p"].unreadable == "HTTP 503"
-    board(events.ProjectObserved("p", 0, "HTTP 504"))
+    tell(board, planned(manifest(wished), {"p": Reading({}, "HTTP 504")}))
     assert board.projects["p"].unreadable == "HTTP 504"
-    board(down)
-    assert board.projects["p"].unreadable == "HTTP 503"
-    board(events.ProjectObserved("p", 0))
-    board(all_absent(wished))
+    tell(board, all_absent(wished))
     assert board.projects["p"].unreadable == ""
 
 
 def test_a_refusal_is_told_with_its_digest_until_the_next_plan() -> None:
     """Whoever is to approve the plan finds what to approve."""
     wished = {"p": {"a": ACCEPT}}
-    refused = replace(all_absent(wished), refusals=("max_reject: too many",))
+    refused = replace(all_absent(wished), refusals=(REFUSAL,))
     board = a_board(refused)
-    assert (board.refusals, board.digest) == (("max_reject: too many",), refused.plan.digest)
-    board(all_absent(wished))
+    assert (board.refusals, board.digest) == ((REFUSAL,), refused.plan.digest)
+    tell(board, all_absent(wished))
     assert board.refusals == ()
 
 
@@ -389,7 +386,7 @@ def test_each_event_is_a_new_revision() -> None:
     """A reader can tell that nothing has changed, and never misses that something has."""
     board = a_board()
     revisions = [board.revision]
-    for event in (events.AtWork(unclean=False), events.Trouble("a", "b"), all_absent({}), events.PassFinished(REPORT)):
+    for event in (events.AtWork(unclean=False), events.Incident("a", "b"), all_absent({}), events.PassFinished(REPORT)):
         board(event)
         revisions.append(board.revision)
     assert revisions == sorted(set(revisions))
@@ -409,15 +406,39 @@ def test_a_clock_that_was_set_is_among_the_troubles() -> None:
 def test_a_snapshot_stays_as_it_is() -> None:
     """Whatever happens to the board afterwards; of the shares in trouble it has as many as were asked for."""
     wished = {project: {f"image-{number}": ACCEPT for number in range(6)} for project in "pq"}
-    board = a_board(events.AtWork(unclean=False), all_absent(wished), events.Trouble("odd", "why"))
+    board = a_board(events.AtWork(unclean=False), all_absent(wished), events.Incident("odd", "why"))
     whole, part = board.snapshot(100), board.snapshot(3)
     assert_consistent(whole, wished)
     assert len(part.statuses) == len(part.in_trouble) == 3
     before = (whole.counts(), dict(whole.statuses), len(whole.troubles), part.counts())
     board(events.ShareJudged(ShareStatus(Share("p", "image-0"), Status.CHANGED, ACCEPT.operation, None, None)))
-    board(all_absent({"p": {"image-9": ACCEPT}}))
-    board(events.Trouble("odd", "again"))
+    tell(board, all_absent({"p": {"image-9": ACCEPT}}))
+    board(events.Incident("odd", "again"))
     board(events.BatchSubmitted(Job(1, "job-1", Batch("p", ACCEPT.operation, None, ("image-9",)), EPOCH)))
     assert (whole.counts(), dict(whole.statuses), len(whole.troubles), part.counts()) == before
     assert_consistent(whole, wished)
     assert (len(whole.in_flight), len(board.in_flight)) == (0, 1)
+
+
+def test_what_was_last_known_is_told_until_it_is_read_again() -> None:
+    """By the journal before the first pass, by a pass after it, and of what cannot be read as long as that lasts."""
+    amiss = (ShareStatus(Share("p", "a"), Status.ABSENT, Operation.ACCEPT),)
+    before = {"p": LastReading(EPOCH - 900, 3, amiss), "q": LastReading(EPOCH - 1800, 2)}
+    wished = {"p": {"a": ACCEPT, "b": ACCEPT}, "q": {"a": ACCEPT}}
+    accepted = {"p": reading({"a": MemberStatus.ACCEPTED}), "q": Reading({}, "HTTP 503")}
+    board = a_board(events.LastKnown(before))
+    assert board.last_read == {"p": LastRead(EPOCH - 900, 3, 2), "q": LastRead(EPOCH - 1800, 2, 2)}
+    tell(board, planned(manifest(wished), accepted), events.PassFinished(replace(REPORT, outcomes=())))
+    assert board.last_read == {"p": LastRead(REPORT.started_at, 2, 1), "q": LastRead(EPOCH - 1800, 2, 2)}
+    tell(board, planned(manifest(wished), dict.fromkeys(wished, Reading({}, "HTTP 503"))), events.PassFinished(REPORT))
+    assert board.last_read["p"] == LastRead(REPORT.started_at, 2, 1)
+    board(events.StandingBy("held by another"))
+    assert board.last_read == {}
+
+
+def test_images_have_their_names_as_soon_as_a_pass_begins() -> None:
+    """What is planned while others are still read is shown by name; a pass that names nothing takes no name away."""
+    board = a_board(events.PassStarted("run-1", 2, {"a": "golden"}))
+    assert board.image_names == {"a": "golden"}
+    board(events.PassStarted("run-2", 2))
+    assert board.image_names == {"a": "golden"}

@@ -8,13 +8,14 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plans import plan_of
+from plans import REFUSAL, plan_of
 from strategies import EPOCH
 
 from worker.core import events
@@ -22,16 +23,19 @@ from worker.core.batch import JOB_ENDS, Batch, End, InFlight
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.fleet.report import Result, RunReport
+from worker.core.instruction import Instruction, Verb
 from worker.core.job import Job, Settlement
+from worker.core.manifest.model import Project
 from worker.core.operation import Operation
 from worker.core.share import Share
 from worker.core.status import FINAL, ShareStatus, Status
-from worker.telemetry import logs
+from worker.telemetry import log_safety, logs
 
 BATCH = Batch("p", Operation.ACCEPT, "vault-1", ("i-0", "i-1"))
 JOB = Job(1, "job-1", BATCH, EPOCH)
 FLIGHT = InFlight(1, BATCH, EPOCH, "job-1", EPOCH, "run-0")
 PLAN = plan_of({"p": map(str, range(9))})
+UNREAD = replace(PLAN, projects=(replace(PLAN.projects[0], failure="HTTP 503"),))
 CALLS = CallCounts({CallGroup.MEMBERS_PUT: 2}, throttled=1, retried=3)
 REPORT = RunReport("run-1", EPOCH, EPOCH + 1.5, Result.CONVERGED, 9, 9, 0, (), (), CALLS, "sha256:0")
 
@@ -47,13 +51,18 @@ def settled(state: End) -> events.JobSettled:
 
 
 SIZES = {SizeKey("default", "eu-west-101"): BatchSize(37, 38, 1_800_000_000.0)}
-NO_NEWS: tuple[events.Event, ...] = (events.Remembered((), (), ()), events.BatchSizesRemembered(SIZES))
-"""What the journal remembers was told when it happened."""
+NO_NEWS: tuple[events.Event, ...] = (
+    events.Remembered((), (), ()),
+    events.LastKnown({}),
+    events.BatchSizesRemembered(SIZES),
+    *map(events.ProjectPlanned, PLAN.projects),
+)
+"""What the journal remembers was told when it happened; what each project's plan holds is told of the whole."""
 EVERY_EVENT: tuple[events.Event, ...] = (
     events.StandingBy("held by another"),
     *(events.BatchSizeLearned(key, size) for key, size in SIZES.items()),
     events.AtWork(unclean=True),
-    events.Stopping(25.0),
+    events.Stopping(25.0, "Stopping"),
     events.Listening("127.0.0.1:9180"),
     events.Reloaded(2, 8),
     events.Superseded(EPOCH),
@@ -61,17 +70,22 @@ EVERY_EVENT: tuple[events.Event, ...] = (
     events.PassScheduled(EPOCH),
     events.ClockSet(-7200.0),
     events.ClockSet(7200.0),
+    events.AskedFor(Instruction(2, Verb.RECONCILE, "ann@host", EPOCH)),
+    events.PauseBegan(Instruction(3, Verb.PAUSE, "ann@host", EPOCH, EPOCH + 60)),
+    events.PauseEnded(),
     events.TakenUp(FLIGHT),
     events.PassStarted("run-1", 3),
     events.ProjectObserved("p", 5),
     events.ProjectObserved("q", 0, "HTTP 503"),
     events.Planned(PLAN, {}, 2, 1, ()),
-    events.Planned(PLAN, {}, 2, 1, ("max_reject: too many",)),
+    events.Planned(UNREAD, {}, 2, 1, ()),
+    events.Planned(PLAN, {}, 2, 1, (REFUSAL,)),
     events.BatchSubmitted(JOB),
     *(events.BatchNotAccepted(BATCH, how, "why") for how in (End.REFUSED, End.UNANSWERED, End.NOT_SENT)),
     *(settled(state) for state in JOB_ENDS),
     *(judged(status) for status in FINAL),
-    events.Trouble("something", "why"),
+    events.Noted("an image is not active"),
+    events.Incident("something", "why"),
     events.BugFound("p", "KeyError in worker.x, line 7", "Traceback ..."),
     events.PassBroken("why"),
     events.PassFinished(REPORT),
@@ -137,6 +151,24 @@ def test_every_event_is_logged_under_a_name_of_the_table_and_every_name_is_used(
     assert {name: levels for name, levels in used.items() if not levels <= table[name]} == {}
 
 
+def test_what_could_not_be_read_for_one_reason_is_one_line() -> None:
+    """Whatever the ids of the requests: with the number of the projects and the first of them; so is a plan of it."""
+    (project,) = PLAN.projects
+    many = tuple(
+        replace(project, project=Project(f"p-{number:02}", "name"), failure=f"HTTP 503 [request {number}]")
+        for number in range(60)
+    )
+    told = events.Planned(replace(PLAN, projects=many, unlisted=540, converged=0, desired=540), {}, 0, 0, ())
+    warning, made = logged(lambda: logs.log_event(told))
+    assert (warning["event"], warning["reason"], warning["projects"]) == ("project.unreadable", "HTTP 503", 60)
+    assert warning["project_ids"] == [f"p-{number:02}" for number in range(10)]
+    assert (made["desired"], made["converged"], made["unknown"]) == (540, 0, 540)
+    observed = logged(lambda: logs.log_event(events.ProjectObserved("p", 0, "HTTP 503")))
+    assert [(line["event"], line["level"], line["reason"]) for line in observed] == [
+        ("project.observed", "debug", "HTTP 503")
+    ]
+
+
 def test_each_event_is_one_line_at_least() -> None:
     """None is swallowed, unless it is no news."""
     for event in EVERY_EVENT:
@@ -148,9 +180,19 @@ def test_each_event_is_one_line_at_least() -> None:
 @pytest.mark.parametrize(
     ("event", "line"),
     [
+        (
+            events.AskedFor(Instruction(2, Verb.PAUSE, "ann@host", EPOCH, EPOCH + 60)),
+            {
+                "event": "instruction.received",
+                "asked": "pause",
+                "by": "ann@host",
+                "at": "2027-01-15T08:00:00.000Z",
+                "until": "2027-01-15T08:01:00Z",
+            },
+        ),
         (events.StandingBy("held by another"), {"event": "daemon.standing_by", "reason": "held by another"}),
         (events.AtWork(unclean=True), {"event": "daemon.at_work", "unclean": True}),
-        (events.Stopping(25.0), {"event": "daemon.stopping", "grace": 25.0}),
+        (events.Stopping(25.0, "Stopping"), {"event": "daemon.stopping", "grace": 25.0, "message": "Stopping"}),
         (events.Listening("[::1]:9180"), {"event": "http.listening", "address": "[::1]:9180"}),
         (events.Reloaded(2, 8), {"event": "files.reloaded", "projects": 2, "shares": 8}),
         (events.Superseded(1_800_000_000.4), {"event": "pass.superseded", "loaded_at": "2027-01-15T08:00:00.400Z"}),
@@ -197,9 +239,9 @@ def test_all_lines_of_a_pass_have_its_run_id_and_none_after_it() -> None:
 
     def write(end: events.Event) -> None:
         logs.log_event(events.PassStarted("run-1", 3))
-        logs.log_event(events.Trouble("something", "why"))
+        logs.log_event(events.Incident("something", "why"))
         logs.log_event(end)
-        logs.log_event(events.Trouble("something", "why"))
+        logs.log_event(events.Incident("something", "why"))
 
     for end in (events.PassFinished(REPORT), events.PassBroken("why")):
         lines = logged(lambda end=end: write(end))
@@ -219,7 +261,7 @@ async def test_what_is_followed_beside_a_pass_keeps_the_run_id_of_its_own() -> N
     logs.log_event(events.PassStarted("run-1", 3))
     following = asyncio.create_task(follow())
     await asyncio.sleep(0)
-    logs.log_event(events.Trouble("something", "why"))
+    logs.log_event(events.Incident("something", "why"))
     await following
     logs.log_event(events.PassFinished(REPORT))
     found = [(line["event"], line["run_id"]) for line in map(json.loads, out.getvalue().splitlines())]
@@ -301,13 +343,13 @@ def test_a_terminal_gets_text_in_colour_and_everything_else_json(
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = out()
     logs.set_up(log_format, "info", stream)
-    logs.log_event(events.Trouble("something", "why"))
+    logs.log_event(events.Incident("something", "why"))
     assert stream.getvalue().startswith("{") is is_json
     assert ("\x1b[" in stream.getvalue()) is is_colored
     monkeypatch.setenv("NO_COLOR", "1")
     plain = out()
     logs.set_up(log_format, "info", plain)
-    logs.log_event(events.Trouble("something", "why"))
+    logs.log_event(events.Incident("something", "why"))
     assert "\x1b[" not in plain.getvalue()
 
 
@@ -390,7 +432,7 @@ def test_a_secret_is_masked_by_its_name(drawn: tuple[str, dict[str, Any]]) -> No
     """Whatever holds it, and however deep in a mapping, a list or a header."""
     secret, fields = drawn
     assert secret not in written(**fields)
-    assert logs.MASK in written(**fields)
+    assert log_safety.MASK in written(**fields)
 
 
 @given(secrets, secret_keys)
@@ -425,7 +467,7 @@ def test_what_a_terminal_would_obey_is_escaped(log_format: str) -> None:
     hostile = "x\x1b[2J\x07\u202ey"
     out = io.StringIO()
     logs.set_up(log_format, "debug", out)
-    logs.log_event(events.Trouble(hostile, hostile))
+    logs.log_event(events.Incident(hostile, hostile))
     structlog.get_logger().warning("plan.refused", reasons=[hostile], counts={hostile: 1})
     assert out.getvalue().count("x") > 3
     assert not {"\x1b", "\x07", "\u202e"} & set(out.getvalue())

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from plans import plan_of
+from plans import plan_of, tell
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from strategies import EPOCH
@@ -20,6 +20,7 @@ from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.report import Result, RunReport
+from worker.core.instruction import Instruction, Verb
 from worker.core.job import Job, Settlement
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
@@ -39,8 +40,10 @@ GAUGES = {
     "last_converged_timestamp_seconds": set(),
     "schedule_interval_seconds": set(),
     "next_pass_timestamp_seconds": set(),
+    "paused": set(),
     "shares": {"project", "bucket"},
     "drift_shares": {"project"},
+    "unreadable_projects": {"credential"},
     "unmanaged_shares": set(),
     "quarantined_shares": set(),
     "jobs_in_flight": set(),
@@ -56,7 +59,7 @@ GAUGES = {
 }
 STATUSES = ("2xx", "3xx", "4xx", "429", "5xx", "none")
 COUNTERS: dict[str, dict[str, Iterable[str]]] = {
-    "passes_total": {"result": ("converged", "partial", "failed", "refused", "broken")},
+    "passes_total": {"result": ("converged", "incomplete", "partial", "failed", "refused", "broken")},
     "changes_total": {"status": ("accepted", "rejected")},
     "outcomes_total": {"outcome": FINAL},
     "jobs_total": {"state": ("succeeded", "partial", "failed", "lost", "unsettled")},
@@ -100,8 +103,8 @@ class Daemon:
 
     def tell(self, *told: events.Event) -> None:
         """Let events happen."""
+        tell(self.board, *told)
         for event in told:
-            self.board(event)
             self.metrics.observe(event)
 
     async def scrape(self) -> Samples:
@@ -204,7 +207,7 @@ async def test_who_holds_the_journal_is_at_work_until_it_stands_by() -> None:
     for event in (
         events.StandingBy("held by another"),
         events.AtWork(unclean=False),
-        events.Stopping(25.0),
+        events.Stopping(25.0, "Stopping"),
         events.StandingBy("lost"),
     ):
         daemon.tell(event)
@@ -223,9 +226,9 @@ async def test_passes_are_counted_by_their_end() -> None:
     )
     samples = await daemon.scrape()
     passes = {dict(labels)["result"]: value for (name, labels), value in samples.items() if name == "passes_total"}
-    assert passes == {"converged": 1, "partial": 2, "failed": 1, "refused": 1, "broken": 1}
-    assert samples["pass_duration_seconds_count", frozenset()] == 5
-    assert samples["pass_duration_seconds_sum", frozenset()] == 5 * 90
+    assert passes == {"converged": 1, "incomplete": 1, "partial": 2, "failed": 1, "refused": 1, "broken": 1}
+    assert samples["pass_duration_seconds_count", frozenset()] == 6
+    assert samples["pass_duration_seconds_sum", frozenset()] == 6 * 90
     assert samples["outcomes_total", frozenset({("outcome", "changed")})] == 2
     assert samples["outcomes_total", frozenset({("outcome", "absent")})] == 1
 
@@ -234,6 +237,7 @@ async def test_passes_are_counted_by_their_end() -> None:
     ("report", "success", "converged"),
     [
         (CONVERGED, EPOCH, EPOCH),
+        (replace(CONVERGED, result=Result.INCOMPLETE), EPOCH, 0),
         (replace(CONVERGED, result=Result.PARTIAL), EPOCH, 0),
         (replace(CONVERGED, result=Result.FAILED), EPOCH, 0),
         (replace(CONVERGED, result=Result.REFUSED), 0, 0),
@@ -382,7 +386,9 @@ async def test_throttles_and_retries_are_told_apart() -> None:
 async def test_reloads_troubles_and_lags_are_counted() -> None:
     """The gauge tells whether the last reload failed, the counters how many did."""
     daemon = Daemon()
-    daemon.tell(events.Reloaded(1, 1), events.ReloadFailed("bad"), events.ReloadFailed("bad"), events.Trouble("a", "b"))
+    daemon.tell(
+        events.Reloaded(1, 1), events.ReloadFailed("bad"), events.ReloadFailed("bad"), events.Incident("a", "b")
+    )
     daemon.tell(*[events.BugFound("p", "KeyError in worker.x, line 7", "Traceback ...")] * 3)
     daemon.metrics.observe_lag(0.3)
     assert await daemon.value("reloads_total", result="good") == 1
@@ -393,6 +399,19 @@ async def test_reloads_troubles_and_lags_are_counted() -> None:
     assert await daemon.value("loop_lag_seconds_sum") == 0.3
     daemon.tell(events.Reloaded(1, 1))
     assert await daemon.value("reload_failed") == 0
+
+
+async def test_a_pause_is_a_gauge_from_its_beginning_to_its_end() -> None:
+    """One while it holds; a daemon that loses the journal no longer knows of it."""
+    daemon = Daemon()
+    pause = Instruction(1, Verb.PAUSE, "ann@host", EPOCH)
+    assert await daemon.value("paused") == 0
+    daemon.tell(events.PauseBegan(pause))
+    assert await daemon.value("paused") == 1
+    daemon.tell(events.PauseEnded())
+    assert await daemon.value("paused") == 0
+    daemon.tell(events.PauseBegan(pause), events.StandingBy("another holds it"))
+    assert await daemon.value("paused") == 0
 
 
 async def test_each_share_has_one_status() -> None:
@@ -413,13 +432,27 @@ async def test_each_share_has_one_status() -> None:
 
 
 async def test_drift_is_what_is_not_as_desired() -> None:
-    """An absence that its wish allows is no drift, one that it does not allow is, and so is what nobody knows."""
+    """An absence that its wish allows is no drift, one that it does not allow is; what nobody knows is neither."""
     daemon = Daemon()
     absent = (left("p", "a", may_be_absent=True), left("p", "b"))
-    unknown = (left("q", image, Status.UNKNOWN) for image in "ab")
+    unknown = (left("q", image, Status.UNKNOWN, may_be_absent=image == "a") for image in "ab")
     daemon.tell(planned({"p": ["a", "b", "c"], "q": ["a", "b"]}, *absent, *unknown))
     assert await daemon.value("drift_shares", project="name of p") == 1
-    assert await daemon.value("drift_shares", project="name of q") == 2
+    assert await daemon.value("drift_shares", project="name of q") == 0
+    assert await daemon.value("shares", project="name of q", bucket="unknown") == 2
+
+
+async def test_projects_that_could_not_be_read_are_counted_by_credential() -> None:
+    """So that an alert says once how many they are, and says nothing of those whose credential is refused anyway."""
+    daemon = Daemon()
+    projects = {
+        name: Project(name, name, credential) for name, credential in (("p", "one"), ("q", "one"), ("r", "two"))
+    }
+    told = planned({name: ["a"] for name in projects}, projects=projects)
+    plans = tuple(replace(each, failure="HTTP 503" if each.project.id != "r" else "") for each in told.plan.projects)
+    daemon.tell(replace(told, plan=replace(told.plan, projects=plans)))
+    assert await daemon.value("unreadable_projects", credential="one") == 2
+    assert await daemon.value("unreadable_projects", credential="two") == 0
 
 
 async def test_a_project_that_left_the_manifest_is_gone() -> None:
@@ -441,6 +474,8 @@ async def test_what_is_in_flight_and_held_back_is_told() -> None:
     assert await daemon.value("oldest_job_age_seconds") == 70
     assert await daemon.value("quarantined_shares") == 1
     assert await daemon.value("next_pass_timestamp_seconds") == EPOCH + 900
+    daemon.now = EPOCH + 1_000
+    assert await daemon.value("next_pass_timestamp_seconds") == EPOCH + 1_000, "a pass that is late begins now"
     daemon.tell(events.Remembered((), (), ()))
     assert await daemon.value("jobs_in_flight") == 0
     assert await daemon.value("oldest_job_age_seconds") == 0

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
+from itertools import chain
 
 import pytest
+from consoles import HOSTILE, assert_harmless
 from doubles import FakeCloud, FakeJournal, Fate
-from passes import ACCEPT, context, images, request
+from passes import ACCEPT, TIMINGS, context, images, request
+from plans import plan_of, tell
 from rich.console import Console
+from strategies import EPOCH
 
 from worker.core import events
-from worker.core.batch import Batch
+from worker.core.batch import Batch, InFlight
 from worker.core.calls import CallGroup
+from worker.core.fleet.forecast import Forecast, Rest
+from worker.core.manifest.model import Project
 from worker.core.share import Share
 from worker.core.status import ShareStatus, Status
 from worker.errors import BadRequest, Scope
 from worker.reconcile.run import run_once
-from worker.telemetry.progress import LiveProgress
+from worker.telemetry.progress import Gauges, LiveProgress
 
 FRAME = re.compile(r"(Reading projects|Settling images)[ ━╸╺]+(\d+)/(\d+) (\d+) jobs in flight(, \d+ PUT left)?")
 
@@ -28,13 +35,27 @@ class Watch:
     def __init__(self, left: dict[CallGroup, int]) -> None:
         self._out = io.StringIO()
         console = Console(file=self._out, width=160, force_terminal=True, color_system=None)
-        self.progress = LiveProgress(console, lambda: left)
+        self.rests: list[Rest] = []
+        self.told = Forecast(0, 0.0)
+        self.now = EPOCH
+        self.progress = LiveProgress(console, Gauges(lambda: left, self._foretell, lambda: self.now, TIMINGS))
         self.seen: list[tuple[str, str, str, str, str]] = []
 
     def __call__(self, event: events.Event) -> None:
         """Take an event, and look at the terminal."""
         self.progress(event)
         self.look()
+
+    def _foretell(self, rest: Rest) -> Forecast:
+        self.rests.append(rest)
+        return self.told
+
+    def drawn(self) -> list[str]:
+        """Return the lines on the terminal now."""
+        self._out.seek(0)
+        self._out.truncate()
+        self.progress._progress.refresh()
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._out.getvalue()).splitlines()
 
     def look(self) -> tuple[str, str, str, str, str]:
         """Return what is on the terminal now."""
@@ -50,7 +71,8 @@ class Watch:
 def test_a_terminal_without_unicode_is_drawn_on_with_what_it_has(encoding: str, *, is_plain: bool) -> None:
     """The spinner and the bar are made of characters that it has."""
     out = io.TextIOWrapper(io.BytesIO(), encoding, errors="backslashreplace")
-    with LiveProgress(Console(file=out, width=160, force_terminal=True, color_system=None), dict) as progress:
+    gauges = Gauges(dict, lambda rest: Forecast(0, 0.0), lambda: EPOCH, TIMINGS)
+    with LiveProgress(Console(file=out, width=160, force_terminal=True, color_system=None), gauges) as progress:
         progress(events.PassStarted("run", 3))
         progress._progress.refresh()
     out.flush()
@@ -94,6 +116,22 @@ async def test_what_an_earlier_pass_left_in_flight_settles_too() -> None:
     assert all(int(jobs) >= 0 for _, _, _, jobs, _ in watch.seen)
 
 
+def test_a_job_of_an_earlier_pass_counts_from_the_beginning_and_has_a_line() -> None:
+    """Below the bar, with its project and images, its age, and when it is given up; what it names is only shown."""
+    watch = Watch({})
+    plan = plan_of({"p": ["i-0"]}, projects={"p": Project("p", HOSTILE)})
+    sent = InFlight(1, Batch("p", ACCEPT.operation, None, ("i-0",)), EPOCH - 11_520.0, "job-1")
+    projects = tuple(replace(each, in_flight=(sent,)) for each in plan.projects)
+    told = events.Planned(replace(plan, projects=projects), {"i-0": "ubuntu"}, 0, 1, ())
+    with watch.progress:
+        tell(watch.progress, events.PassStarted("run-1", 1), told)
+        watch.progress.look()
+        assert watch.look()[3] == "1"
+        line = watch.drawn()[-1]
+    assert_harmless(line)
+    assert "job job-1, 1 image to accept (ubuntu), sent 3h 12m ago, given up in 20h 48m" in line
+
+
 def test_the_windows_are_asked_once_for_a_redraw() -> None:
     """Ten thousand shares in a second cost ten looks at the windows, and the last look is never old."""
     clock = [0.0]
@@ -104,13 +142,54 @@ def test_the_windows_are_asked_once_for_a_redraw() -> None:
         return {CallGroup.MEMBERS_PUT: 200 - len(asked)}
 
     console = Console(file=io.StringIO(), force_terminal=True, get_time=lambda: clock[0])
-    progress = LiveProgress(console, left)
+    progress = LiveProgress(console, Gauges(left, lambda rest: Forecast(0, 0.0), lambda: EPOCH, TIMINGS))
     progress(events.PassStarted("run-1", 1))
     for number in range(10_000):
         clock[0] = number / 10_000
         progress(events.ShareJudged(ShareStatus(Share("p", str(number)), Status.CHANGED, ACCEPT.operation, None, None)))
     assert 9 <= len(asked) <= 11
     assert progress._progress.tasks[0].fields["detail"].endswith(f" {200 - len(asked)} PUT left in the window")
+
+
+def test_what_is_waited_for_stands_below_and_no_time_stands_still() -> None:
+    """Without an event, each look tells how long it takes from then on, and what is over is not said any more."""
+    watch = Watch({CallGroup.MEMBERS_PUT: 0})
+    watch.told = Forecast(9, 550.0, "the PUT limit", EPOCH + 290, EPOCH)
+    with watch.progress:
+        watch.progress(events.PassStarted("run-1", 2))
+        seen = []
+        for watch.now in (EPOCH, EPOCH + 60.5, EPOCH + 300, EPOCH + 600):
+            watch.progress.look()
+            seen.append(watch.drawn()[-1].strip())
+    assert seen[:3] == [
+        "waiting for the PUT limit until 08:05 UTC; about 10 min to go",
+        "waiting for the PUT limit until 08:05 UTC; about 9 min to go",
+        "about 5 min to go",
+    ]
+    assert "to go" not in seen[3]
+
+
+@pytest.mark.looptime
+async def test_what_is_foretold_is_what_is_left_of_the_pass() -> None:
+    """What is due is counted down as it is sent, jobs are followed to their end, and in the end nothing is left."""
+    cloud, watch = FakeCloud(), Watch({})
+    for project in "pq":
+        cloud.offer(project, images(10))
+    wishes = {project: dict.fromkeys(images(10), ACCEPT) for project in "pq"}
+    with watch.progress:
+
+        def tell(event: events.Event) -> None:
+            watch(event)
+            watch.progress.look()
+
+        await run_once(request(wishes, max_images=4), context(cloud, FakeJournal(), emit=tell))
+    assert max(rest.unread for rest in watch.rests) == 2
+    due = [sum(chain.from_iterable(rest.due.values())) for rest in watch.rests if not rest.unread]
+    assert max(due) == 20
+    last = watch.rests[-1]
+    assert (last.due, last.jobs, last.unread) == ({}, {}, 0)
+    assert any(rest.jobs for rest in watch.rests)
+    assert last.took is not None
 
 
 def test_events_before_a_pass_draw_nothing() -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from boards import all_is_well
+from boards import all_is_well, nothing_readable
 from commands import SECRET_KEY, Folder, fleet, manifest
+from plans import REFUSAL
 
 from worker.core import events
+from worker.core.instruction import Instruction, Verb
 from worker.errors import JournalError, SettingsError
 from worker.render.daemon import DaemonView
 from worker.settings import Loaded
@@ -144,10 +146,24 @@ async def test_it_is_not_ready_before_it_is_about_something(shown: Shown) -> Non
             "waits_for": "",
             "journal_error": "",
             "reload_error": "",
+            "paused": "",
             "bugs": 0,
             "last_bug": "",
         },
     )
+
+
+async def test_a_pause_is_told_by_readyz_and_systemd_until_it_ends(shown: Shown) -> None:
+    """It is ready all the same; who paused it, and until when, stands before how the fleet is."""
+    shown.front.journal = Journal()  # type: ignore[assignment] - it has what the front asks for
+    shown.front(events.AtWork(unclean=False))
+    shown.front(events.PauseBegan(Instruction(1, Verb.PAUSE, "ann@host", 0.0, 60.0)))
+    ready, document = await shown.ready()
+    assert (ready, document["paused"]) == (True, "paused by ann@host until 1970-01-01T00:01:00Z")
+    assert shown.told[-1] == "STATUS=Paused by ann@host until 1970-01-01T00:01:00Z; Starting"
+    shown.front(events.PauseEnded())
+    assert (await shown.ready())[1]["paused"] == ""
+    assert shown.told[-1] == "STATUS=Starting"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +233,7 @@ async def test_systemd_is_told_what_becomes_of_it(shown: Shown) -> None:
     shown.front(events.ReloadFailed("bad"))
     shown.front(events.Reloaded(2, 4))
     shown.front(events.PassScheduled(0.0))
-    shown.front(events.Stopping(25.0))
+    shown.front(events.Stopping(25.0, "Stopping"))
     told = [state for state in shown.told if state != systemd.ALIVE]
     assert told[0] == "READY=1\nSTATUS=Standing by: held by another"
     assert told[1] == "READY=1\nSTATUS=Starting"
@@ -255,10 +271,28 @@ async def test_the_line_claims_nothing_before_a_pass_has_read_anything(shown: Sh
 async def test_the_line_names_what_could_not_be_read(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     """How many shares are as desired is no news where nobody could look."""
     board = all_is_well()
-    board(events.ProjectObserved(next(iter(board.projects)), 0, "HTTP 403"))
+    next(iter(board.projects.values())).unreadable = "HTTP 403"
     monkeypatch.setattr(shown.front, "_board", board)
     shown.front(events.PassScheduled(0.0))
-    assert shown.told[-1] == "STATUS=4 of 4 shares are as desired; 1 project could not be read"
+    told = "STATUS=4 of 4 shares are as desired; 1 of 2 projects could not be read (payments): HTTP 403"
+    assert shown.told[-1] == told
+
+
+async def test_the_line_says_first_what_outweighs_the_counts(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That nothing could be read, and why; that guards refuse the plan; and how many shares are unknown."""
+    board = nothing_readable('credential "default" was refused (401)')
+    monkeypatch.setattr(shown.front, "_board", board)
+    shown.front(events.PassScheduled(0.0))
+    assert shown.told[-1] == 'STATUS=None of 2 projects could be read: credential "default" was refused (401)'
+    next(iter(board.projects.values())).unreadable = ""
+    shown.front(events.PassScheduled(0.0))
+    assert shown.told[-1] == (
+        "STATUS=0 of 4 shares are as desired, 4 unknown; "
+        '1 of 2 projects could not be read (ledger): credential "default" was refused (401)'
+    )
+    board.refusals, board.refused = (REFUSAL,), ("would reject 3 images (ubuntu …) in 2 of 2 projects",)
+    shown.front(events.PassScheduled(0.0))
+    assert shown.told[-1] == "STATUS=The guards refuse the plan: it would reject 3 images (ubuntu …) in 2 of 2 projects"
 
 
 async def test_what_systemd_has_no_room_for_is_told_later(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +344,7 @@ async def test_readers_of_the_same_moment_share_a_document(shown: Shown) -> None
     """As long as nothing has happened; any event makes a new one."""
     first = await shown.views[0].status()
     assert await shown.views[0].status() is first
-    shown.front(events.Trouble("something", "why"))
+    shown.front(events.Incident("something", "why"))
     assert json.loads(await shown.views[0].status())["troubles"][0]["what"] == "something"
 
 
@@ -328,7 +362,7 @@ async def test_the_document_is_made_beside_the_loop(shown: Shown, monkeypatch: p
     monkeypatch.setattr(module, "daemon_bytes", slow)
     asked = asyncio.create_task(shown.status())
     await until(begun.is_set)
-    shown.front(events.Trouble("odd", "why"))
+    shown.front(events.Incident("odd", "why"))
     go.set()
     assert (await asked)["troubles"] == []
     assert (await shown.status())["troubles"] != []

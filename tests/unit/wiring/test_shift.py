@@ -19,25 +19,29 @@ from worker.core.events import (
     BatchSubmitted,
     ClockSet,
     Event,
+    Incident,
+    LastKnown,
     PassBroken,
     PassFinished,
     PassScheduled,
     PassStarted,
     Remembered,
     Superseded,
-    Trouble,
 )
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.selection import select
 from worker.core.fleet.shards import WHOLE, Shard
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
+from worker.core.reading import LastReading
 from worker.core.share import MemberStatus
 from worker.errors import JournalError
+from worker.journal.instructions import InstructionLog
 from worker.journal.lease import HeldJournal
 from worker.journal.rows import Found
 from worker.simulator.naming import image_id, project_id
 from worker.wiring.generation import Generation, Reader
+from worker.wiring.instructions import Instructions
 from worker.wiring.shift import Shift, Triggers
 from worker.wiring.site import Aim
 from worker.wiring.stop import Stopper
@@ -147,6 +151,7 @@ class Bench:
             self.events.append(event)
             self.on_event(event)
 
+        instructions = Instructions(cast("InstructionLog", self.journal.instructions), listen, self.early, self.wall)
         shift = Shift(
             cast("HeldJournal", self.journal),
             cast("Ims", self.cloud),
@@ -155,7 +160,9 @@ class Bench:
             lambda: self.generation,
             Triggers(self.early, self.loaded, self.moved),
             self.wall,
+            instructions,
         )
+        await instructions.begin()
         await shift.work()
 
     def heard(self, kind: type[Any]) -> list[Any]:
@@ -264,6 +271,21 @@ async def test_what_the_journal_holds_of_others_is_left_to_them(bench: Bench, tm
     assert [each.shard for each in first.passes] == [shard]
 
 
+async def test_what_projects_were_when_last_read_is_told_before_the_first_pass(bench: Bench, tmp_path: Path) -> None:
+    """So the page of a worker that has just begun says it; a shard is told of its own projects only."""
+    bench.generation = read(tmp_path, {}, Shard(0, 2))
+    before = {project_id(f"team-{number}"): LastReading(EPOCH - 900, 40) for number in range(9)}
+    bench.journal.readings |= before
+    bench.on_event = after(1, PassFinished, bench.stopper.stop)
+    await bench.work()
+    means = bench.generation.order.selection.means
+    mine = {each: reading for each, reading in before.items() if means(each)}
+    told = [type(event) for event in bench.events]
+    assert 0 < len(mine) < len(before)
+    assert bench.heard(LastKnown) == [LastKnown(mine)]
+    assert told.index(LastKnown) < told.index(PassStarted)
+
+
 async def test_a_clock_that_was_put_back_calls_for_the_starts_that_come_again(bench: Bench, tmp_path: Path) -> None:
     """A pass that was due in a quarter of an hour is not made two hours later, and people are told when it is."""
     bench.generation = read(
@@ -308,7 +330,7 @@ async def test_passes_that_cannot_be_read_are_told_once_and_stop_nothing(bench: 
     bench.journal.odd = ("table passes, row with run_id 1: result is missing",)
     bench.on_event = after(3, PassFinished, bench.stopper.stop)
     await bench.work()
-    assert [trouble.reason for trouble in bench.heard(Trouble)] == list(bench.journal.odd)
+    assert [trouble.reason for trouble in bench.heard(Incident)] == list(bench.journal.odd)
 
 
 @pytest.mark.parametrize("step", [-7200.0, 7200.0])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from worker.core.fleet.report import Result
 from worker.core.fleet.shards import WHOLE, Shard
+from worker.core.status import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,24 @@ class Fleet:
     counts: Mapping[str, int]
     finished_at: float
     as_desired: bool
+
+    def told(self) -> str:
+        """Say how the fleet is; what could not be read, or was in no pass yet, is neither as desired nor not."""
+        shares = {name: count for name, count in self.counts.items() if name != "desired"}
+        unknown = shares.get(Status.UNKNOWN, 0)
+        off = sum(count for name, count in shares.items() if name not in _KNOWN_TO_BE_FINE) - unknown
+        if self.as_desired:
+            return "as desired"
+        if off:
+            return "not as desired" + (f", {unknown:,} shares unknown" if unknown else "")
+        if unknown:
+            total = sum(shares.values())
+            others = ", the others as desired" if unknown < total else ""
+            return f"{unknown:,} of {total:,} shares unknown{others}"
+        return "as desired as far as it is known"
+
+
+_KNOWN_TO_BE_FINE = frozenset({Status.CONVERGED, Status.CHANGED})
 
 
 def fleet_of(passes: Sequence[PassRecord]) -> Fleet | None:

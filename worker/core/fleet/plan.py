@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from worker.core.batch import Change
+from worker.core.batch import Change, InFlight
 from worker.core.fleet.notes import notes_of
 from worker.core.project.plan import ProjectPlan
 from worker.core.status import ShareStatus, Status
@@ -40,6 +40,16 @@ class Plan:
         return tuple(each for each in self.statuses if each.status is status)
 
     @property
+    def in_flight(self) -> tuple[InFlight, ...]:
+        """What earlier passes have sent and has not ended, in the projects that could be read."""
+        return tuple(sent for project in self.projects for sent in project.in_flight)
+
+    @property
+    def unknown(self) -> int:
+        """How many shares are neither known to be as desired nor not: their projects could not be read."""
+        return len(self.of(Status.UNKNOWN)) + self.unlisted
+
+    @property
     def unread(self) -> tuple[ProjectPlan, ...]:
         """The projects that could not be read."""
         return tuple(project for project in self.projects if project.failure)
@@ -68,19 +78,16 @@ def make_plan(
         unlisted=sum(project.unlisted for project in ordered),
         unmanaged=sum(project.unmanaged for project in ordered),
         managed=managed,
-        digest=digest(changes, managed),
+        digest=digest(ordered, managed),
         notes=notes_of(ordered, image_names),
     )
 
 
-def digest(changes: Iterable[Change], managed: Mapping[str, int]) -> str:
+def digest(projects: Iterable[ProjectPlan], managed: Mapping[str, int]) -> str:
     """Name a plan by what it would do and by the totals that guards compare it with; no clock is in it."""
     content = hashlib.sha256()
-    for change in changes:
-        project_id, image_id = change.share
-        content.update(
-            f"{project_id} {image_id} {change.before} {change.operation} {change.vault_id} {change.source!r}\n".encode()
-        )
+    for project in projects:
+        content.update(project.digest)
     for project_id, count in sorted(managed.items()):
         content.update(f"{project_id} {count}\n".encode())
     return f"sha256:{content.hexdigest()}"

@@ -9,7 +9,10 @@ from enum import IntEnum, StrEnum
 
 from worker.core.calls import CallCounts
 from worker.core.fleet.plan import Plan
+from worker.core.fleet.refusal import Refusal
+from worker.core.fleet.unread import Unread
 from worker.core.job import Settlement
+from worker.core.project.plan import ProjectPlan
 from worker.core.status import FINAL, ShareStatus, Status
 
 
@@ -28,12 +31,26 @@ class Exit(IntEnum):
 
 
 class Result(StrEnum):
-    """The pass in one word: FAILED when nothing that was due converged, PARTIAL when some did."""
+    """The pass in one word.
+
+    | word       | what it says                                                                                       |
+    |------------|----------------------------------------------------------------------------------------------------|
+    | CONVERGED  | all is as desired, but for an absence that its wish allows                                         |
+    | INCOMPLETE | nothing went wrong, and something waits: for an owner, a vault, a job, its next try, the next pass |
+    | PARTIAL    | a share failed, while others that were sent converged; or a project could not be read              |
+    | FAILED     | what was sent failed, and nothing that was sent converged; or no project could be read             |
+    | REFUSED    | a guard refused the plan                                                                           |
+    """
 
     CONVERGED = "converged"
+    INCOMPLETE = "incomplete"
     PARTIAL = "partial"
     FAILED = "failed"
     REFUSED = "refused"
+
+
+WAY_TO_WAIT = 'Where an owner may share later, when_absent = "wait" in the [[share]] makes that no failure.'
+"""What makes a pass quiet that only waits for owners."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +59,7 @@ class RunReport:
 
     `outcomes` has every desired share that changed or did not converge, sorted, but for the `unlisted` ones, which are
     unknown and which nobody can name; `converged` counts the others. So `converged + len(outcomes) + unlisted ==
-    desired`. `unreachable` tells that no project at all could be read,
+    desired`. `unread` are those of its `projects` that could not be read, `unreachable` tells that not one could,
     `journal_error` why the journal does not know all of this pass, `taken_over` that another worker holds it by now.
     `bugs` names those met in the work of single projects, `notes` say what a person should know of the pass.
     """
@@ -58,8 +75,10 @@ class RunReport:
     jobs: tuple[Settlement, ...]
     calls: CallCounts
     digest: str
-    refusals: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
     unlisted: int = 0
+    projects: int = 0
+    unread: tuple[Unread, ...] = ()
     unreachable: bool = False
     journal_error: str = ""
     taken_over: bool = False
@@ -70,6 +89,11 @@ class RunReport:
         """Return how many shares ended this way."""
         return self.counts()[status]
 
+    @property
+    def refused(self) -> tuple[ShareStatus, ...]:
+        """The shares that would have changed, had the guards allowed it."""
+        return tuple(each for each in self.outcomes if self.refusals and each.status is Status.NOT_SENT)
+
     def counts(self) -> dict[Status, int]:
         """Return how many shares ended each way, zeros included."""
         counted = Counter(outcome.status for outcome in self.outcomes)
@@ -77,28 +101,41 @@ class RunReport:
         return {status: counted[status] for status in FINAL}
 
 
-def left_out(plan: Plan) -> tuple[ShareStatus, ...]:
+def left_out(plan: Plan | ProjectPlan) -> tuple[ShareStatus, ...]:
     """Return the shares that the plan leaves out for good; those in flight are followed instead."""
     return tuple(each for each in plan.statuses if each.status is not Status.IN_FLIGHT)
 
 
-def not_sent(plan: Plan, reason: str) -> tuple[ShareStatus, ...]:
+def not_sent(plan: Plan | ProjectPlan, reason: str) -> tuple[ShareStatus, ...]:
     """Return how every share that was due or in flight ends in a pass that sends nothing."""
     return tuple(change.as_status(Status.NOT_SENT, reason) for change in plan.changes) + still_in_flight(plan)
 
 
-def still_in_flight(plan: Plan) -> tuple[ShareStatus, ...]:
+def still_in_flight(plan: Plan | ProjectPlan) -> tuple[ShareStatus, ...]:
     """Return how the shares in flight end in a pass that does not wait for them."""
-    return tuple(replace(each, status=Status.UNSETTLED) for each in plan.of(Status.IN_FLIGHT))
+    return tuple(replace(each, status=Status.UNSETTLED) for each in plan.statuses if each.status is Status.IN_FLIGHT)
 
 
-def result_of(outcomes: Iterable[ShareStatus]) -> Result:
-    """Put a pass in one word. An absence that its wish allows does not count against it."""
-    kinds = Counter(outcome.status for outcome in outcomes if not _is_fine(outcome))
-    changed = kinds.pop(Status.CHANGED, 0)
-    if not kinds:
-        return Result.CONVERGED
-    return Result.PARTIAL if changed else Result.FAILED
+def result_of(plan: Plan, outcomes: Iterable[ShareStatus], *, refused: bool, unreachable: bool) -> Result:
+    """Put a pass in one word, by how its shares ended and not by what it did: the same state has the same word.
+
+    An absence that its wish allows does not count against it. `unreachable` is the report's.
+    """
+    if refused:
+        return Result.REFUSED
+    if unreachable:
+        return Result.FAILED
+    ends = {outcome.status for outcome in outcomes if is_amiss(outcome)}
+    if Status.FAILED in ends and Status.CHANGED not in ends:
+        return Result.FAILED
+    if Status.FAILED in ends or Status.UNKNOWN in ends or plan.unread:
+        return Result.PARTIAL
+    return Result.INCOMPLETE if ends - {Status.CHANGED} else Result.CONVERGED
+
+
+def is_amiss(status: ShareStatus) -> bool:
+    """Tell whether a share that is absent, failed and so on counts against its pass: its wish may allow the absence."""
+    return not (status.status is Status.ABSENT and status.may_be_absent)
 
 
 def exit_of_report(report: RunReport) -> Exit:
@@ -129,9 +166,5 @@ def exit_of_plan(plan: Plan, *, refused: bool, fail_on_drift: bool, broken: bool
         return Exit.REFUSED
     if fail_on_drift and plan.changes:
         return Exit.DRIFT
-    in_trouble = plan.unlisted or any(not _is_fine(each) for each in left_out(plan))
+    in_trouble = plan.unlisted or any(is_amiss(each) for each in left_out(plan))
     return Exit.INCOMPLETE if in_trouble or plan.unread else Exit.CONVERGED
-
-
-def _is_fine(status: ShareStatus) -> bool:
-    return status.status is Status.ABSENT and status.may_be_absent

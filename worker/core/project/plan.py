@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from worker.core.batch import Change, InFlight
@@ -43,7 +44,8 @@ class ProjectPlan:
     """What a pass would do in one project. Each wished share is converged, a change, or has a status that says why not.
 
     `wishes` are all that are known, `meant` those that the pass is about, and `managed` counts all; of a project that
-    could not be read, for the reason in `failure`, `unlisted` counts what its rules wished when it last could.
+    could not be read, for the reason in `failure`, `unlisted` counts what its rules wished when it last could, and
+    `last_desired` all that was wished then, None if it never could. `digest` names its changes by their content.
     `waiting` are the changes that would be due if nothing were in flight for their shares. Of the batches in flight,
     those that are `done` read as they would make it; of the shares of the others, `before` has what they read. `offers`
     counts the images that the project is offered, and `unmanaged` those that nobody wished for. `inactive` has the
@@ -65,6 +67,8 @@ class ProjectPlan:
     unmanaged: int = 0
     unlisted: int = 0
     failure: str = ""
+    last_desired: int | None = None
+    digest: bytes = b""
     inactive: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
@@ -73,21 +77,36 @@ class ProjectPlan:
         return self.converged + len(self.changes) + len(self.statuses) + self.unlisted
 
 
+def meant_of(wishes: Mapping[str, Wish], images: frozenset[str]) -> Mapping[str, Wish]:
+    """Return the wishes for the images that are meant: the very mapping where all are (`images` is empty)."""
+    return wishes if not images else {image: wish for image, wish in wishes.items() if image in images}
+
+
+def digest_of(changes: Iterable[Change]) -> bytes:
+    """Name the changes of one project by their content; nothing where there are none."""
+    lines = "".join(
+        f"{change.share.project_id} {change.share.image_id} {change.before} {change.operation} {change.vault_id} "
+        f"{change.source!r}\n"
+        for change in changes
+    )
+    return hashlib.sha256(lines.encode()).digest() if lines else b""
+
+
 def plan_project(project: Project, reading: Reading, terms: Terms, known: Known) -> ProjectPlan:
     """Plan one project from a reading of it, or from the reason why there is none. Nothing of the reading is kept."""
     wishes = wishes_of(terms.manifest, project.id, reading)
-    meant = _meant(wishes.of_images, terms.images)
+    meant = meant_of(wishes.of_images, terms.images)
     if reading.failure:
         return _unread(project, reading, wishes, terms, known)
     drift = find_drift(project.id, meant, reading, terms.vaults)
     alive = tuple(batch for batch in known.in_flight if not _is_done(batch, reading))
-    owner = {
+    answering = {
         image: batch for batch in alive for image in batch.batch.images if not _is_met(batch, _read(reading, image))
     }
     statuses = list(drift.statuses)
     converged = 0
     for image_id in drift.converged:
-        if (batch := owner.get(image_id)) is None:
+        if (batch := answering.get(image_id)) is None:
             converged += 1
         else:
             share, read = Share(project.id, image_id), _read(reading, image_id)
@@ -98,7 +117,7 @@ def plan_project(project: Project, reading: Reading, terms: Terms, known: Known)
         image_id = change.share.image_id
         held = known.quarantined.get(image_id)
         is_held = held is not None and held.operation is change.operation
-        if (batch := owner.get(image_id)) is not None:
+        if (batch := answering.get(image_id)) is not None:
             waiting.append(change)
             statuses.append(_in_flight(change.share, meant[image_id], change.before, batch))
         elif held is not None and is_held and held.next_try > known.now:
@@ -120,12 +139,13 @@ def plan_project(project: Project, reading: Reading, terms: Terms, known: Known)
         offers=len(reading.offers),
         unmanaged=len(reading.offers.keys() - wishes.of_images.keys()),
         inactive=_inactive(meant, reading),
+        digest=digest_of(changes),
     )
 
 
 def _unread(project: Project, reading: Reading, wishes: Wishes, terms: Terms, known: Known) -> ProjectPlan:
     """Plan a project that could not be read: all that is wished there is unknown, and nothing is done."""
-    meant = _meant(wishes.of_images, terms.images)
+    meant = meant_of(wishes.of_images, terms.images)
     statuses = find_drift(project.id, meant, reading, terms.vaults).statuses
     managed, unlisted = len(wishes.of_images), 0
     if known.last is not None and not wishes.are_all:
@@ -138,7 +158,15 @@ def _unread(project: Project, reading: Reading, wishes: Wishes, terms: Terms, kn
         managed = max(managed + len(remembered), known.last.desired)
         unlisted = 0 if terms.images else managed - len(statuses)
     return ProjectPlan(
-        project, wishes, meant, managed, converged=0, statuses=statuses, unlisted=unlisted, failure=reading.failure
+        project,
+        wishes,
+        meant,
+        managed,
+        converged=0,
+        statuses=statuses,
+        unlisted=unlisted,
+        failure=reading.failure,
+        last_desired=known.last.desired if known.last else None,
     )
 
 
@@ -148,11 +176,6 @@ def _inactive(meant: Mapping[str, Wish], reading: Reading) -> Mapping[str, froze
         if offer.image.state and image_id in meant:
             found.setdefault(offer.image.state, set()).add(image_id)
     return {state: frozenset(images) for state, images in found.items()}
-
-
-def _meant(wishes: Mapping[str, Wish], images: frozenset[str]) -> Mapping[str, Wish]:
-    """Return the wishes for the images that are meant: the very mapping where all are."""
-    return wishes if not images else {image: wish for image, wish in wishes.items() if image in images}
 
 
 def _is_meant(image_id: str, images: frozenset[str]) -> bool:

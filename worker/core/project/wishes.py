@@ -7,10 +7,11 @@ nobody knows what its rules wish: there may be more wishes than those that are t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.core.manifest.model import Manifest, Wish
 from worker.core.reading import Reading
+from worker.core.status import ShareStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +36,10 @@ def wishes_of(manifest: Manifest, project_id: str, reading: Reading | None) -> W
         for image_id, wish in rule.wishes(project, reading.offers).items():
             wished.setdefault(image_id, wish)
     return Wishes(wished)
+
+
+def as_wished(status: ShareStatus, wish: Wish | None) -> ShareStatus:
+    """Return where a share stands with what its wish says of it: who wishes it, and whether it may be absent."""
+    if wish is None or wish.operation is not status.desired:
+        return status
+    return replace(status, source=wish.source, may_be_absent=wish.may_be_absent)

@@ -136,25 +136,66 @@ def test_the_counts_are_the_outcomes(found: list[ShareStatus]) -> None:
     assert counts == {kind: report(outcomes=tuple(found)).count(kind) for kind in FINAL}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FINAL if kind is not Status.CHANGED])
-def test_a_share_that_did_not_converge_fails_a_pass_or_makes_it_partial(kind: Status) -> None:
-    """Alone it is a failure; beside a share that changed the pass is partial."""
-    assert result_of([outcome(kind)]) is Result.FAILED
-    assert result_of([outcome(kind), outcome(Status.CHANGED)]) is Result.PARTIAL
+def word(*kinds: Status, unread: bool = False, refused: bool = False, unreachable: bool = False) -> Result:
+    """Return the result of a pass with shares that ended so; `unread` tells of a project that could not be read."""
+    plan = planned(of_project(failure="HTTP 503" if unread else ""))
+    return result_of(plan, [outcome(kind) for kind in kinds], refused=refused, unreachable=unreachable)
+
+
+WAITS = (Status.UNSETTLED, Status.ABSENT, Status.BLOCKED, Status.QUARANTINED, Status.NOT_SENT)
+
+
+@pytest.mark.parametrize("kind", WAITS)
+def test_a_pass_in_which_nothing_went_wrong_and_something_waits_is_incomplete(kind: Status) -> None:
+    """No failure where nothing was sent, not partial where something was: the same state has the same word."""
+    assert kind.waits
+    assert word(kind) is Result.INCOMPLETE
+    assert word(kind, Status.CHANGED) is Result.INCOMPLETE
+    assert word(*WAITS) is Result.INCOMPLETE
+
+
+def test_failed_is_only_what_was_sent_and_failed_where_nothing_converged() -> None:
+    """Whatever waits beside it, or could not be read; with one share that converged it is partial."""
+    assert word(Status.FAILED) is Result.FAILED
+    assert word(Status.FAILED, *WAITS, Status.UNKNOWN, unread=True) is Result.FAILED
+    assert word(Status.FAILED, Status.CHANGED) is Result.PARTIAL
+
+
+def test_a_pass_with_a_project_that_could_not_be_read_is_partial() -> None:
+    """Also where nobody knows of a share there, and where nothing was sent; beside what waits too."""
+    assert (
+        word(Status.UNKNOWN) is word(Status.UNKNOWN, Status.CHANGED) is word(Status.UNKNOWN, *WAITS) is Result.PARTIAL
+    )
+    assert word(unread=True) is word(Status.CHANGED, unread=True) is Result.PARTIAL
+
+
+def test_a_pass_that_could_read_no_project_failed_and_one_that_a_guard_refused_is_refused() -> None:
+    """Neither goes by what its shares are."""
+    assert word(Status.UNKNOWN, unread=True, unreachable=True) is Result.FAILED
+    assert word(Status.NOT_SENT, Status.UNKNOWN, refused=True) is Result.REFUSED
+
+
+def test_every_status_that_is_trouble_went_wrong_or_waits() -> None:
+    """What went wrong is red, what waits is amber: there is no third kind, and what is on its way is neither."""
+    assert {status for status in Status if status.waits} == set(WAITS)
+    assert {status for status in Status if status.is_trouble and not status.waits} == {Status.FAILED, Status.UNKNOWN}
 
 
 def test_a_pass_converges_when_all_that_was_due_changed() -> None:
     """Nothing due is converged too, and so is an absence that its wish allows; another wait is no excuse."""
-    assert result_of([]) is Result.CONVERGED
-    assert result_of([outcome(Status.CHANGED)]) is Result.CONVERGED
-    assert result_of([outcome(Status.ABSENT, may_be_absent=True)]) is Result.CONVERGED
-    assert result_of([outcome(Status.UNKNOWN, may_be_absent=True)]) is Result.FAILED
+    fine = planned(of_project())
+    assert word() is word(Status.CHANGED) is Result.CONVERGED
+    allowed = outcome(Status.ABSENT, may_be_absent=True)
+    assert result_of(fine, [allowed], refused=False, unreachable=False) is Result.CONVERGED
+    unread = outcome(Status.UNKNOWN, may_be_absent=True)
+    assert result_of(fine, [unread], refused=False, unreachable=False) is Result.PARTIAL
 
 
 @pytest.mark.parametrize(
     ("facts", "status"),
     [
         ({}, Exit.CONVERGED),
+        ({"result": Result.INCOMPLETE}, Exit.INCOMPLETE),
         ({"result": Result.PARTIAL}, Exit.INCOMPLETE),
         ({"result": Result.FAILED}, Exit.INCOMPLETE),
         ({"result": Result.REFUSED}, Exit.REFUSED),

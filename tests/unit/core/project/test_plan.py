@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rules import AllPending
 from strategies import EPOCH, IMAGES, flights, manifest_of, offers, quarantines, readings, wishes
 
 from worker.core.batch import Batch, Change, InFlight
@@ -27,23 +28,6 @@ SHARE = Share("p", "image")
 DOWN = Reading({}, "HTTP 503: down")
 some_images = st.frozensets(st.sampled_from(IMAGES), max_size=3)
 of_project = st.dictionaries(st.sampled_from(IMAGES), st.builds(Wish, st.sampled_from(Operation)))
-
-
-@dataclass(frozen=True)
-class AllPending:
-    """A rule that accepts whatever is pending when it is read, in every project."""
-
-    def speaks_of(self, project: Project) -> bool:
-        """Speak of every project."""
-        return True
-
-    def wishes(self, project: Project, offers: Mapping[str, Offer]) -> Mapping[str, Wish]:
-        """Wish for what is not rejected."""
-        return {
-            image: Wish(ACCEPT, source="rule all pending")
-            for image, offer in offers.items()
-            if offer.status is not REJECTED
-        }
 
 
 def plan(

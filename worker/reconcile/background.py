@@ -1,28 +1,37 @@
-"""Work that runs beside other work, and ends with it."""
+"""Tasks that run beside a body of work, and end with it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from worker.errors import WorkerError
-from worker.reconcile.follow import Start
+
+T = TypeVar("T")
+
+
+class Start(Protocol):
+    """What begins a task beside the work of its caller."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]:
+        """Begin the task and return it."""
+        ...
 
 
 @asynccontextmanager
-async def beside() -> AsyncIterator[Start]:
-    """Give what starts work beside the body; it is cancelled when the body ends.
+async def background_tasks() -> AsyncIterator[Start]:
+    """Give what starts tasks beside the body; those that still run when it ends are cancelled.
 
-    If any of it fails, the body and the rest are cancelled, and its error is raised: of several a bug before what is
+    If any of them fails, the body and the rest are cancelled, and its error is raised: of several a bug before what is
     foreseen.
     """
-    started: set[asyncio.Task[None]] = set()
+    started: set[asyncio.Task[Any]] = set()
     try:
         async with asyncio.TaskGroup() as tasks:
 
-            def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+            def start(work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]:
                 task = tasks.create_task(work)
                 started.add(task)
                 task.add_done_callback(started.discard)
@@ -34,7 +43,8 @@ async def beside() -> AsyncIterator[Start]:
                 for task in tuple(started):
                     task.cancel()
     except BaseExceptionGroup as failed:
-        raise _gravest(failed) from None
+        error = _gravest(failed)
+        raise error from error.__cause__
 
 
 def _gravest(failed: BaseExceptionGroup[BaseException]) -> BaseException:

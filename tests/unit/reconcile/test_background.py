@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from worker.errors import CloudError, JournalError, SettingsError
-from worker.wiring.beside import beside
+from worker.reconcile.background import background_tasks
 
 Coro = Coroutine[Any, Any, None]
 
 
 async def together(body: Coro, *works: Coro) -> None:
     """Do all of this, beside the body."""
-    async with beside() as start:
+    async with background_tasks() as start:
         for work in works:
             start(work)
         # They begin before the body does.
@@ -58,7 +58,7 @@ async def test_work_ends_with_the_body() -> None:
 async def test_work_that_is_through_ends_nothing() -> None:
     """Work may end before the body, and more may be started then; the body is not disturbed."""
     ended: list[str] = []
-    async with beside() as start:
+    async with background_tasks() as start:
         for _ in range(3):
             await start(asyncio.sleep(0))
         start(for_ever(ended))
@@ -128,3 +128,14 @@ async def test_a_cancellation_goes_through() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert sorted(ended) == ["body", "work"]
+
+
+async def test_an_error_keeps_its_cause() -> None:
+    """Who looks for the reason of a failure finds what was behind it."""
+
+    async def fail_because() -> None:
+        raise JournalError("gone") from OSError("the disk is full")
+
+    with pytest.raises(JournalError) as caught:
+        await together(for_ever([]), fail_because())
+    assert isinstance(caught.value.__cause__, OSError)

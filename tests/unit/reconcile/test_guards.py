@@ -1,0 +1,160 @@
+"""PUTs leave as soon as the guards are certain of their verdict, and never before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from doubles import FakeCloud, FakeJournal
+from passes import ACCEPT, REJECT, TIMINGS, assert_adds_up, context, images, manifest, request
+
+from worker.core.allowance import Allowance
+from worker.core.events import Event, Planned, ShareJudged
+from worker.core.fleet.guard import GuardPolicy, Judge
+from worker.core.fleet.report import Result, RunReport
+from worker.core.manifest.model import Project, Wish
+from worker.core.reading import Offer
+from worker.core.share import MemberStatus
+from worker.core.status import Status
+from worker.reconcile.run import prepare, run_once
+
+pytestmark = pytest.mark.looptime
+TEN_PERCENT = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
+
+
+class Reserving(FakeJournal):
+    """A journal that notes what is reserved; `beside` says what other shards have rejected, call after call."""
+
+    def __init__(self, *beside: Mapping[str, int]) -> None:
+        super().__init__()
+        self.reserved: list[dict[str, int]] = []
+        self.stamps: set[tuple[float, float]] = set()
+        self._beside = list(beside)
+
+    async def reserve(self, planned: Any, run_id: str, at: float, since: float, judge: Judge) -> tuple[str, ...]:
+        """Judge by what others have rejected by now."""
+        refused = judge(self._beside.pop(0) if self._beside else {})
+        if not refused:
+            self.reserved.append(dict(planned))
+            self.stamps.add((at, since))
+        return refused
+
+
+class EverythingPending:
+    """A rule that accepts what is pending in one project."""
+
+    def speaks_of(self, project: Project) -> bool:
+        """Speak of it alone."""
+        return project.id == "silent"
+
+    def wishes(self, project: Project, offers: Mapping[str, Offer]) -> Mapping[str, Wish]:
+        """Accept what is pending."""
+        return {image: ACCEPT for image, offer in offers.items() if offer.status is MemberStatus.PENDING}
+
+
+def fleet(**rejected: int) -> dict[str, dict[str, Wish]]:
+    """Return wishes for 20 images in each of three projects: to accept them, but to reject the first so many."""
+    return {
+        name: dict.fromkeys(images(20), ACCEPT) | dict.fromkeys(images(rejected.get(name, 0)), REJECT)
+        for name in ("p", "q", "silent")
+    }
+
+
+def cloud_of(said: MemberStatus = MemberStatus.PENDING) -> FakeCloud:
+    """Return a cloud where a project does not answer, and two do."""
+    cloud = FakeCloud()
+    for project in ("p", "q"):
+        cloud.offer(project, images(20), said)
+    cloud.silent = {"silent"}
+    return cloud
+
+
+async def one_pass(
+    cloud: FakeCloud, journal: FakeJournal, told: Callable[[Event], None] = lambda _: None, **asked: Any
+) -> RunReport:
+    """Make a pass, under a guard of ten percent unless told otherwise."""
+    asked_for = request(asked.pop("wishes"), **{"guard": TEN_PERCENT, **asked})
+    report = await run_once(asked_for, context(cloud, journal, emit=told))
+    assert_adds_up(report)
+    return report
+
+
+async def test_a_project_that_hangs_holds_no_put_back_that_is_allowed_whatever_it_holds() -> None:
+    """The others are done before it is given up, and the plan is told when all is known."""
+    cloud, told = cloud_of(), list[Event]()
+    report = await one_pass(cloud, FakeJournal(), told.append, wishes=fleet())
+    assert len(cloud.puts) == 2
+    assert max(cloud.put_times) < TIMINGS.silence / 10
+    (planned,) = (number for number, event in enumerate(told) if isinstance(event, Planned))
+    judged = [number for number, event in enumerate(told) if isinstance(event, ShareJudged)]
+    assert len(judged) == 40
+    assert max(judged) < planned
+    assert (report.result, report.count(Status.CHANGED), report.count(Status.UNKNOWN)) == (Result.PARTIAL, 40, 20)
+
+
+@pytest.mark.parametrize(
+    ("rejected", "allowed"), [({"silent": 3}, "10%"), ({"p": 2, "q": 2, "silent": 2}, "5")], ids=["project", "fleet"]
+)
+async def test_nothing_leaves_while_an_unread_project_could_bring_the_refusal(
+    rejected: dict[str, int], allowed: str
+) -> None:
+    """It might reject more than a project, or with the others more than the fleet, may; once given up it cannot."""
+    cloud = cloud_of()
+    for project in ("p", "q"):
+        cloud.offer(project, images(2), MemberStatus.ACCEPTED)
+    guard = GuardPolicy(Allowance.parse(allowed), Allowance.parse("100%"))
+    report = await one_pass(cloud, FakeJournal(), wishes=fleet(**rejected), guard=guard)
+    assert cloud.puts
+    assert min(cloud.put_times) >= TIMINGS.silence
+    assert report.count(Status.UNKNOWN) == 20
+
+
+async def test_rules_of_a_project_that_hangs_may_wish_for_anything() -> None:
+    """So nothing leaves before it is read or given up."""
+    cloud = cloud_of()
+    await one_pass(cloud, FakeJournal(), wishes={}, manifest=manifest(fleet(), EverythingPending()))
+    assert min(cloud.put_times) >= TIMINGS.silence
+
+
+async def test_the_most_that_unread_projects_may_reject_is_reserved_and_what_they_did_not_is_given_back() -> None:
+    """Other shards see the worst at first and the truth in the end, at one and the same stamp."""
+    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    report = await one_pass(cloud, journal, wishes=fleet(p=2, silent=2))
+    assert max(cloud.put_times) < TIMINGS.silence / 10
+    assert journal.reserved == [{"p": 2, "silent": 2}, {"p": 2}]
+    ((at, since),) = journal.stamps
+    assert at - since == 86400.0
+    assert report.count(Status.CHANGED) == 2
+
+
+async def test_what_other_shards_have_taken_up_meanwhile_is_judged_again_when_all_is_read() -> None:
+    """The worst case is over the limit with theirs, and what is really planned is not."""
+    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving({"elsewhere": 3}, {"elsewhere": 3})
+    report = await one_pass(cloud, journal, wishes=fleet(p=2, silent=2))
+    assert journal.reserved == [{"p": 2}]
+    assert min(cloud.put_times) >= TIMINGS.silence
+    assert report.count(Status.CHANGED) == 2
+
+
+async def test_a_pass_with_nothing_to_do_reserves_nothing() -> None:
+    """Whatever the unread project may hold: a converged pass writes nothing but its record."""
+    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    report = await one_pass(cloud, journal, wishes=fleet(silent=2))
+    assert (journal.reserved, cloud.puts, report.converged) == ([], [], 40)
+
+
+async def test_what_is_refused_for_certain_is_refused_when_all_is_read_and_nothing_was_sent() -> None:
+    """A refusal names the whole plan, so it has no hurry."""
+    cloud, told = cloud_of(MemberStatus.ACCEPTED), list[Event]()
+    report = await one_pass(cloud, FakeJournal(), told.append, wishes=fleet(p=10))
+    assert (report.result, cloud.puts) == (Result.REFUSED, [])
+    assert report.count(Status.NOT_SENT) == 10
+    assert [event.refusals for event in told if isinstance(event, Planned)] == [report.refusals]
+
+
+async def test_a_plan_for_people_is_judged_whole_and_writes_nothing() -> None:
+    """`plan` waits for all there is to read."""
+    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    prepared = await prepare(request(fleet(p=2), guard=TEN_PERCENT), context(cloud, journal))
+    assert (prepared.verdict.refusals, len(prepared.batches), journal.reserved) == ((), 1, [])

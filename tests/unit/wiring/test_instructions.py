@@ -1,0 +1,211 @@
+"""What people ask of the daemon is noticed within a second or two, by one small read, and obeyed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+import pytest
+from doubles import FakeInstructions, wall
+
+from worker.core.events import AskedFor, Event, Incident, PauseBegan, PauseEnded
+from worker.core.instruction import Verb
+from worker.errors import JournalError
+from worker.journal.instructions import InstructionLog
+from worker.reconcile.deadlines import Deadlines
+from worker.wiring.instructions import Instructions
+
+pytestmark = pytest.mark.looptime
+SOON = 2.0
+"""Seconds within which what was asked for is noticed."""
+
+
+def moved_wall(moved: list[float]) -> float:
+    """Return a wall clock that was set."""
+    return wall() + moved[0]
+
+
+@dataclass
+class Desk:
+    """Instructions that are watched, and what came of them."""
+
+    log: FakeInstructions = field(default_factory=FakeInstructions)
+    events: list[Event] = field(default_factory=list)
+    early: asyncio.Event = field(default_factory=asyncio.Event)
+    wall: Callable[[], float] = wall
+
+    def __post_init__(self) -> None:
+        self.obeyed = Instructions(cast("InstructionLog", self.log), self.events.append, self.early, self.wall)
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Begin, and watch while the body lasts."""
+        await self.obeyed.begin()
+        watching = asyncio.create_task(self.obeyed.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    def is_early(self) -> bool:
+        """Tell whether a pass was asked for since the last look."""
+        found = self.early.is_set()
+        self.early.clear()
+        return found
+
+
+async def test_a_pass_is_asked_for_and_noticed_soon() -> None:
+    """Once for each time, or once for two at once; who asked is told."""
+    desk = Desk()
+    async with desk.watched():
+        await asyncio.sleep(10.0)
+        assert not desk.is_early()
+        both = [desk.log.give(Verb.RECONCILE, wall(), by=who) for who in ("ann", "bob")]
+        await asyncio.sleep(SOON)
+        assert desk.is_early()
+        assert desk.events == [AskedFor(each) for each in both]
+        await asyncio.sleep(SOON)
+        assert not desk.is_early()
+
+
+async def test_at_rest_it_looks_once_a_second_and_no_more() -> None:
+    """An hour at rest is so many small reads."""
+    desk = Desk()
+    async with desk.watched():
+        await asyncio.sleep(3600.0)
+    assert 1800 <= desk.log.looks <= 3600
+
+
+async def test_a_pause_holds_the_pass_under_way_and_those_to_come_until_somebody_resumes() -> None:
+    """Then a pass begins at once, and sends."""
+    desk = Desk()
+    async with desk.watched():
+        under_way = Deadlines()
+        await desk.obeyed.hold(under_way)
+        assert not under_way.held
+        pause = desk.log.give(Verb.PAUSE, wall())
+        await asyncio.sleep(SOON)
+        assert (under_way.held, under_way.reading) == ("paused by ann@host", True)
+        assert not desk.is_early()
+        later = Deadlines()
+        await desk.obeyed.hold(later)
+        assert later.held
+        desk.log.give(Verb.RESUME, wall())
+        await asyncio.sleep(SOON)
+        assert desk.is_early()
+        after = Deadlines()
+        await desk.obeyed.hold(after)
+        assert not after.held
+        told = [each for each in desk.events if not isinstance(each, AskedFor)]
+        assert told == [PauseBegan(pause), PauseEnded()]
+
+
+async def test_a_pass_that_begins_right_after_a_pause_was_written_is_held() -> None:
+    """It does not wait for the next look to know."""
+    desk = Desk()
+    async with desk.watched():
+        await asyncio.sleep(10.1)
+        desk.log.give(Verb.PAUSE, wall())
+        deadlines = Deadlines()
+        await desk.obeyed.hold(deadlines)
+        assert deadlines.held
+        await asyncio.sleep(SOON)
+        assert len([each for each in desk.events if isinstance(each, PauseBegan)]) == 1
+
+
+async def test_a_pause_ends_by_itself_and_work_goes_on_at_once() -> None:
+    """At its end, not at the next look after it."""
+    desk = Desk()
+    async with desk.watched():
+        await asyncio.sleep(0.3)
+        began = asyncio.get_running_loop().time()
+        desk.log.give(Verb.PAUSE, wall(), wall() + 90.25)
+        await desk.early.wait()
+        assert asyncio.get_running_loop().time() - began == pytest.approx(90.25)
+        assert desk.obeyed.pause is None
+        assert isinstance(desk.events[-1], PauseEnded)
+
+
+async def test_who_takes_the_journal_over_takes_up_a_pause_and_asks_for_nothing_again() -> None:
+    """What was asked of the one before is done or gone; a pass comes anyway when somebody takes over."""
+    desk = Desk()
+    desk.log.give(Verb.RECONCILE, wall())
+    pause = desk.log.give(Verb.PAUSE, wall(), wall() + 60)
+    desk.log.give(Verb.RELEASE, wall())
+    async with desk.watched():
+        assert desk.events == [PauseBegan(pause)]
+        await asyncio.sleep(30.0)
+        assert not desk.is_early()
+        assert desk.events == [PauseBegan(pause)]
+        await asyncio.sleep(31.0)
+        assert desk.is_early()
+
+
+async def test_a_later_pause_takes_the_place_of_an_earlier_one() -> None:
+    """Also where its own end is over when it is noticed: then nothing is paused any more."""
+    desk = Desk()
+    async with desk.watched():
+        desk.log.give(Verb.PAUSE, wall())
+        shorter = desk.log.give(Verb.PAUSE, wall(), wall() + 30)
+        await asyncio.sleep(SOON)
+        assert desk.obeyed.pause == shorter
+        desk.log.give(Verb.PAUSE, wall(), wall() + 0.1)
+        await asyncio.sleep(SOON)
+        assert desk.obeyed.pause is None
+        assert desk.is_early()
+
+
+async def test_while_paused_a_release_begins_no_pass_and_a_reconcile_does() -> None:
+    """A pass that sends nothing is of use to who asks for one, and not to what was released."""
+    desk = Desk()
+    async with desk.watched():
+        desk.log.give(Verb.PAUSE, wall())
+        desk.log.give(Verb.RELEASE, wall())
+        await asyncio.sleep(SOON)
+        assert not desk.is_early()
+        desk.log.give(Verb.RECONCILE, wall())
+        await asyncio.sleep(SOON)
+        assert desk.is_early()
+
+
+async def test_a_clock_that_is_set_during_a_pause_makes_it_no_longer() -> None:
+    """Put back, its span counts all the same; put forward past its end, it has ended."""
+    for step, most in ((-7200.0, 60.0), (7200.0, 12.0)):
+        moved = [0.0]
+        desk = Desk(wall=partial(moved_wall, moved))
+        async with desk.watched():
+            began = asyncio.get_running_loop().time()
+            desk.log.give(Verb.PAUSE, wall(), wall() + 60)
+            asyncio.get_running_loop().call_later(10.0, moved.__setitem__, 0, step)
+            await desk.early.wait()
+            assert asyncio.get_running_loop().time() - began <= most + 0.1
+
+
+async def test_a_journal_that_is_away_is_asked_again() -> None:
+    """The watch goes on, and what was written meanwhile is obeyed; a pass that begins finds out."""
+    desk = Desk()
+    async with desk.watched():
+        desk.log.trouble = JournalError("away")
+        desk.log.give(Verb.RECONCILE, wall())
+        await asyncio.sleep(30.0)
+        with pytest.raises(JournalError):
+            await desk.obeyed.hold(Deadlines())
+        assert not desk.is_early()
+        desk.log.trouble = None
+        await asyncio.sleep(SOON)
+        assert desk.is_early()
+
+
+async def test_what_cannot_be_read_is_told_once_and_the_rest_is_obeyed() -> None:
+    """Nobody is told of it each second."""
+    desk = Desk()
+    async with desk.watched():
+        desk.log.odd = ("table instructions, row with key 1: asked is missing",)
+        desk.log.give(Verb.RECONCILE, wall())
+        await asyncio.sleep(30.0)
+        assert desk.is_early()
+        assert len([each for each in desk.events if isinstance(each, Incident)]) == 1

@@ -1,0 +1,112 @@
+"""What every verb works with: its options, the environment, and where its results go."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from worker.commands.options import Asked
+from worker.core.fleet.report import Exit
+from worker.core.text import json_text, visible
+from worker.errors import OutputError, Problem
+from worker.render.problems import problems_json
+from worker.settings import Loaded, load_settings
+from worker.streams import say, say_unwritten
+from worker.wiring.stop import printing
+
+_WITH_PROGRESS = frozenset({"plan", "run"})
+_LONGEST_NAME = 200
+NO_SOURCES: Mapping[str, bytes] = {}
+"""Where problems are not shown in their files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: its options, what they ask for, the environment, and where results go."""
+
+    options: argparse.Namespace
+    asked: Asked
+    environ: Mapping[str, str]
+    out: Console
+
+    def configure(self) -> Loaded:
+        """Read the config, and set up the logs as it says."""
+        loaded = load_settings(self.options.config, self.environ, {})
+        self.take(loaded)
+        return loaded
+
+    def take(self, loaded: Loaded) -> None:
+        """Say what is odd about the settings, and log as they say."""
+        self.warn(loaded.warnings)
+        from worker.telemetry.logs import set_up  # noqa: PLC0415 - what logs nothing need not load it
+
+        level = "debug" if self.options.verbose else loaded.settings.log.level
+        set_up(self.options.log_format, "warning" if self.is_live and level == "info" else level)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a person watches the live progress of this command on a terminal."""
+        return self.options.verb in _WITH_PROGRESS and sys.stderr.isatty() and self.options.log_format == "auto"
+
+    @property
+    def errors_in_color(self) -> bool:
+        """Whether what goes to standard error may be coloured."""
+        return sys.stderr.isatty() and not self.environ.get("NO_COLOR")
+
+    @property
+    def results_in_color(self) -> bool:
+        """Whether what goes to standard output may be coloured."""
+        return self.out.is_terminal and not self.out.no_color
+
+    def warn(self, warnings: tuple[str, ...]) -> None:
+        """Say what is odd, and no error."""
+        for warning in warnings:
+            say(f"warning: {warning}")
+
+    def note(self, notes: tuple[str, ...]) -> None:
+        """Say what a person should know beside the result."""
+        for note in notes:
+            say(f"note: {visible(note)}")
+
+    def own_up(self, bugs: tuple[str, ...]) -> None:
+        """Say which bugs there were; the log has their tracebacks."""
+        for bug in bugs:
+            say(f"bug: {bug}")
+        if bugs:
+            say("This is a bug in ims-share-worker; please report it with its traceback above.")
+
+    def show(self, document: dict[str, Any], as_text: Callable[[], None]) -> Exit:
+        """Print a result: as JSON where it was asked for, else for people. Return what this adds to the exit status."""
+        try:
+            with printing():
+                if self.options.json:
+                    print(json_text(document, indent=2 if sys.stdout.isatty() else None))
+                else:
+                    as_text()
+                sys.stdout.flush()
+        except OutputError as error:
+            say_unwritten(error)
+            return Exit.INCOMPLETE
+        return Exit.CONVERGED
+
+
+def error_json(status: Exit, problems: tuple[Problem, ...]) -> dict[str, Any]:
+    """Return the document that stands for the result where there is none."""
+    return {"schema": "ims-share-worker/error/1", "exit": status, "problems": problems_json(problems)}
+
+
+def who() -> str:
+    """Name the person who gave the command, as far as the system knows: the user, at this machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"
+    return visible(f"{user}@{socket.gethostname()}")[:_LONGEST_NAME]

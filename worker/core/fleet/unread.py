@@ -1,0 +1,50 @@
+"""The projects that could not be read → a line for each reason.
+
+Nobody knows how their shares are: these are neither as desired nor not, and are counted apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from worker.core.facts import Fact, first_few, grouped, many
+from worker.core.project.plan import ProjectPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A project that could not be read, and why. `last_desired` counts its shares when it last could, if ever."""
+
+    project_id: str
+    name: str
+    reason: str
+    last_desired: int | None = None
+
+
+def unread_of(plans: Iterable[ProjectPlan]) -> tuple[Unread, ...]:
+    """Return the projects that could not be read, in the order of the plans."""
+    return tuple(
+        Unread(plan.project.id, plan.project.name, plan.failure, plan.last_desired) for plan in plans if plan.failure
+    )
+
+
+def by_reason(unread: Iterable[Unread]) -> tuple[Fact[str], ...]:
+    """Return each reason once, with the names of its projects."""
+    return grouped((each.reason, each.name) for each in sorted(unread, key=lambda each: (each.name, each.project_id)))
+
+
+def told_unread(unread: Sequence[Unread], projects: int) -> tuple[str, ...]:
+    """Say what could not be read of so many projects: a line for each reason, after a headline where that was all."""
+    facts = by_reason(unread)
+    if not facts:
+        return ()
+    if projects == 1:
+        return (f"Project {unread[0].name} could not be read: {facts[0].reason}",)
+    if len(unread) < projects:
+        of = f" of {many(projects, 'project')} could not be read"
+        return tuple(f"{len(fact.of):,}{of} ({first_few(fact.of)}): {fact.reason}" for fact in facts)
+    none = f"None of {many(projects, 'project')} could be read"
+    if len(facts) == 1:
+        return (f"{none}: {facts[0].reason}",)
+    return (none, *(f"{many(len(fact.of), 'project')} ({first_few(fact.of)}): {fact.reason}" for fact in facts))
