@@ -74,6 +74,7 @@ class FakeCloud:
         self.full_ecs: set[str] = set()
         self.unreadable: dict[str, Exception] = {}
         self.silent: set[str] = set()
+        self.slow: dict[str, float] = {}
         self.puts: list[Batch] = []
         self.put_times: list[float] = []
         self.sent_while_alive: list[str] = []
@@ -91,6 +92,8 @@ class FakeCloud:
         """Yield pages of what the project has given this status."""
         if project.id in self.silent:
             await asyncio.Event().wait()
+        if seconds := self.slow.get(project.id):
+            await asyncio.sleep(seconds)
         if project.id in self.unreadable:
             self.made[CallGroup.IMAGES_LIST] += 1
             raise self.unreadable[project.id]
@@ -204,6 +207,12 @@ class FakeInstructions:
     async def standing(self, now: float) -> Standing:
         """Return what stands."""
         return Standing(pause_of(self.given, now), len(self.given), self.odd)
+
+    async def move(self, pause: Instruction, to: Instruction) -> None:
+        """Have a pause tell other times."""
+        if self.trouble:
+            raise self.trouble
+        self.given = [to if each == pause else each for each in self.given]
 
     async def after(self, key: int) -> tuple[Found[Instruction], int]:
         """Return what came after a key."""

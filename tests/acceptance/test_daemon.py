@@ -72,6 +72,23 @@ async def test_a_signal_reads_the_files_again_and_a_pass_follows_if_they_ask_for
         await daemon.heard("pass.finished", since=seen, desired=8)
 
 
+async def test_a_change_that_a_signal_follows_is_told_once(tmp_path: Path) -> None:
+    """The watcher, which sees it a moment later, finds that it has been read; the next change is seen as ever."""
+    async with stage(tmp_path) as here, serving(here) as daemon:
+        await daemon.heard("pass.finished")
+        for text, event in (("[[share]]\nimages = 1\n", "files.refused"), (manifest(here.world), "files.reloaded")):
+            seen = len(daemon.lines)
+            here.write("manifest.toml", text)
+            daemon.running.send(signal.SIGHUP)
+            await daemon.heard(event, since=seen)
+            # Longer than the watcher waits for quiet.
+            await asyncio.sleep(1.5)
+            assert [line["event"] for line in daemon.lines[seen:] if line["event"].startswith("files.")] == [event]
+        seen = len(daemon.lines)
+        here.write("manifest.toml", "[[share]]\nimages = 2\n")
+        await daemon.heard("files.refused", since=seen)
+
+
 async def test_a_bad_file_keeps_the_old_state_and_is_shown_everywhere(tmp_path: Path) -> None:
     """Log, readiness, metric and status name file, line and value; the daemon goes on, and forgets it once mended."""
     async with stage(tmp_path) as here, serving(here, settings=OFTEN) as daemon:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import pytest
 from commands import PROJECTS, Finished, Stage, fleet, manifest, share, stage
 from served import OFTEN, Served, serving
 
-from worker.simulator.effects import Poison
+from worker.journal.store import open_journal
+from worker.simulator.effects import Hang, Poison
 from worker.simulator.faults import Fault
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
@@ -147,6 +150,43 @@ async def test_a_pause_amid_a_pass_holds_what_was_not_sent_yet(tmp_path: Path) -
             assert finished["changed"] + finished["not_sent"] == 6
             shares = (await daemon.json("/api/status"))["shares"]
             assert all(each["reason"].startswith("paused by ") for each in shares)
+
+
+async def test_a_pause_from_the_future_is_told_alike_everywhere(tmp_path: Path, journal_url: str) -> None:
+    """A clock that was put back makes it no longer, and who begins next is not paused again."""
+    async with stage(tmp_path, fleet(1, ["payments"])) as here:
+        here.environ["IMS_WORKER_JOURNAL__URL"] = journal_url
+        await here.run("pause", "--until", "5s")
+        async with open_journal(journal_url) as journal:
+            pause = (await journal.instructions.standing(time.time())).pause
+            assert pause is not None
+            assert pause.until is not None
+            await journal.instructions.move(pause, replace(pause, at=pause.at + 86400, until=pause.until + 86400))
+        async with serving(here) as daemon:
+            await daemon.heard("daemon.resumed")
+            assert await paused_in(here) is None
+            assert (await daemon.json("/readyz"))["paused"] == ""
+            assert "sends nothing" not in (await here.run("reconcile")).out
+            await daemon.heard("pass.finished", changed=1)
+        async with serving(here) as daemon:
+            await daemon.heard("pass.finished")
+            assert not [line for line in daemon.lines if line["event"] == "daemon.paused"]
+
+
+async def test_a_resume_begins_a_pass_though_the_one_that_was_held_waits_for_a_project(tmp_path: Path) -> None:
+    """That pass can send nothing any more: it makes way, long before the project has answered."""
+    hangs = Fault(Hang(), on=(Group.IMAGES_LIST,), project=("ledger",), times=1)
+    settings = {"cloud.read_timeout": "5m", "cloud.attempts": "1"}
+    async with stage(tmp_path, faults=[hangs]) as here, serving(here, settings=settings) as daemon:
+        await daemon.heard("pass.started")
+        await here.until(lambda: here.cloud.ledger.count(Group.IMAGES_LIST) >= 2, daemon.running)
+        assert (await here.run("pause")).status == 0
+        await daemon.heard("daemon.paused")
+        heard = len(daemon.lines)
+        assert "begins a pass now" in (await here.run("resume")).out
+        begun = await daemon.heard("pass.started", since=heard)
+        await passed(daemon, daemon.lines.index(begun), not_sent=0)
+        assert here.all_are("accepted")
 
 
 async def test_without_a_daemon_a_pause_stays_and_a_pass_is_not_left_behind(tmp_path: Path, journal_url: str) -> None:

@@ -358,6 +358,9 @@ async def test_a_pass_that_a_limit_holds_up_says_so_and_its_time_to_go_shrinks()
         served.document = {**told, "pass": {**under_way, "projects_read": 1}}
         await look_again(seen)
         assert "1 of 2 projects read; waiting for the PUT limit until" in await seen.text("#pass")
+        served.document = {**told, "pass": {**under_way, "forecast": {**forecast, "at_least": True}}}
+        await look_again(seen)
+        assert "; at least " in await seen.text("#pass")
         assert "; at least 9" in await seen.text("#pass")
 
 

@@ -30,6 +30,7 @@ LONG = {"schedule.grace": "200s"}
 """A grace that no test waits for: whoever ends before, has not waited for it."""
 PRESS = "press again to leave them to the next run"
 LEAVING = "Leaving 3 jobs to the next run; press again to end without a report"
+LEAVING_AT_ONCE = "Leaving 3 jobs to the next run; press again to end at once"
 
 
 async def said(running: Running, words: str) -> str:
@@ -74,11 +75,25 @@ async def test_a_signal_while_projects_are_read_ends_the_reading(tmp_path: Path)
         await here.until(lambda: here.cloud.ledger.peak > 0, running)
         running.send(signal.SIGTERM)
         assert await said(running, "Stopping") == (
-            "Stopping: nothing more is sent, and nothing that was sent is waited for\n"
+            "Stopping: nothing more is sent, and nothing that was sent is still open\n"
         )
         done = await running.finished()
         assert (done.status, done.document["unknown"], here.puts()) == (1, 8, 0)
+        assert done.document["result"] == "incomplete"
         assert {each["reason"] for each in done.document["shares"]} == {"the pass was told to stop before it was read"}
+
+
+async def test_the_report_says_that_projects_were_not_read_and_not_that_they_could_not_be(tmp_path: Path) -> None:
+    """Nobody tried: the pass was told to stop, and is incomplete."""
+    async with stage(tmp_path, faults=[Fault(Delay(300.0), on=(Group.IMAGES_LIST,))]) as here:
+        running = await here.start("run", settings=LONG)
+        await here.until(lambda: here.cloud.ledger.peak > 0, running)
+        running.send(signal.SIGINT)
+        done = await running.finished()
+    told = "2 projects were not read: the pass was told to stop first"
+    assert (done.status, done.out.splitlines()[0]) == (1, told)
+    assert "could be read" not in done.out
+    assert "\nIncomplete: " in done.out
 
 
 async def test_answers_that_are_awaited_are_counted_and_kept(tmp_path: Path) -> None:
@@ -107,7 +122,7 @@ async def test_whoever_waits_for_the_journal_waits_no_longer(tmp_path: Path) -> 
             running = await here.start("run", "--json", settings=LONG)
             await here.until(lambda: is_held(tmp_path / "journal.db"), running)
             running.send(signal.SIGTERM)
-            assert "nothing that was sent is waited for" in await said(running, "Stopping")
+            assert "nothing that was sent is still open" in await said(running, "Stopping")
             done = await running.finished()
             assert (done.status, done.document["schema"]) == (7, "ims-share-worker/error/1")
         assert here.puts() == 0
@@ -192,7 +207,7 @@ __main__.main()
 
 @pytest.mark.parametrize("columns", [80, 200])
 async def test_on_a_terminal_it_stands_above_the_progress_in_whole_words(tmp_path: Path, columns: int) -> None:
-    """With live progress the sentence is not torn, the report follows, and the cursor is there again."""
+    """With live progress the sentence is not torn and no time to go beside it; the report follows, and the cursor."""
     world = fleet(2, TEAMS, seconds=ENDLESS)
     async with stage(tmp_path, world) as here:
         here.environ |= {"TERM": "xterm", "LANG": "C.UTF-8"}
@@ -202,6 +217,7 @@ async def test_on_a_terminal_it_stands_above_the_progress_in_whole_words(tmp_pat
         running = await here.start("run", settings=LONG, err=theirs)
         os.close(theirs)
         await polled_all(here, 3, running)
+        await text.until("waiting for jobs of the cloud")
         running.send(signal.SIGINT)
         await text.until("next run")
         running.send(signal.SIGINT)
@@ -217,6 +233,7 @@ async def test_on_a_terminal_it_stands_above_the_progress_in_whole_words(tmp_pat
         else:
             at = lines.index("Stopping: nothing more is sent; waiting up to 3 m 20 s for 3 jobs, press again")
             assert lines[at + 1] == "to leave them to the next run"
+        assert "waiting for jobs of the cloud" not in text.text[text.text.index("Stopping") :]
         assert text.text.rindex("\x1b[?25h") > text.text.rindex("\x1b[?25l")
         assert "6 unsettled" in out
 
@@ -264,7 +281,7 @@ async def test_a_daemon_explains_itself_and_waits_for_nothing_at_the_second(tmp_
         line = await daemon.heard("daemon.stopping", grace=200.0)
         assert line["message"] == f"Stopping: nothing more is sent; waiting up to 3 m 20 s for 3 jobs, {PRESS}"
         daemon.running.send(signal.SIGTERM)
-        await daemon.heard("daemon.stopping", message=LEAVING)
+        await daemon.heard("daemon.stopping", message=LEAVING_AT_ONCE)
         await daemon.heard("pass.finished", unsettled=6)
         async with asyncio.timeout(TIMEOUT):
             assert await daemon.running.process.wait() == 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from pathlib import Path
 
-from commands import MODULE, SECRET_KEY, TIMEOUT, Folder, fleet, manifest, share, stage
+from commands import ENDLESS, MODULE, SECRET_KEY, TIMEOUT, Folder, fleet, manifest, share, stage
 
 from worker.simulator.effects import Poison
 from worker.simulator.faults import Fault
@@ -304,3 +305,17 @@ async def test_no_command_imports_what_it_does_not_need(tmp_path: Path) -> None:
         done = await (await here.start(json.dumps([*expected]), launcher=("-c", program))).finished()
     found = [(status, heavy) for status, heavy in json.loads(done.out.splitlines()[-1])]
     assert dict(zip(expected, found, strict=True)) == expected
+
+
+async def test_a_plan_for_one_image_lists_the_jobs_of_that_image_alone(tmp_path: Path) -> None:
+    """Other images of the project are not meant, and their jobs are not told; without an aim all are."""
+    world = fleet(3, ["payments"], seconds=ENDLESS)
+    async with stage(tmp_path, world) as here:
+        running = await here.start("run", settings={"batch.max_images": "1", "schedule.grace": "200s"})
+        await here.until(lambda: sum(job.polls > 0 for job in world.jobs.values()) == 3, running)
+        for _ in range(2):
+            running.send(signal.SIGINT)
+        assert (await running.finished()).status == 1
+        aimed = (await here.run("plan", "--project", "payments", "--image", "golden-002")).out
+        assert re.findall(r"payments: job \w+, 1 image to accept \((\S+)\)", " ".join(aimed.split())) == ["golden-002"]
+        assert " ".join((await here.run("plan")).out.split()).count("payments: job ") == 3

@@ -28,8 +28,8 @@ HANGS_FOR = 0.5
 PATIENT = {"connect_timeout": "200ms", "read_timeout": f"{HANGS_FOR}s"}
 READS = 5
 """A project's three lists, which of the pending images are full-ECS images, and the accepted list after its job."""
-SILENT = "its lists were asked for in vain for long, and the projects that have been read do not wait for it"
-LATE = "its lists were not read in half of the time that there was to send, and what was read does not wait for them"
+SILENT = "lists were asked for in vain for long, and the projects that have been read do not wait for them"
+LATE = "lists were not read in half of the time that there was to send, and what was read does not wait for them"
 
 
 def two_accounts() -> tuple[World, Manifest]:

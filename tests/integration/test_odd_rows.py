@@ -417,3 +417,68 @@ async def test_words_that_nobody_knows_are_named_on_a_server_too(postgresql: str
         with psycopg.connect(postgresql) as connection:
             kept = Json(before[0]) if column == "images" else before[0]
             connection.execute(f"UPDATE batches SET {column} = %s", (kept,))  # noqa: S608 - as above
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("until", "soon"),
+        ("until", 9e15),
+        ("until", 1.0),
+        ("asked_by", b"\xff\x1b"),
+        ("asked_at", -5),
+        ("key", -3),
+        ("key", 2.5),
+        ("key", "first"),
+        ("key", None),
+        ("key", 2**53 + 1),
+        ("key", 2**63 - 1),
+    ],
+)
+async def test_a_pause_that_cannot_be_read_holds_and_a_resume_ends_it(
+    journal_file: Path, column: str, value: object
+) -> None:
+    """For who begins and for who looks on; what it says of itself names its row, and the keys go on after it."""
+    make_odd(journal_file, "instructions", column, value)
+    async with opened(journal_file) as journal:
+        log = journal.instructions
+        standing = await log.standing(NOW)
+        assert standing.pause is not None
+        assert "table instructions, row with key " in standing.pause.reason
+        assert standing.pause.odd in standing.odd
+        noticed, _ = await log.after(0)
+        assert standing.pause in noticed.values
+        made = await log.ask(Verb.RECONCILE, "ann@host", NOW)
+        assert (await log.standing(NOW)).pause == standing.pause
+        assert await log.resume("ann@host", NOW) == standing.pause
+        after = await log.standing(NOW)
+        assert (after.pause, after.odd, after.last_key) == (None, (), made.key + 1)
+        again = await log.ask(Verb.PAUSE, "ann@host", NOW)
+        assert (await log.standing(NOW)).pause == again
+
+
+async def test_a_word_that_nobody_knows_is_said_until_something_else_stands(journal_file: Path) -> None:
+    """It pauses nothing, nor does it pass unnoticed."""
+    make_odd(journal_file, "instructions", "asked", "Pause")
+    async with opened(journal_file) as journal:
+        standing = await journal.instructions.standing(NOW)
+        assert standing.pause is None
+        assert standing.odd
+        assert all('"Pause"' in odd for odd in standing.odd)
+        pause = await journal.instructions.ask(Verb.PAUSE, "ann@host", NOW)
+        standing = await journal.instructions.standing(NOW)
+        assert (standing.pause, standing.odd) == (pause, ())
+
+
+async def test_the_row_of_a_pause_is_moved_unless_it_is_another_by_now(journal_file: Path) -> None:
+    """By a clock that was set; somebody's later word stays."""
+    async with opened(journal_file) as journal:
+        log = journal.instructions
+        pause = (await log.standing(NOW)).pause
+        assert pause is not None
+        moved = pause.ending_in(pause.left(NOW), NOW + 7200)
+        assert moved != pause
+        await log.move(pause, moved)
+        assert (await log.standing(NOW + 7200)).pause == moved
+        await log.move(pause, pause)
+        assert (await log.standing(NOW + 7200)).pause == moved

@@ -49,7 +49,7 @@ LIST, PUT, QUERY = (Group.IMAGES_LIST,), (Group.MEMBERS_PUT,), (Group.JOB_GET,)
 CHANGED, UNKNOWN, FAILED = {Status.CHANGED: 6}, {Status.UNKNOWN: 6}, {Status.FAILED: 6}
 UNKNOWN_FOR = 0.5
 HASTY = {"connect_timeout": "200ms", "read_timeout": "200ms"}
-SILENT = "its lists were asked for in vain for long, and the projects that have been read do not wait for it"
+SILENT = "lists were asked for in vain for long, and the projects that have been read do not wait for them"
 PAGE_INFO = pytest.mark.parametrize("page_info", ["object", "array", "absent"])
 
 

@@ -111,6 +111,7 @@ class Told:
             (),
             0.0,
             last_readings=self.fleet.journal.readings,
+            projects=self.fleet.wishes.keys(),
         )
 
 

@@ -112,7 +112,7 @@ class Ims:
                 entry.keys,
                 self._accounts[entry.account],
                 config.retry,
-                Proving(name, config.connections.connect_timeout),
+                Proving(config.connections.connect_timeout),
             )
             for name, entry in config.credentials.items()
         }

@@ -35,13 +35,12 @@ class _Caller:
 
 
 class Proving:
-    """The calls that may prove the keys of the credential `name`: those under way, and those that wait.
+    """The calls that may prove the keys of a credential: those under way, and those that wait.
 
     `patience` is how many seconds a first call may be unanswered before another one follows.
     """
 
-    def __init__(self, name: str, patience: float) -> None:
-        self._name = name
+    def __init__(self, patience: float) -> None:
         self._patience = patience
         self._trying: list[_Caller] = []
         self._waiting: dict[_Caller, None] = {}
@@ -55,16 +54,16 @@ class Proving:
         """Wait for a turn, and hold it until the call is over; yield False to who waits when `over` is called.
 
         A call that ends with a CloudError other than a throttle has proved nothing, unless `over` was called. Raises a
-        TransientCloudError with `nothing_done` where a few in a row have proved nothing at the same host. Cancelled,
-        the turn is given on.
+        TransientCloudError with `nothing_done`, in the words of the last of them, where a few in a row have proved
+        nothing at the same host. Cancelled, the turn is given on.
         """
         caller = _Caller(host, project_id, asyncio.get_running_loop().create_future())
         self._waiting[caller] = None
         self._admit()
         try:
             if failure := await caller.turn:
-                message = f"not sent, as the first call of credential {self._name!r} failed: {failure}"
-                raise TransientCloudError(message, nothing_done=True)
+                # In the words of the first, so that one outage is one fact.
+                raise TransientCloudError(str(failure), nothing_done=True)
             yield caller in self._trying
         except CloudError as error:
             if caller in self._trying and error.scope is not Scope.THROTTLE:

@@ -44,8 +44,8 @@ class Proxy:
         while not self._proven and self.headers and self._first is not None:
             failure = await asyncio.shield(self._first)
             if failure is not None and self._refused is None:
-                message = f"not sent, as the first call through the proxy failed: {failure}"
-                raise TransientCloudError(message, nothing_done=True)
+                # In the words of the first, so that one outage is one fact.
+                raise TransientCloudError(str(failure), nothing_done=True)
         if self._refused is not None:
             raise LoginRefused(self._refused.message)
         if self._proven or not self.headers:

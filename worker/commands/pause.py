@@ -20,8 +20,8 @@ from worker.wiring.site import journal_url
 
 async def pause(command: Command) -> Exit:
     """Have the passes of `serve` plan and report, and send nothing, until `resume` or the time that is given."""
-    until = _until(command.options.until)
     by, at = who(), time.time()
+    until = _until(command.options.until, at)
     async with AsyncExitStack() as opened:
         journal, presence = await _open(command, opened, makes=True)
         before = presence.pause
@@ -42,7 +42,7 @@ async def resume(command: Command) -> Exit:
     async with AsyncExitStack() as opened:
         journal, presence = await _open(command, opened)
         ended = await journal.instructions.resume(by, at) if journal is not None else None
-    how = f" {presence.who} begins a pass now." if presence.daemons else ""
+    how = f" {presence.begins()}." if presence.daemons else ""
     said = f"No longer {ended.reason}.{how}" if ended else "Nothing was paused."
     document = _document(Verb.RESUME, by, at, presence) | {"ended": instruction_json(ended) if ended else None}
     return _show(command, document, said, presence)
@@ -57,7 +57,7 @@ async def reconcile(command: Command) -> Exit:
         if journal is not None and presence.daemons:
             made = await journal.instructions.ask(Verb.RECONCILE, by, at)
     paused = f"; it sends nothing: {presence.pause.reason}" if presence.pause else ""
-    said = f"Asked: {presence.who} begins a pass now{paused}." if made else ""
+    said = f"Asked: {presence.begins()}{paused}." if made else ""
     return _show(command, _document(Verb.RECONCILE, by, at, presence, made), said, presence)
 
 
@@ -74,11 +74,11 @@ async def _open(command: Command, opened: AsyncExitStack, *, makes: bool = False
     return journal, await presence_at(url, journal)
 
 
-def _until(text: str | None) -> float | None:
+def _until(text: str | None, now: float) -> float | None:
     if text is None:
         return None
     try:
-        return end_of_pause(text, time.time())
+        return end_of_pause(text, now)
     except ValueError as error:
         raise SettingsError((Problem("--until", 0, 0, "", str(error), text),)) from error
 

@@ -30,7 +30,8 @@ async def plan(command: Command) -> Exit:
         async with watched(command, site, ims) as events:
             prepared, forecast = await work.plan(site, order, ims, journal, events)
         notes = (*prepared.plan.notes, *journal.notes, *await work.record_calls(journal))
-    in_flight = underway(prepared.plan.in_flight, time.time(), timings(site.settings))
+    sent = prepared.plan.in_flight_of(order.selection.images)
+    in_flight = underway(sent, time.time(), timings(site.settings))
     view = view_of(prepared, forecast, Names.of(site.manifest), notes, in_flight)
     command.note(notes)
     view, saved = save(command, view)

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from worker.commands.command import Command, error_json
 from worker.commands.watched import watched
+from worker.core.events import Stopping
 from worker.core.fleet.report import Exit, exit_of_report
-from worker.core.stopping import ENDED
+from worker.core.stopping import ended
 from worker.errors import Problem
 from worker.render.names import Names
 from worker.render.report import print_report, report_json
@@ -41,6 +42,7 @@ async def run(command: Command) -> Exit:
             ),
             watched(command, site, ims) as events,
         ):
+            stopper.tell = lambda seconds, message: events(Stopping(seconds, message))
             with stopper.halting() as deadlines:
                 if deadline is not None and ends_at is not None:
                     deadlines.finish_within(max(0.0, ends_at - now()), min(work.RESERVE, deadline / 2))
@@ -55,7 +57,8 @@ async def run(command: Command) -> Exit:
 
 def _say_ended(command: Command) -> None:
     """Say that there will be no report; a document that says so stands for it."""
-    say(ENDED)
+    said = ended()
+    say(said)
     if command.is_live:
         Console(stderr=True).show_cursor()
-    command.show(error_json(Exit.INCOMPLETE, (Problem("", 0, 0, "", ENDED),)), lambda: None)
+    command.show(error_json(Exit.INCOMPLETE, (Problem("", 0, 0, "", said),)), lambda: None)

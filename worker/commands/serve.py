@@ -16,6 +16,7 @@ async def serve(command: Command) -> Exit:
     """Make passes on the schedule until SIGTERM or SIGINT, and show what goes on."""
     reader = Reader(command.options.config, command.environ, command.asked.aim)
     with stopped_by_signals(grace=0.0) as stopper:
+        stopper.reports = False
         # In a thread: a disk that hangs must not keep a signal from ending it.
         reading = asyncio.ensure_future(asyncio.to_thread(reader.read))
         asked = asyncio.ensure_future(stopper.asked.wait())

@@ -7,6 +7,7 @@ import time
 
 from worker.commands.command import NO_SOURCES, Command
 from worker.core.fleet.report import Exit
+from worker.core.fleet.selection import Selection, select
 from worker.errors import Problem
 from worker.journal.batch_sizes import by_key
 from worker.journal.rows import WAY_OUT
@@ -29,6 +30,7 @@ async def status(command: Command) -> Exit:
         readings = await journal.last_readings()
         ahead = await journal.ahead(now)
         standing = await journal.instructions.standing(now)
+    manifest = names_of(loaded)
     view = StatusView(
         loaded.settings.journal.place,
         memory.in_flight.values,
@@ -36,7 +38,7 @@ async def status(command: Command) -> Exit:
         memory.passes.values,
         memory.fleet.values,
         now,
-        Names.of(names_of(loaded)),
+        Names.of(manifest),
         timings(loaded.settings),
         (*memory.odd, *standing.odd),
         ahead,
@@ -45,6 +47,7 @@ async def status(command: Command) -> Exit:
         by_key(sizes),
         readings,
         standing.pause,
+        frozenset(select(manifest, Selection())),
     )
     command.note(view.notes)
     shown = command.show(status_json(view), lambda: print_status(view, command.out))

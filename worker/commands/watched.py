@@ -11,8 +11,9 @@ from rich.console import Console
 
 from worker.cloud.ims import Ims
 from worker.commands.command import Command
-from worker.core.events import TOLD_IN_THE_END, Event, Listener
+from worker.core.events import TOLD_IN_THE_END, Event, Listener, Stopping
 from worker.reconcile.background import background_tasks
+from worker.streams import say
 from worker.telemetry.logs import log_event
 from worker.telemetry.progress import Gauges, LiveProgress
 from worker.wiring import work
@@ -27,7 +28,7 @@ _LOOK_EVERY = 1.0
 async def watched(command: Command, site: Site, ims: Ims) -> AsyncIterator[Listener]:
     """Give the listener of a pass: the log, and live progress where a person watches."""
     if not command.is_live:
-        yield log_event
+        yield _tell
         return
     gauges = Gauges(
         lambda: work.calls_left(ims),
@@ -38,14 +39,22 @@ async def watched(command: Command, site: Site, ims: Ims) -> AsyncIterator[Liste
     with LiveProgress(Console(stderr=True), gauges) as progress:
 
         def both(event: Event) -> None:
+            # The drawing first: it is drawn again below what is told.
+            progress(event)
             # Who watches reads the plan or the report in a moment, and need not read the same twice.
             if command.options.verbose or not isinstance(event, TOLD_IN_THE_END):
-                log_event(event)
-            progress(event)
+                _tell(event)
 
         async with background_tasks() as start:
             start(_keep_looking(progress))
             yield both
+
+
+def _tell(event: Event) -> None:
+    if isinstance(event, Stopping):
+        say(event.message)
+    else:
+        log_event(event)
 
 
 async def _keep_looking(progress: LiveProgress) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from worker.core.clock import TOLERANCE
 from worker.core.timing import parse_duration, timestamp
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE | re.ASCII)
@@ -36,7 +37,9 @@ STANDING = (Verb.PAUSE, Verb.RESUME)
 class Instruction:
     """What `by` asked for at `at` (seconds since the epoch). `until` ends a pause by itself; None: it does not end so.
 
-    Keys grow: of two instructions the one with the larger key came later, whatever the clocks said.
+    Keys grow: of two instructions the one with the larger key came later, whatever the clocks said. `odd` says what
+    cannot be read of a pause, which then holds until somebody resumes: what it was meant to spare is not known. Its
+    `at` is 0 where that cannot be told.
     """
 
     key: int
@@ -44,10 +47,13 @@ class Instruction:
     by: str
     at: float
     until: float | None = None
+    odd: str = ""
 
     @property
     def reason(self) -> str:
         """Say of a pause why nothing is sent."""
+        if self.odd:
+            return f"paused by {self.by}, as far as it can be read: {self.odd}"
         end = "" if self.until is None else f" until {timestamp(self.until, digits='seconds')}"
         return f"paused by {self.by}{end}"
 
@@ -59,6 +65,15 @@ class Instruction:
         if self.until is None:
             return math.inf
         return max(0.0, min(self.until - now, self.until - self.at))
+
+    def ending_in(self, left: float, now: float) -> Instruction:
+        """Return it with the end that `left` more seconds make by a clock that was set, and says `now`.
+
+        Its end is no other where the clock was not set, or where it has none.
+        """
+        if self.until is None or abs(self.until - (now + left)) <= TOLERANCE:
+            return self
+        return replace(self, at=min(self.at, now), until=now + left)
 
 
 def pause_of(instructions: Iterable[Instruction], now: float) -> Instruction | None:
@@ -102,10 +117,14 @@ class Presence:
         more = len(self.daemons) - 1
         return f"{self.daemons[0]}{f' (and {more} more)' if more else ''}"
 
+    def begins(self) -> str:
+        """Say when a pass begins that is called for: nobody but the daemon knows whether one is under way."""
+        return f"{self.who} begins a pass now, or as soon as the one under way has ended"
+
     def takes_effect(self) -> str:
         """Say when something that the next pass goes by takes effect."""
         if self.begins_a_pass:
-            return f"{self.who} begins a pass now."
+            return f"{self.begins()}."
         if self.daemons and self.looks and self.pause is not None:
             return f"The first pass after `resume` goes by it: {self.who} is {self.pause.reason}."
         if self.daemons or self.others:

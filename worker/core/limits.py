@@ -190,15 +190,10 @@ class Room:
     windows: tuple[tuple[Window, float], ...]
     paused_until: float = -math.inf
 
-    def wait(self, calls: int) -> float:
-        """Return in how many seconds the last of so many more calls may leave."""
+    def wait(self, calls: int, after: float = 0.0) -> float:
+        """Return in how many seconds the last of so many more calls may leave; none leaves before `after` of them."""
         if not calls:
             return 0.0
-        start = max(self.now, self.paused_until)
+        start = max(self.now + after, self.paused_until)
         ends = (min(window.leaves_at(start, calls), max(start, until)) for window, until in self.windows)
         return max(ends, default=start) - self.now
-
-    def first_wait(self, calls: int) -> float:
-        """Return in how many seconds the first of so many more calls leaves that may not at once; 0 where all may."""
-        left = min((window.left(self.now) for window, _ in self.windows), default=calls)
-        return self.wait(1 if self.paused_until > self.now else left + 1) if self.wait(calls) > 0 else 0.0

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from worker.core.share import MemberStatus
 from worker.core.status import ShareStatus
 
+CUT_SHORT = "the pass was told to stop before it was read"
+"""Why a project was not read that nobody tried to read to the end: nothing is known of it, and nothing was amiss."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedImage:

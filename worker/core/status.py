@@ -70,7 +70,8 @@ class ShareStatus:
     `before` is what it read at the beginning of the pass and `after` what it read last; None where it is in no list, or
     was not read. `source` says who wishes it. `may_be_absent` tells that its wish allows the absence. Of one that
     failed, `failed_batch_size` is how many images failed with it as one, itself included, and `blames_image` whether
-    the image may be to blame: a refused key or a missing right says nothing of it.
+    the image may be to blame: a refused key or a missing right says nothing of it. One in quarantine is sent again at
+    `next_try`, in seconds since the epoch.
     """
 
     share: Share
@@ -84,6 +85,7 @@ class ShareStatus:
     may_be_absent: bool = False
     failed_batch_size: int = 1
     blames_image: bool = True
+    next_try: float | None = None
 
 
 def due(operation: Operation) -> Status:

@@ -9,8 +9,6 @@ from enum import StrEnum
 from worker.core.facts import many
 from worker.core.timing import format_duration
 
-ENDED = "Ended without a report: what was sent is in the journal, for the next run"
-
 
 class Awaited(StrEnum):
     """What is awaited of a batch that was sent: the answer to its PUT, the end of its job, or how its images read."""
@@ -24,7 +22,7 @@ def stopping(seconds: float, awaited: Mapping[Awaited, int]) -> str:
     """Say at the first signal what is awaited, of how many batches, and for how many seconds at most."""
     count = sum(awaited.values())
     if not count:
-        return "Stopping: nothing more is sent, and nothing that was sent is waited for"
+        return "Stopping: nothing more is sent, and nothing that was sent is still open"
     if seconds <= 0:
         return (
             f"Stopping: nothing more is sent, and {_what(awaited)} {'is' if count == 1 else 'are'} left to the next run"
@@ -37,10 +35,19 @@ def stopping(seconds: float, awaited: Mapping[Awaited, int]) -> str:
     )
 
 
-def leaving(awaited: Mapping[Awaited, int]) -> str:
-    """Say at the second signal what is left to the next run."""
+def leaving(awaited: Mapping[Awaited, int], *, reports: bool = True) -> str:
+    """Say at the second signal what is left to the next run; `reports` tells whether a report comes at the end."""
     what = f"Leaving {_what(awaited)} to the next run" if sum(awaited.values()) else "Waiting for nothing more"
-    return f"{what}; press again to end without a report"
+    return f"{what}; press again to end {_how(reports=reports)}"
+
+
+def ended(*, reports: bool = True) -> str:
+    """Say at the third signal that the process ends; `reports` tells whether a report would have come."""
+    return f"Ended {_how(reports=reports)}: what was sent is in the journal, for the next run"
+
+
+def _how(*, reports: bool) -> str:
+    return "without a report" if reports else "at once"
 
 
 def _what(awaited: Mapping[Awaited, int]) -> str:

@@ -6,11 +6,11 @@ until the next, and is kept as long; the others are kept as history is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Select, delete, func, insert, select
+from sqlalchemy import Connection, Integer, RowMapping, and_, cast, delete, func, insert, not_, or_, select, update
 
 from worker.core.instruction import STANDING, Instruction, Verb, pause_of
 from worker.core.text import visible
@@ -23,8 +23,14 @@ from worker.journal.writer import Writer
 T = TypeVar("T")
 _TURN = 4_947_533
 _READ_AT_ONCE = 100
+_ODD_AT_ONCE = 10
 _NAME_AT_MOST = 256
 _KEY = instructions.c.key
+_KEYS_END = 2**31 - 1
+"""A key from here on is none that was given in turn; a worker would have to be asked once a second, for a lifetime."""
+_IN_TURN = and_(_KEY >= 0, _KEY < _KEYS_END, cast(_KEY, Integer) == _KEY)
+_OUT_OF_TURN = or_(_KEY.is_(None), not_(_IN_TURN))
+_UNKNOWN = or_(instructions.c.asked.is_(None), instructions.c.asked.not_in([each.value for each in Verb]))
 _IS_STANDING = instructions.c.asked.in_([each.value for each in STANDING])
 _TOO_OLD = (
     "the journal is that of an older worker, whose `serve` does not know this: a `run` or `serve` of this version "
@@ -36,7 +42,7 @@ _TOO_OLD = (
 class Standing:
     """What stands: the pause that holds, if one does, and the key of the last instruction, 0 where there is none.
 
-    `odd` names the row that should tell and cannot be read.
+    `odd` names the rows that should tell and cannot be read: of a pause it holds all the same.
     """
 
     pause: Instruction | None = None
@@ -57,14 +63,15 @@ class InstructionLog:
     async def after(self, key: int) -> tuple[Found[Instruction], int]:
         """Return the instructions that came after the one with this key, in their order, and the last key of them.
 
-        Of many it is the first. Only for who holds the journal, and so has brought it up to date.
+        Of many it is the first; those whose key was not given in turn are always among them. Only for who holds the
+        journal, and so has brought it up to date.
         """
-        query = select(instructions).where(key < _KEY).order_by(_KEY).limit(_READ_AT_ONCE)
+        query = select(instructions).where(_IN_TURN, key < _KEY).order_by(_KEY).limit(_READ_AT_ONCE)
 
         def look(connection: Connection) -> tuple[Found[Instruction], int]:
             rows = connection.execute(query).mappings().all()
-            keys = [row["key"] for row in rows if isinstance(row["key"], int)]
-            return read(rows, instructions, _instruction), max(keys, default=key)
+            found = _read((*rows, *_out_of_turn(connection)))
+            return found, max((row["key"] for row in rows), default=key)
 
         return await self._writer.read(look)
 
@@ -82,6 +89,16 @@ class InstructionLog:
             return pause
 
         return await self._write(write)
+
+    async def move(self, pause: Instruction, to: Instruction) -> None:
+        """Have the row of a pause tell its times by a clock that was set, unless it is another by now."""
+        is_it = and_(
+            instructions.c.key == pause.key,
+            instructions.c.asked == Verb.PAUSE.value,
+            instructions.c.until == pause.until,
+        )
+        moved = update(instructions).where(is_it).values(asked_at=to.at, until=to.until)
+        await self._writer.write(lambda connection: connection.execute(moved))
 
     async def _write(self, write: Callable[[Connection], T]) -> T:
         def in_turn(connection: Connection) -> T:
@@ -102,40 +119,74 @@ def wake(connection: Connection, asked: Verb, by: str, at: float) -> None:
 
 def forget(connection: Connection, before: float) -> None:
     """Forget the instructions older than `before`, but not what stands, nor the last key, or it would come again."""
-    last = select(func.max(_KEY)).scalar_subquery()
-    standing = select(func.max(_KEY)).where(_IS_STANDING).scalar_subquery()
-    is_old = instructions.c.asked_at < before
+    last = select(func.max(_KEY)).where(_IN_TURN).scalar_subquery()
+    standing = select(func.max(_KEY)).where(_IN_TURN, _IS_STANDING).scalar_subquery()
+    is_old = and_(instructions.c.asked_at < before, _IN_TURN)
     connection.execute(delete(instructions).where(is_old, last != _KEY, func.coalesce(standing, 0) != _KEY))
 
 
 def _standing(connection: Connection, now: float) -> Standing:
     if not has_instructions(connection):
         return Standing()
-    last = _read(connection, select(instructions).where(_IS_STANDING).order_by(_KEY.desc()).limit(1))
-    return Standing(pause_of(last.values, now), _last_key(connection), last.odd)
+    query = select(instructions).where(_IN_TURN).order_by(_KEY.desc())
+    last = connection.execute(query.where(_IS_STANDING).limit(1)).mappings().all()
+    since = last[0]["key"] if last else -1
+    unknown = connection.execute(query.where(_UNKNOWN, since < _KEY).limit(_ODD_AT_ONCE)).mappings().all()
+    found = _read((*last, *unknown, *_out_of_turn(connection)))
+    return Standing(pause_of(found.values, now), _last_key(connection), found.odd)
+
+
+def _out_of_turn(connection: Connection) -> list[RowMapping]:
+    return list(connection.execute(select(instructions).where(_OUT_OF_TURN).limit(_ODD_AT_ONCE)).mappings())
 
 
 def _last_key(connection: Connection) -> int:
-    rows = connection.execute(select(_KEY).order_by(_KEY.desc()).limit(1)).mappings()
-    return next(iter(read(rows, instructions, lambda cells: cells.count("key")).needed()), 0)
+    return connection.execute(select(func.max(_KEY)).where(_IN_TURN)).scalar_one() or 0
 
 
 def _add(connection: Connection, asked: Verb, by: str, at: float, until: float | None = None) -> Instruction:
     made = Instruction(_last_key(connection) + 1, asked, by, at, until)
+    if asked in STANDING:
+        # It stands instead of all before it, also of what no key can tell to have come before.
+        connection.execute(delete(instructions).where(_OUT_OF_TURN))
     row = {"key": made.key, "asked": asked.value, "asked_by": by, "asked_at": at, "until": until}
     connection.execute(insert(instructions).values(row))
     return made
 
 
-def _read(connection: Connection, query: Select[Any]) -> Found[Instruction]:
-    return read(connection.execute(query).mappings(), instructions, _instruction)
+def _read(rows: Iterable[RowMapping]) -> Found[Instruction]:
+    """Read instructions. A pause that cannot be read is odd, and holds: until when, or by whose wish, is not known."""
+    values: list[Instruction] = []
+    odd: list[str] = []
+    for row in rows:
+        found = read([row], instructions, _instruction)
+        odd.extend(found.odd)
+        is_pause = row["asked"] == Verb.PAUSE.value
+        values.extend(_unreadable_pause(row, found.odd[0]) if found.odd and is_pause else found.values)
+    return Found(tuple(values), tuple(odd))
+
+
+def _unreadable_pause(row: RowMapping, odd: str) -> tuple[Instruction, ...]:
+    """Return a pause of which only some can be read; one whose key is odd counts as the last."""
+    key = next(iter(read([row], instructions, _key).values), _KEYS_END)
+    by = next(iter(read([row], instructions, _by).values), "somebody")
+    at = next(iter(read([row], instructions, _at).values), 0.0)
+    return (Instruction(key, Verb.PAUSE, by, at, odd=odd),)
 
 
 def _instruction(cells: Cells) -> Instruction:
-    return Instruction(
-        cells.count("key"),
-        cells.word("asked", Verb),
-        visible(cells.text("asked_by"))[:_NAME_AT_MOST],
-        cells.stamp("asked_at"),
-        cells.optional(cells.stamp, "until"),
-    )
+    at = _at(cells)
+    until = cells.optional(lambda column: cells.stamp(column, at), "until")
+    return Instruction(_key(cells), cells.word("asked", Verb), _by(cells), at, until)
+
+
+def _key(cells: Cells) -> int:
+    return cells.count("key", at_most=_KEYS_END - 1)
+
+
+def _by(cells: Cells) -> str:
+    return visible(cells.text("asked_by"))[:_NAME_AT_MOST]
+
+
+def _at(cells: Cells) -> float:
+    return cells.stamp("asked_at")

@@ -76,19 +76,22 @@ class Cells:
             return kind(value)
         raise self._odd(column, f"one of {', '.join(kind)}")
 
-    def count(self, column: str, least: int = 0) -> int:
-        """Return a whole number that is not too small."""
+    def count(self, column: str, least: int = 0, at_most: int = _COUNT_AT_MOST) -> int:
+        """Return a whole number that is neither too small nor too large."""
         value = self._row[column]
-        if isinstance(value, int) and least <= value <= _COUNT_AT_MOST:
+        if isinstance(value, int) and least <= value <= at_most:
             return value
+        if isinstance(value, int) and value > at_most:
+            raise self._odd(column, f"a whole number up to {at_most}")
         raise self._odd(column, f"a whole number from {least} on")
 
-    def stamp(self, column: str) -> float:
-        """Return a time in seconds since the epoch, of a year that can be written."""
+    def stamp(self, column: str, least: float = 0.0) -> float:
+        """Return a time in seconds since the epoch, of a year that can be written, that is not before `least`."""
         value = self._row[column]
-        if isinstance(value, int | float) and 0 <= value < YEAR_10000:
+        if isinstance(value, int | float) and least <= value < YEAR_10000:
             return float(value)
-        raise self._odd(column, "a time in seconds since the epoch")
+        after = f" from {least:.0f} on" if least else ""
+        raise self._odd(column, f"a time in seconds since the epoch{after}")
 
     def optional(self, reader: Callable[[str], T], column: str) -> T | None:
         """Return what a reader reads in a column, or None where there is nothing in it."""

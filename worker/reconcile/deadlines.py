@@ -93,6 +93,12 @@ class Deadlines:
             self.held = self.why = why
         self._submit.move(asyncio.get_running_loop().time())
 
+    def lift(self, why: str) -> None:
+        """Have a pass that is held end, to make way for the next: it sends nothing, and no plan waits for it."""
+        if self.held:
+            self.held = self.why = why
+            self._end_submitting(asyncio.get_running_loop().time())
+
     def finish_within(self, seconds: float, reserve: float) -> None:
         """Have the pass end `seconds` from now, and its submissions `reserve` seconds before that."""
         now = asyncio.get_running_loop().time()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from worker.core.fleet.guard import Judge, Tally, WorstCase, refusals, tally
 from worker.core.fleet.plan import Plan
 from worker.core.fleet.refusal import Refusal
+from worker.core.fleet.shards import WHOLE
 from worker.core.project.plan import ProjectPlan, meant_of
 from worker.core.project.wishes import wishes_of
 from worker.reconcile.background import Start
@@ -37,9 +38,9 @@ async def ask_guards(request: PassRequest, context: PassContext, plan: Plan) -> 
 class Guards:
     """The one barrier of a pass: what was planned waits here until the verdict on all of it is certain.
 
-    That is when all is read, or before, when the guards allow `worst` as far as it is known by then; where other shards
-    have used up what that would take, it is when all is read after all. `start` begins tasks that end with the pass; an
-    error of the journal is raised through it.
+    That is when all is read, or before, when the guards allow `worst` as far as it is known by then. Other shards might
+    use up meanwhile what unread projects may reject, and are not to be kept from it by what nobody may need: of a shard
+    the verdict waits for these. `start` begins tasks that end with the pass, and raises their errors of the journal.
     """
 
     def __init__(self, request: PassRequest, context: PassContext, worst: WorstCase, start: Start) -> None:
@@ -61,8 +62,7 @@ class Guards:
         """Take the plan of one project into account; allow the pass if that is certain, and there is anything to do."""
         self._worst.take(plan.project.id, plan.changes, plan.managed)
         self._is_anything_due |= bool(plan.changes or plan.in_flight)
-        may_send = self._is_anything_due and not self._context.deadlines.held
-        if may_send and self._early is None and self._worst.is_allowed:
+        if self._early is None and self._is_anything_due and self._context.deadlines.submitting and self._is_certain():
             self._early = self._start(self._allow_early())
 
     async def decide(self, plan: Plan) -> GuardVerdict:
@@ -76,15 +76,18 @@ class Guards:
         if not self._verdict.done():
             self._verdict.set_result(await self._decide_on_all(plan, rejects))
         elif self._reserved != rejects:
-            await self._context.record_or_stop_sending(self._give_back(rejects))
+            await self._context.record_or_stop_sending(self._reserve_all(rejects))
         return self._verdict.result()
 
+    def _is_certain(self) -> bool:
+        is_alone = self._request.selection.shard == WHOLE
+        return self._worst.is_allowed and (is_alone or not self._worst.may_reject_more)
+
     async def _allow_early(self) -> None:
-        """Allow the pass before all is read, unless other shards have taken up what it might need meanwhile."""
-        worst, managed = self._worst.most, self._worst.managed
-        rejects = {project_id: count for project_id, count in worst.rejects.items() if count}
+        """Allow the pass before all is read, unless other shards have used up meanwhile what it takes."""
+        rejects = self._worst.read_rejects
         if rejects:
-            if await self._reserve(rejects, _judge(self._request, worst, managed)):
+            if await self._reserve(rejects, _judge(self._request, self._worst.most, self._worst.managed)):
                 return
             self._reserved = rejects
         self._verdict.set_result(GuardVerdict())
@@ -93,10 +96,10 @@ class Guards:
         """Judge the whole plan: reserve what it rejects, and use up its approval if it needs one.
 
         Of passes that were allowed at the same moment, the later may now be refused. What an approved plan rejects is
-        reserved as well, for the other shards to see. A pass whose sending is held writes nothing, and uses up no
-        approval.
+        reserved as well, for the other shards to see. A pass that may send nothing any more, or whose sending is held,
+        writes nothing, and uses up no approval.
         """
-        if self._context.deadlines.held:
+        if not self._context.deadlines.submitting:
             return await ask_guards(self._request, self._context, plan)
         journal, now = self._context.journal, self._context.now()
         judge = _judge(self._request, tally(plan.changes), plan.managed)
@@ -109,8 +112,8 @@ class Guards:
             await self._reserve(rejects, _allow)
         return GuardVerdict(approved=True)
 
-    async def _give_back(self, rejects: Mapping[str, int]) -> None:
-        """Keep of what was reserved early only what the plan does reject, be it sent by now or not."""
+    async def _reserve_all(self, rejects: Mapping[str, int]) -> None:
+        """Reserve what the whole plan rejects, be it sent by now or not, where the verdict came before all was read."""
         await self._reserve(rejects, _allow)
 
     async def _reserve(self, rejects: Mapping[str, int], judge: Judge) -> tuple[Refusal, ...]:

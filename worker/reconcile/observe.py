@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from worker.core.events import ProjectObserved
 from worker.core.manifest.model import Project
-from worker.core.reading import ObservedImage, Offer, Reading
+from worker.core.reading import CUT_SHORT, ObservedImage, Offer, Reading
 from worker.core.share import MemberStatus
 from worker.errors import BadRequest, CloudError, ListBrokenOff, UnexpectedReply
 from worker.reconcile.contain import contained
@@ -27,8 +27,8 @@ _ORDER = (MemberStatus.PENDING, MemberStatus.ACCEPTED, MemberStatus.REJECTED)
 _READS_OF_A_MOVING_PROJECT = 3
 _LOOKS = 10
 """How often, while silent projects are waited for, it is looked how they are."""
-_SILENT = "its lists were asked for in vain for long, and the projects that have been read do not wait for it"
-_LATE = "its lists were not read in half of the time that there was to send, and what was read does not wait for them"
+_SILENT = "lists were asked for in vain for long, and the projects that have been read do not wait for them"
+_LATE = "lists were not read in half of the time that there was to send, and what was read does not wait for them"
 _SHORTEST = 0.1
 """Seconds that reading goes on at least between two looks at how much time is left."""
 
@@ -85,7 +85,7 @@ async def _read_or_say_why(
     except CloudError as error:
         return Reading({}, str(error))
     except DeadlinePassedError:
-        return Reading({}, "the pass was told to stop before it was read")
+        return Reading({}, CUT_SHORT)
 
 
 async def _given_up(

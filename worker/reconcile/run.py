@@ -81,13 +81,11 @@ async def run_once(request: PassRequest, context: PassContext) -> RunReport:
         ended = [await each for each in runs]
     statuses = tuple(sorted((status for each in ended for status in each.statuses), key=lambda status: status.share))
     jobs = sorted((job for each in ended for job in each.jobs), key=lambda job: (job.job.submitted_at, job.job.key))
-    # What was cut short says nothing of the cloud.
-    unreachable = plan.is_unread and context.deadlines.reading
     report = RunReport(
         run_id=context.run_id,
         started_at=started_at,
         finished_at=context.now(),
-        result=result_of(plan, statuses, refused=bool(verdict.refusals), unreachable=unreachable),
+        result=result_of(plan, statuses, refused=bool(verdict.refusals)),
         desired=plan.desired,
         converged=plan.desired - len(statuses) - plan.unlisted,
         unmanaged=plan.unmanaged,
@@ -100,7 +98,7 @@ async def run_once(request: PassRequest, context: PassContext) -> RunReport:
         digest=plan.digest,
         refusals=verdict.refusals,
         notes=plan.notes,
-        unreachable=unreachable,
+        unreachable=plan.is_unreachable,
         bugs=bugs_met(context),
     )
     report = await record(request, context, memory, plan, report)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from worker.core.batch import Batch
-from worker.core.events import Event, Listener, PassStarted, Planned, Superseded
+from worker.core.events import BatchSubmitted, Event, Listener, PassStarted, Planned, ProjectPlanned, Superseded
 from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.newest import Newest
 from worker.reconcile.request import PassRequest
@@ -21,7 +22,8 @@ class Supersession:
 
     `newest` returns what the files ask for by now, and None as long as that is the same. The pass gets to read, and
     then to send for as long as it has read, however often the files change: else a stream of changes would have every
-    pass read, and none send. As a listener it hands the pass's events on to `emit`.
+    pass read, and none send. Once it sends, a project that is not read in as long again is not waited for. As a
+    listener it hands the pass's events on to `emit`.
     """
 
     def __init__(self, planned: PassRequest, newest: Callable[[], PassRequest | None], emit: Listener) -> None:
@@ -30,7 +32,7 @@ class Supersession:
         self._newest = newest
         self._emit = emit
         self._begun = asyncio.Event()
-        self._is_read = asyncio.Event()
+        self._is_sending = asyncio.Event()
         self._began_at = self._may_end_at = asyncio.get_running_loop().time()
 
     def __call__(self, event: Event) -> None:
@@ -41,9 +43,13 @@ class Supersession:
             case PassStarted():
                 self._began_at = now
                 self._begun.set()
+            case ProjectPlanned():
+                self._may_end_at = now + max(_LEAST_SENDING, now - self._began_at)
             case Planned():
                 self._may_end_at = now + max(_LEAST_SENDING, now - self._began_at)
-                self._is_read.set()
+                self._is_sending.set()
+            case BatchSubmitted():
+                self._is_sending.set()
             case _:
                 pass
 
@@ -67,8 +73,12 @@ class Supersession:
                 ending = ending or tasks.create_task(self._end_early(deadlines))
 
     async def _end_early(self, deadlines: Deadlines) -> None:
-        await self._is_read.wait()
-        await asyncio.sleep(max(0.0, self._may_end_at - asyncio.get_running_loop().time()))
+        await self._is_sending.wait()
+        moment = -math.inf
+        # Each project that is read meanwhile moves it on.
+        while moment < self._may_end_at:
+            moment = self._may_end_at
+            await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))
         deadlines.stop_submitting(WHY_SUPERSEDED)
 
     def _still_wished(self, batch: Batch) -> tuple[str, ...]:

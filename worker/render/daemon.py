@@ -20,10 +20,11 @@ from worker.core.schedule import next_start
 from worker.core.status import STANDING, ShareStatus, Status
 from worker.core.text import json_bytes, visible_lines
 from worker.core.timing import Timings, timestamp
+from worker.render.batch_sizes import batch_sizes_json
 from worker.render.forecast import forecast_json
 from worker.render.names import Names
 from worker.render.report import calls_json
-from worker.render.status import batch_sizes_json, instruction_json, last_read_json, pause_json, quarantined_json
+from worker.render.status import instruction_json, last_read_json, pause_json, quarantined_json
 from worker.telemetry.board import Board
 from worker.telemetry.lines import IncidentLine, PassLine
 

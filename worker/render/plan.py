@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from worker.render.shares import LINES_SHOWN, print_statuses, print_underway
 
 SCHEMA = "ims-share-worker/plan/1"
 _SHOWN_PER_PROJECT = 10
+_DIFFER = "not as desired"
 _STYLES = {Operation.ACCEPT: "green", Operation.REJECT: "magenta"}
 _LEFT_OUT = {
     Status.ABSENT: "yellow",
@@ -45,7 +46,7 @@ _LEFT_OUT = {
 class PlanView:
     """A plan with what is said beside it: `notes` for people, and what is `underway` of earlier passes.
 
-    `approval` is the command that lets it pass the guards once.
+    `approval` is the command, or the two, that let it pass the guards once.
     """
 
     plan: Plan
@@ -55,7 +56,7 @@ class PlanView:
     names: Names
     notes: tuple[str, ...] = ()
     underway: tuple[Underway, ...] = ()
-    approval: str = "ims-share-worker plan --out FILE, then approve FILE"
+    approval: str = "ims-share-worker plan --out plan.json; ims-share-worker approve plan.json"
 
 
 def view_of(
@@ -112,15 +113,28 @@ def print_plan(view: PlanView, console: Console) -> None:
 
 
 def _print_table(view: PlanView, console: Console) -> None:
-    """Print a row for each project; of many, for the first that are not all as desired."""
+    """Print a row for each project; of many, for the first that are not all as desired, before them the unread."""
     ordered = sorted(view.plan.projects, key=lambda each: (view.names.project(each.project.id), each.project.id))
     rows = ordered
     if len(ordered) > LINES_SHOWN:
         rows = [each for each in ordered if each.converged < each.desired or each.failure]
+        rows.sort(key=lambda each: not each.failure)
     console.print(_table(view, rows[:LINES_SHOWN]))
     if rest := len(ordered) - len(rows[:LINES_SHOWN]):
-        differ = len(rows[LINES_SHOWN:])
-        console.print(plain(f"and {many(rest, 'more project')}, {rest - differ:,} of them as desired", style="dim"))
+        unread = sum(bool(each.failure) for each in rows[LINES_SHOWN:])
+        differ = len(rows[LINES_SHOWN:]) - unread
+        counts = {"as desired": rest - differ - unread, _DIFFER: differ, "unread": unread}
+        console.print(plain(f"and {many(rest, 'more project')}{_told_rest(counts)}", style="dim"))
+
+
+def _told_rest(counts: Mapping[str, int]) -> str:
+    """Say how the projects are that have no row; unread ones are neither as desired nor not."""
+    there_are = {how: count for how, count in counts.items() if count}
+    if len(there_are) == 1:
+        ((how, count),) = there_are.items()
+        of_many = "none as desired" if how == _DIFFER else f"all {how}"
+        return f", {how if count == 1 else of_many}"
+    return ": " + ", ".join(f"{count:,} {how}" for how, count in there_are.items())
 
 
 def _table(view: PlanView, rows: Iterable[ProjectPlan]) -> Table:

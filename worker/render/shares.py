@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from worker.core.fleet.report import WAY_TO_WAIT, is_amiss
 from worker.core.job import Underway
 from worker.core.share import Share
 from worker.core.status import ShareStatus, Status
+from worker.core.timing import timestamp
 from worker.render.names import Names, plain
 
 LINES_SHOWN = 20
@@ -49,7 +51,9 @@ def print_underway(title: str, works: Sequence[Underway], style: str, names: Nam
 
 
 def _reason(share: ShareStatus) -> str:
-    return share.reason + (" (its wish allows that)" if share.may_be_absent else "")
+    allowed = " (its wish allows that)" if share.may_be_absent else ""
+    tried = "" if share.next_try is None else f"next try {timestamp(math.ceil(share.next_try), digits='seconds')}: "
+    return f"{tried}{share.reason}{allowed}"
 
 
 def _told(fact: Fact[Share], names: Names) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.clock import age_of, is_ahead
 from worker.core.facts import many
 from worker.core.fleet.history import Fleet, PassRecord, fleet_of
-from worker.core.fleet.last_read import LastRead, in_all, last_read_of
+from worker.core.fleet.last_read import LastRead, in_all, last_read_of, told_never
 from worker.core.fleet.report import Result
 from worker.core.instruction import Instruction
 from worker.core.job import underway
@@ -22,6 +23,7 @@ from worker.core.quarantine import Quarantined
 from worker.core.reading import LastReading
 from worker.core.status import Status
 from worker.core.timing import Timings, format_duration, next_poll, timestamp
+from worker.render.batch_sizes import batch_sizes_json, learned_sizes
 from worker.render.names import Names, plain
 from worker.render.shares import LINES_SHOWN, print_by_reason
 
@@ -38,7 +40,8 @@ class StatusView:
     the worker that follows a job asks about it next, and when it gives it up. `unreadable` are the rows that could not
     be read, by table and key, and `ahead` the seconds by which the newest time lies ahead of `now`. `last_readings`
     have what each project was when it could last be read, by id. `exists` tells if there is a journal, `notes` what is
-    odd, `batch_sizes` how many images a PUT may have, `pause` the one that holds for `serve`, if one does.
+    odd, `batch_sizes` how many images a PUT may have, `pause` the one that holds for `serve`, if one does. `projects`
+    are those of the manifest that are to be read, by id.
     """
 
     journal: str
@@ -56,6 +59,7 @@ class StatusView:
     batch_sizes: Mapping[SizeKey, BatchSize] = field(default_factory=dict)
     last_readings: Mapping[str, LastReading] = field(default_factory=dict)
     pause: Instruction | None = None
+    projects: AbstractSet[str] = frozenset()
 
     def next_poll(self, sent: InFlight) -> float | None:
         """Return when a job is asked about next; None: in the next pass, or by reading the state."""
@@ -91,8 +95,9 @@ def print_status(view: StatusView, console: Console) -> None:
         back = f"The clock was put back by {format_duration(view.ahead)} or more: what lies ahead of it counts from now"
         console.print(plain(back, style="bold red"))
     if view.pause:
-        reason, since = view.pause.reason, _ago(view.pause.at, view.now)
-        said = f"{reason[:1].upper()}{reason[1:]}, {since}: `serve` sends nothing; `ims-share-worker resume` ends it"
+        reason = view.pause.reason
+        since = f", {_ago(view.pause.at, view.now)}" if view.pause.at else ""
+        said = f"{reason[:1].upper()}{reason[1:]}{since}: `serve` sends nothing; `ims-share-worker resume` ends it"
         console.print(plain(said, style="bold yellow"))
     console.print()
     console.print(plain(f"In flight: {len(view.in_flight):,}", style="bold"))
@@ -129,9 +134,11 @@ def _print_last_readings(view: StatusView, console: Console) -> None:
     """Print how the shares were when their projects could last be read; of the projects, those where any was amiss."""
     reads = {project_id: last_read_of(reading) for project_id, reading in view.last_readings.items()}
     total = in_all(reads.values())
-    if total is None:
+    known = "" if total is None else f"When last read, {_ago(total.at, view.now)} or later: {total}"
+    never = told_never(view.projects - reads.keys()) if view.passes or reads else ""
+    if not (known or never):
         return
-    console.print(plain(f"When last read, {_ago(total.at, view.now)} or later: {total}", style="bold"))
+    console.print(plain("; ".join(filter(None, (known, never))), style="bold"))
     amiss = sorted(
         (
             (view.names.project(project_id), project_id)
@@ -240,12 +247,12 @@ def quarantined_json(held: Quarantined) -> dict[str, Any]:
 
 
 def instruction_json(instruction: Instruction) -> dict[str, Any]:
-    """Return what somebody asked for as JSON; `until` is when a pause ends by itself."""
+    """Return what somebody asked for as JSON; `until` is when a pause ends by itself. Null is what is not known."""
     until = instruction.until
     return {
         "asked": instruction.asked.value,
         "by": instruction.by,
-        "at": timestamp(instruction.at),
+        "at": timestamp(instruction.at) if instruction.at else None,
         "until": None if until is None else timestamp(until),
     }
 
@@ -253,25 +260,6 @@ def instruction_json(instruction: Instruction) -> dict[str, Any]:
 def pause_json(pause: Instruction | None) -> dict[str, Any] | None:
     """Return the pause that holds as JSON; None where none does."""
     return None if pause is None else {**instruction_json(pause), "reason": pause.reason}
-
-
-def learned_sizes(sizes: Mapping[SizeKey, BatchSize]) -> list[tuple[SizeKey, BatchSize]]:
-    """Return the maxima that were learned, by account and region; of most clouds there is none to learn."""
-    return sorted((key, size) for key, size in sizes.items() if size.maximum is not None)
-
-
-def batch_sizes_json(sizes: Mapping[SizeKey, BatchSize]) -> list[dict[str, Any]]:
-    """Return the maxima that were learned as JSON; `refused` is the smallest number of images that was too many."""
-    return [
-        {
-            "account": key.account,
-            "region": key.region,
-            "max_images": size.maximum,
-            "refused": size.refused,
-            "learned_at": None if size.learned_at is None else timestamp(size.learned_at),
-        }
-        for key, size in learned_sizes(sizes)
-    ]
 
 
 def _pass_json(each: PassRecord) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-_RATE = re.compile(r"(\d+)/(\d*)(s|m|h)")
+_RATE = re.compile(r"([0-9]+)/([0-9]*)(s|m|h)")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 

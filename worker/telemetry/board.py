@@ -189,6 +189,8 @@ class Board:
     def _follow_batch(self, event: events.Event) -> None:
         match event:
             case events.BatchSubmitted(job):
+                # What is sent is not refused: another plan was.
+                self.refusals, self.refused = (), ()
                 self._begin_job(job)
             case events.BatchSizesRemembered(known):
                 self.batch_sizes = dict(known)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from worker.core import events
 from worker.core.calls import CallGroup
+from worker.core.facts import many
 from worker.core.fleet.forecast import Forecast, Rest
 from worker.core.status import Status
 from worker.core.text import visible
@@ -23,6 +24,7 @@ from worker.telemetry.to_go import ToGo
 
 _REDRAWS = 10
 """Times a second that the terminal is drawn anew."""
+_NOT_SETTLED = frozenset({Status.NOT_SENT, Status.UNSETTLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class LiveProgress:
         self._asked_at = -math.inf
         self._judged = 0
         self._is_read = False
+        self._is_stopping = False
         self._progress = _Drawing(
             SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description}"),
@@ -86,6 +89,8 @@ class LiveProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # The last picture is of a pass under way, and there is none any more.
+        self._clear()
         self._progress.stop()
 
     def __call__(self, event: events.Event) -> None:
@@ -94,18 +99,27 @@ class LiveProgress:
         self._jobs(event)
         match event:
             case events.PassStarted(_, projects):
-                self._judged, self._is_read = 0, False
+                self._judged, self._is_read, self._is_stopping = 0, False, False
                 self._stage("Reading projects", projects)
             case events.ProjectObserved():
                 self._advance()
-            case events.Planned(plan):
-                # Some may have been sent, and have ended, while others were still being read.
+            case events.Planned(plan, refusals=refusals):
                 self._is_read = True
-                self._stage("Settling images", len(plan.changes) + len(plan.of(Status.IN_FLIGHT)))
-                self._advance(self._judged)
+                to_settle = len(plan.of(Status.IN_FLIGHT)) + (0 if refusals else len(plan.changes))
+                if to_settle or self._jobs.count:
+                    # Some may have been sent, and have ended, while others were still being read.
+                    self._stage("Settling images", to_settle)
+                    self._advance(self._judged)
+                else:
+                    self._clear()
+            case events.Stopping():
+                self._is_stopping = True
+                self.look()
+                # What is said of it stands above a picture that knows of it.
+                self._progress.refresh()
             case events.ProjectPlanned() | events.BatchSubmitted() | events.JobSettled():
                 self._advance(0)
-            case events.ShareJudged():
+            case events.ShareJudged(status) if status.status not in _NOT_SETTLED:
                 self._judged += 1
                 self._advance(int(self._is_read))
             case _:
@@ -117,9 +131,14 @@ class LiveProgress:
         self._asked_at = -math.inf
         self._advance(0)
 
-    def _stage(self, description: str, total: int) -> None:
+    def _clear(self) -> None:
+        self._progress.below = ()
         if self._task is not None:
             self._progress.remove_task(self._task)
+            self._task = None
+
+    def _stage(self, description: str, total: int) -> None:
+        self._clear()
         self._progress.below = self._waits()
         self._task = self._progress.add_task(description, total=total, detail=self._detail())
 
@@ -132,9 +151,10 @@ class LiveProgress:
         if now - self._asked_at >= 1 / _REDRAWS:
             self._asked_at, puts = now, self._gauges.left().get(CallGroup.MEMBERS_PUT)
             self._calls_left = "" if puts is None else f", {puts} PUT left in the window"
-        return f"{self._jobs.count} jobs in flight{self._calls_left}"
+        return f"{many(self._jobs.count, 'job')} in flight{self._calls_left}"
 
     def _waits(self) -> tuple[str, ...]:
-        rest, now = self._to_go.rest(), self._gauges.now()
+        now = self._gauges.now()
+        rest = None if self._is_stopping else self._to_go.rest()
         sentence = "" if rest is None else self._gauges.foretell(rest).sentence(now)
         return (*filter(None, (sentence,)), *self._jobs.late(now))

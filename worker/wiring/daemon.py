@@ -37,6 +37,7 @@ class Daemon:
         self._front = front
         self._triggers = Triggers()
         self._changed = asyncio.Event()
+        self._read_as = first.seen
 
     async def run(self) -> None:
         """Work until the process is asked to stop, then end in order.
@@ -112,8 +113,10 @@ class Daemon:
         def tell(why: str) -> None:
             self._front(Incident("files cannot be watched, so changes are seen some seconds later", why))
 
-        async for _ in changes(lambda: self._generation.sources, self._generation.seen, tell):
-            self._changed.set()
+        async for found in changes(lambda: self._generation.sources, self._generation.seen, tell):
+            # A signal may have had them read before the watcher saw them.
+            if found != self._read_as:
+                self._changed.set()
 
     async def _reload_when_asked(self) -> None:
         """Read the files again when that is asked for, and now and then while they cannot be used.
@@ -140,6 +143,8 @@ class Daemon:
         next follows. With `by_signal` refused keys are tried once more in the next pass. What is wrong is said, unless
         it was `told` before.
         """
+        # Taken before the reading: what changes meanwhile is read once more.
+        self._read_as = await asyncio.to_thread(self._generation.sources.fingerprint)
         reread = await asyncio.to_thread(self._reader.read_again, self._generation)
         refused = _told(reread.problems)
         is_taken = not refused or reread.is_new or reread.reconnects

@@ -18,11 +18,11 @@ def of_run(prepared: Prepared, site: Site, ims: Ims, now: float) -> Forecast:
     expected = Expected(
         offers={plan.project.id: plan.offers for plan in plans},
         batches=prepared.batches,
-        in_flight={plan.project.id: len(plan.in_flight) for plan in plans},
+        in_flight={plan.project.id: [sent.intent_at for sent in plan.in_flight] for plan in plans},
         lists_made=ims.counts().made.get(CallGroup.IMAGES_LIST, 0),
     )
     accounts = {plan.project.id: site.account_of(plan.project.id) for plan in plans}
-    return forecast(load_of_run(expected, accounts, shape(site.settings)), ims.rooms(), now)
+    return forecast(load_of_run(expected, accounts, shape(site.settings), now), ims.rooms(), now)
 
 
 def to_go(rest: Rest, site: Site, ims: Ims, now: float) -> Forecast:

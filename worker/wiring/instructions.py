@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from worker.core.events import AskedFor, Incident, Listener, PauseBegan, PauseEnded
-from worker.core.instruction import Instruction, Verb, begins_a_pass
+from worker.core.instruction import STANDING, Instruction, Verb, begins_a_pass
 from worker.errors import JournalError
 from worker.journal.instructions import InstructionLog
 from worker.reconcile.deadlines import Deadlines
@@ -17,14 +17,17 @@ from worker.reconcile.deadlines import Deadlines
 _LOOK_EVERY = 1.0
 """Seconds between two looks, each of which is one small read by key."""
 _ODD = "what somebody asked for cannot be read"
+_ODD_KEPT = 1000
+_WHY_LIFTED = "no longer paused: it is for the next pass"
 
 
 @dataclass(slots=True)
 class Instructions:
     """The instructions of the journal that is held, obeyed: `early` is set where one calls for a pass at once.
 
-    A pause holds the pass under way, whose deadlines are given to `hold`, and those to come. How long it still holds is
-    worked out once, by the wall clock; then the loop's, which nobody sets, ends it at the latest.
+    A pause holds the pass under way, whose deadlines are given to `hold`, and those to come; when it is over, the pass
+    that it held makes way for one that sends. How long it still holds is worked out once, by the wall clock; then it
+    ends by the loop's, which nobody sets, and its row is put right, so that all tell the same of it.
     """
 
     log: InstructionLog
@@ -34,7 +37,8 @@ class Instructions:
     pause: Instruction | None = None
     _ends_at: float = math.inf
     _seen: int = 0
-    _odd: tuple[str, ...] = ()
+    _in_row: Instruction | None = None
+    _told: set[str] = field(default_factory=set)
     _deadlines: Deadlines = field(default_factory=Deadlines)
 
     async def begin(self) -> None:
@@ -44,6 +48,7 @@ class Instructions:
         self._seen = standing.last_key
         if standing.pause is not None:
             self._begin_pause(standing.pause)
+            await self._put_right()
 
     async def hold(self, deadlines: Deadlines) -> None:
         """Have a pass, which is about to begin, send nothing while a pause holds, nor from when one begins.
@@ -71,37 +76,59 @@ class Instructions:
         new = [each for each in found.values if each.key > self._seen]
         self._seen = max(self._seen, last_key)
         self._tell_of_odd(found.odd)
-        for each in new:
-            self._obey(each)
+        self._obey([each for each in new if each != self._in_row])
+        await self._put_right()
 
-    def _obey(self, instruction: Instruction) -> None:
-        self.events(AskedFor(instruction))
-        if instruction.asked is Verb.PAUSE:
-            self._begin_pause(instruction)
-        elif instruction.asked is Verb.RESUME:
-            self._end_pause()
-        if begins_a_pass(instruction, paused=self.pause is not None):
+    def _obey(self, new: list[Instruction]) -> None:
+        for each in new:
+            self.events(AskedFor(each))
+        standing = [each for each in new if each.asked in STANDING]
+        if standing:
+            # What was asked for in between is over before anybody has noticed it.
+            last = standing[-1]
+            if last.asked is Verb.PAUSE and last.left(self.wall()):
+                self._begin_pause(last)
+            elif self.pause is not None:
+                self._end_pause()
+                self.early.set()
+        if any(begins_a_pass(each, paused=self.pause is not None) for each in new):
             self.early.set()
 
     def _begin_pause(self, pause: Instruction) -> None:
-        self.pause, self._ends_at = pause, asyncio.get_running_loop().time() + pause.left(self.wall())
+        now = self.wall()
+        left = pause.left(now)
+        self._in_row, self._ends_at = pause, asyncio.get_running_loop().time() + left
+        self._hold(pause.ending_in(left, now))
+
+    def _hold(self, pause: Instruction) -> None:
+        self.pause = pause
         self._deadlines.hold(pause.reason)
         self.events(PauseBegan(pause))
 
-    def _end_pause_in_time(self) -> None:
-        if self.pause is None:
+    async def _put_right(self) -> None:
+        """Have the pause that holds, and its row, tell its end by the wall clock as that is set by now."""
+        if self.pause is None or self._in_row is None:
             return
-        if asyncio.get_running_loop().time() >= self._ends_at or not self.pause.left(self.wall()):
+        right = self.pause.ending_in(self._ends_at - asyncio.get_running_loop().time(), self.wall())
+        if right != self.pause:
+            self._hold(right)
+        if right != self._in_row:
+            await self.log.move(self._in_row, right)
+            self._in_row = right
+
+    def _end_pause_in_time(self) -> None:
+        if self.pause is not None and asyncio.get_running_loop().time() >= self._ends_at:
             self._end_pause()
             self.early.set()
 
     def _end_pause(self) -> None:
         if self.pause is not None:
-            self.pause, self._ends_at = None, math.inf
+            self.pause, self._in_row, self._ends_at = None, None, math.inf
+            self._deadlines.lift(_WHY_LIFTED)
             self.events(PauseEnded())
 
     def _tell_of_odd(self, odd: tuple[str, ...]) -> None:
-        if odd != self._odd:
-            self._odd = odd
-            for each in odd:
+        for each in odd:
+            if each not in self._told and len(self._told) < _ODD_KEPT:
+                self._told.add(each)
                 self.events(Incident(_ODD, each))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from worker.core.stopping import ENDED, leaving, stopping
+from worker.core.stopping import ended, leaving, stopping
 from worker.errors import OutputError
 from worker.reconcile.deadlines import Deadlines
 from worker.streams import say, write_no_more
@@ -26,7 +26,7 @@ class Stopper:
 
     `reload_asked` is set by who wants the files to be read again, and cleared by who reads them. `tell` is told at each
     signal but the last for how many seconds what was sent is still followed, and what to say to people; `last_words`
-    are said when the process ends at once.
+    are said when the process ends at once. `reports` tells whether it prints a report when it is left to end.
     """
 
     def __init__(self, grace: float) -> None:
@@ -34,7 +34,8 @@ class Stopper:
         self.reload_asked = asyncio.Event()
         self.grace = grace
         self.tell: Callable[[float, str], None] = lambda _, text: say(text)
-        self.last_words: Callable[[], None] = lambda: say(ENDED)
+        self.reports = True
+        self.last_words: Callable[[], None] = lambda: say(ended(reports=self.reports))
         self._has_begun = False
         self._signals = 0
         self._ends_at = self._follow_until = math.inf
@@ -75,7 +76,8 @@ class Stopper:
         for halt in self._halts:
             halt.stop(grace)
         seconds = max((halt.follow_for for halt in self._halts), default=0.0)
-        self.tell(seconds, stopping(seconds, awaited) if self._signals == 1 else leaving(awaited))
+        first = self._signals == 1
+        self.tell(seconds, stopping(seconds, awaited) if first else leaving(awaited, reports=self.reports))
 
 
 @contextmanager

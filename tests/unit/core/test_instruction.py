@@ -50,6 +50,24 @@ def test_by_a_clock_that_was_put_back_a_pause_is_no_longer_than_it_was_meant_to_
     assert given(1, Verb.PAUSE, NOW, NOW + 60).left(NOW - 86400) == 60
 
 
+def test_a_clock_that_was_set_moves_the_end_and_leaves_the_span() -> None:
+    """Whichever way; what machines differ by is no step, and a pause without an end has none to move."""
+    pause = given(1, Verb.PAUSE, NOW, NOW + 60)
+    assert pause.ending_in(50, NOW + 10.5) == pause
+    assert pause.ending_in(50, NOW + 7210) == given(1, Verb.PAUSE, NOW, NOW + 7260)
+    assert pause.ending_in(50, NOW - 7190) == given(1, Verb.PAUSE, NOW - 7190, NOW - 7140)
+    assert given(1, Verb.PAUSE).ending_in(math.inf, NOW + 7200) == given(1, Verb.PAUSE)
+
+
+def test_a_pause_that_cannot_be_read_says_so_in_its_reason() -> None:
+    """By whom as far as that is known, and where the row is."""
+    pause = Instruction(1, Verb.PAUSE, "ann@host", NOW, odd="table instructions, row with key 1: until is missing")
+    assert pause.reason == (
+        "paused by ann@host, as far as it can be read: table instructions, row with key 1: until is missing"
+    )
+    assert pause_of([pause], NOW + 1e9) == pause
+
+
 def test_its_reason_says_who_and_until_when() -> None:
     """That stands at each share that was not sent."""
     assert given(1, Verb.PAUSE).reason == "paused by ann@host"
@@ -92,6 +110,8 @@ def test_the_end_of_a_pause_is_a_duration_or_rfc_3339(text: str, end: float) -> 
     [
         ("soon", "RFC 3339"),
         ("", "RFC 3339"),
+        ("\uff12h", "RFC 3339"),
+        ("\u0662h", "RFC 3339"),
         ("2027-01-15T09:00:00", "RFC 3339"),
         ("2027-02-30T09:00:00Z", "day"),
         ("2027-01-15T08:00:00Z", "must lie ahead: now it is 2027-01-15T08:00:00Z"),
@@ -113,8 +133,12 @@ PAUSE = given(1, Verb.PAUSE)
 @pytest.mark.parametrize(
     ("presence", "begins", "said"),
     [
-        (Presence((SERVE,)), True, f"{SERVE} begins a pass now."),
-        (Presence((SERVE, "another", "a third")), True, f"{SERVE} (and 2 more) begins a pass now."),
+        (Presence((SERVE,)), True, f"{SERVE} begins a pass now, or as soon as the one under way has ended."),
+        (
+            Presence((SERVE, "another", "a third")),
+            True,
+            f"{SERVE} (and 2 more) begins a pass now, or as soon as the one under way has ended.",
+        ),
         (
             Presence((SERVE,), pause=PAUSE),
             False,

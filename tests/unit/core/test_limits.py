@@ -276,16 +276,17 @@ def test_when_the_last_of_many_calls_leaves_is_what_making_them_one_by_one_finds
     assert told == pytest.approx(at, abs=1e-6)
 
 
-def test_a_room_knows_its_pause_and_the_first_that_waits() -> None:
-    """Two of five go at once, the third when the oldest of the three made is forgotten; none before a pause is over."""
+def test_a_room_knows_its_pause_and_when_a_later_call_may_leave() -> None:
+    """Two of five go at once, the third when the oldest of three is forgotten; none before a pause, nor too early."""
     window = Window(Rate(5, 10.0))
     window.remember(50.0, [9.0, 4.0, 1.0])
     room = Room(50.0, ((window, math.inf),))
     assert [room.wait(calls) for calls in (0, 2)] == [0.0, 0.0]
-    assert [room.first_wait(calls) for calls in (0, 2)] == [0.0, 0.0]
     assert room.wait(5) == pytest.approx(9 + MARGIN)
-    assert room.first_wait(5) == room.wait(3) == pytest.approx(1 + MARGIN)
+    assert room.wait(3) == pytest.approx(1 + MARGIN)
+    assert [room.wait(calls, 3.0) for calls in (0, 3, 5)] == pytest.approx([0.0, 3.0, 9 + MARGIN])
     paused = Room(50.0, ((window, math.inf),), 57.0)
-    assert paused.first_wait(2) == paused.wait(1) == pytest.approx(7.0)
+    assert paused.wait(1) == paused.wait(1, 5.0) == pytest.approx(7.0)
+    assert paused.wait(1, 8.0) == pytest.approx(8.0)
     assert paused.wait(4) == pytest.approx(7.0)
-    assert Room(50.0, (), 57.0).first_wait(1) == pytest.approx(7.0)
+    assert Room(50.0, (), 57.0).wait(1) == pytest.approx(7.0)

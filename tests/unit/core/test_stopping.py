@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from worker.core.stopping import Awaited, leaving, stopping
+from worker.core.stopping import Awaited, ended, leaving, stopping
 
 PRESS = "press again to leave them to the next run"
 SENT = "Stopping: nothing more is sent"
@@ -26,7 +26,7 @@ SENT = "Stopping: nothing more is sent"
         ),
         (0.0, {Awaited.JOB: 2}, f"{SENT}, and 2 jobs are left to the next run"),
         (0.0, {Awaited.ANSWER: 1}, f"{SENT}, and the answer to 1 PUT is left to the next run"),
-        (25.0, {}, f"{SENT}, and nothing that was sent is waited for"),
+        (25.0, {}, f"{SENT}, and nothing that was sent is still open"),
     ],
 )
 def test_the_first_signal_says_what_is_waited_for_and_how_long(
@@ -44,3 +44,10 @@ def test_the_second_signal_says_what_is_left_to_the_next_run() -> None:
         f"Leaving the answer to 1 PUT and 2 batches to be read again to the next run; {third}"
     )
     assert leaving({}) == f"Waiting for nothing more; {third}"
+    assert ended() == "Ended without a report: what was sent is in the journal, for the next run"
+
+
+def test_a_process_that_prints_no_report_speaks_of_none() -> None:
+    """The daemon ends at once, and there is no report that it could end without."""
+    assert leaving({Awaited.JOB: 1}, reports=False) == "Leaving 1 job to the next run; press again to end at once"
+    assert ended(reports=False) == "Ended at once: what was sent is in the journal, for the next run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,10 +14,13 @@ from worker.core.allowance import Allowance
 from worker.core.events import Event, Planned, ShareJudged
 from worker.core.fleet.guard import GuardPolicy, Judge
 from worker.core.fleet.report import Result, RunReport
+from worker.core.fleet.selection import Selection
+from worker.core.fleet.shards import Shard
 from worker.core.manifest.model import Project, Wish
 from worker.core.reading import Offer
 from worker.core.share import MemberStatus
 from worker.core.status import Status
+from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.run import prepare, run_once
 
 pytestmark = pytest.mark.looptime
@@ -117,24 +121,56 @@ async def test_rules_of_a_project_that_hangs_may_wish_for_anything() -> None:
     assert min(cloud.put_times) >= TIMINGS.silence
 
 
-async def test_the_most_that_unread_projects_may_reject_is_reserved_and_what_they_did_not_is_given_back() -> None:
-    """Other shards see the worst at first and the truth in the end, at one and the same stamp."""
+async def test_what_is_read_is_reserved_before_it_is_sent_and_all_of_it_in_the_end() -> None:
+    """What an unread project might reject is nobody's: at one and the same stamp, what is read, and then what is so."""
     cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving()
-    report = await one_pass(cloud, journal, wishes=fleet(p=2, silent=2))
-    assert max(cloud.put_times) < TIMINGS.silence / 10
-    assert journal.reserved == [{"p": 2, "silent": 2}, {"p": 2}]
+    cloud.silent = set()
+    cloud.slow = {"q": 5.0}
+    cloud.offer("silent", images(20), MemberStatus.ACCEPTED)
+    report = await one_pass(cloud, journal, wishes=fleet(p=2, q=2))
+    assert journal.reserved == [{"p": 2}, {"p": 2, "q": 2}]
     ((at, since),) = journal.stamps
     assert at - since == 86400.0
+    assert min(cloud.put_times) < 5.0
+    assert report.count(Status.CHANGED) == 4
+
+
+async def test_of_a_shard_the_verdict_waits_for_what_may_still_be_rejected() -> None:
+    """Else other shards would be refused for what nobody may need, or it would send what they have used up."""
+    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    wishes = fleet(p=2, silent=2)
+    shard = next(each for each in (Shard(0, 2), Shard(1, 2)) if Selection(shard=each).means("silent"))
+    mine = {name: of_images for name, of_images in wishes.items() if Selection(shard=shard).means(name)}
+    other = next(name for name in ("p", "q", "r", "s", "t") if Selection(shard=shard).means(name))
+    cloud.offer(other, images(20), MemberStatus.ACCEPTED)
+    mine[other] = dict.fromkeys(images(20), ACCEPT) | dict.fromkeys(images(2), REJECT)
+    report = await one_pass(cloud, journal, wishes=mine, selection=Selection(shard=shard))
+    assert journal.reserved == [{other: 2}]
+    assert min(cloud.put_times) >= TIMINGS.silence
     assert report.count(Status.CHANGED) == 2
 
 
 async def test_what_other_shards_have_taken_up_meanwhile_is_judged_again_when_all_is_read() -> None:
-    """The worst case is over the limit with theirs, and what is really planned is not."""
-    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving({"elsewhere": 3}, {"elsewhere": 3})
-    report = await one_pass(cloud, journal, wishes=fleet(p=2, silent=2))
+    """At first it is too much with theirs; once theirs are past, what is planned is allowed."""
+    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving({"elsewhere": 6}, {})
+    report = await one_pass(cloud, journal, wishes=fleet(p=2))
     assert journal.reserved == [{"p": 2}]
     assert min(cloud.put_times) >= TIMINGS.silence
     assert report.count(Status.CHANGED) == 2
+
+
+async def test_a_pass_that_may_send_nothing_any_more_uses_up_no_approval() -> None:
+    """It is there for the next pass, which is the same: a project that hangs kept this one until it was to stop."""
+    cloud, journal, deadlines = cloud_of(MemberStatus.ACCEPTED), Reserving(), Deadlines()
+    wishes = fleet(p=10)
+    refused = await one_pass(cloud, journal, wishes=wishes)
+    journal.approved.add(refused.digest)
+    asyncio.get_running_loop().call_later(1.0, deadlines.stop_submitting)
+    asked = request(wishes, guard=TEN_PERCENT)
+    cut = await run_once(asked, context(cloud, journal, deadlines=deadlines))
+    assert (cloud.puts, journal.approved, cut.digest) == ([], {refused.digest}, refused.digest)
+    assert (await one_pass(cloud, journal, wishes=wishes)).count(Status.CHANGED) == 10
+    assert journal.approved == set()
 
 
 async def test_a_pass_with_nothing_to_do_reserves_nothing() -> None:

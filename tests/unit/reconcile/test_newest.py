@@ -306,6 +306,21 @@ async def test_a_stream_of_changes_starves_nobody() -> None:
     assert [type(event) for event in files.told].count(PassStarted) > 10
 
 
+async def test_a_project_that_hangs_does_not_keep_the_newest_files_waiting_while_others_are_sent() -> None:
+    """Once the pass sends, it makes way as if the project that does not answer were not there."""
+    names = images(3)
+    cloud, journal = FakeCloud(lambda batch: Fate()), FakeJournal()
+    offered(cloud, names, "p")
+    cloud.silent = {"q"}
+    files = Files(request(wish(names, "p", "q")))
+    files.load_in(0.5, wish(names[:2], "p", "q"))
+    began = asyncio.get_running_loop().time()
+    report = await files.make_way(cloud, journal)
+    assert asyncio.get_running_loop().time() - began < TIMINGS.silence / 10
+    assert report.count(Status.CHANGED) == 3
+    assert report.count(Status.UNKNOWN) == 3
+
+
 async def test_a_stricter_guard_is_something_else() -> None:
     """Whoever lowers what may be rejected in the midst of a pass has the rest judged anew."""
     asked = request(wish(images(3), "p"))

@@ -330,7 +330,7 @@ async def test_reading_takes_no_more_than_half_of_the_time_that_there_is_to_send
     assert asyncio.get_running_loop().time() == pytest.approx(600.0, abs=0.2)
     assert read(readings) == {"p"}
     assert set(failures(readings).values()) == {
-        "its lists were not read in half of the time that there was to send, and what was read does not wait for them"
+        "lists were not read in half of the time that there was to send, and what was read does not wait for them"
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain, islice, repeat
 from typing import Any
 
@@ -98,11 +99,13 @@ def test_the_next_pass_is_not_said_to_begin_in_the_past_while_one_is_late() -> N
 def test_the_pass_under_way_has_its_time_to_go_and_what_it_waits_for() -> None:
     """Null where nobody knows, and where nothing is waited for."""
     busy = Forecast(9, 540.0, "the PUT limit", NOW + 300, NOW)
-    told = {"calls": 9, "seconds": 540.0, "cause": "the PUT limit", "until": timestamp(NOW + 300)}
+    told = {"calls": 9, "seconds": 540.0, "at_least": False, "cause": "the PUT limit", "until": timestamp(NOW + 300)}
     assert late(busy)["pass"]["forecast"] == told
     assert late(None)["pass"]["forecast"] is None
-    unknown = late(Forecast(2, None, "jobs of the cloud", made_at=NOW))["pass"]["forecast"]
-    assert unknown == {"calls": 2, "seconds": None, "cause": "jobs of the cloud", "until": None}
+    assert late(replace(busy, is_all=False))["pass"]["forecast"] == told | {"at_least": True}
+    unknown = late(Forecast(2, None, "jobs of the cloud", None, NOW, is_all=False))["pass"]["forecast"]
+    nobody_knows = {"seconds": None, "at_least": True, "cause": "jobs of the cloud", "until": None}
+    assert unknown == {"calls": 2} | nobody_knows
 
 
 def test_what_is_encoded_is_the_document() -> None:

@@ -76,24 +76,42 @@ def test_the_json_has_the_documented_keys() -> None:
     }
     assert document["schema"] == "ims-share-worker/plan/1"
     assert (document["desired"], document["converged"], document["unmanaged"], document["batches"]) == (21, 19, 4, 2)
-    assert document["forecast"] == {"calls": 17, "seconds": 2.0, "cause": None, "until": None}
+    assert document["forecast"] == {"calls": 17, "seconds": 2.0, "at_least": False, "cause": None, "until": None}
     assert (document["digest"], document["refused"]) == (DIGEST, [])
     assert json.loads(json.dumps(document)) == document
 
 
-def test_a_plan_that_a_limit_holds_up_says_which_and_until_when() -> None:
-    """In words with the time that it takes, and as JSON with the moment when the limit lets go."""
+def test_a_plan_that_a_limit_holds_up_says_which_and_one_time() -> None:
+    """In words with the time that it takes and nothing else, and as JSON with the moment when the limit lets go."""
     waits = Forecast(17, 521.0, "the PUT limit", EPOCH + 2_099.5, EPOCH + 1_800)
     held_up = replace(view(CHANGES), forecast=waits)
-    assert shown(held_up).endswith(
-        "; about 17 calls, 8m 41s; waiting for the PUT limit until 08:35 UTC; about 9 min to go.\n"
-    )
+    assert shown(held_up).endswith("; about 17 calls, about 9 min, above all because of the PUT limit.\n")
     assert plan_json(held_up)["forecast"] == {
         "calls": 17,
         "seconds": 521.0,
+        "at_least": False,
         "cause": "the PUT limit",
         "until": "2027-01-15T08:34:59.500Z",
     }
+
+
+@pytest.mark.parametrize(
+    ("forecast", "words"),
+    [
+        (Forecast(0, 0.0), "; about 0 calls."),
+        (
+            Forecast(17, None, "jobs of the cloud", is_all=False),
+            "; about 17 calls, nobody knows how long because of jobs of the cloud.",
+        ),
+        (
+            Forecast(17, 350.0, "the PUT limit", EPOCH, is_all=False),
+            "; about 17 calls, at least 6 min, above all because of the PUT limit.",
+        ),
+    ],
+)
+def test_a_plan_claims_no_time_that_nobody_knows(forecast: Forecast, words: str) -> None:
+    """No time where there is nothing to do, none over a job that is stuck, and the least beside a limit."""
+    assert " ".join(shown(replace(view(CHANGES), forecast=forecast)).split()).endswith(words)
 
 
 def test_the_json_of_a_change_has_ids_and_names() -> None:
@@ -152,7 +170,7 @@ def test_the_text_has_a_table_by_project_names_and_a_sum() -> None:
         "  accept  ubuntu  (is pending, into vault vault-1)\n"
         "\n"
         "To accept: 1, to reject: 1, in 2 PUT. "
-        "19 of 21 shares are as desired, 4 unmanaged; about 17 calls, 2s.\n"
+        "19 of 21 shares are as desired, 4 unmanaged; about 17 calls, about 3 s.\n"
     )
 
 
@@ -191,8 +209,33 @@ def test_of_many_projects_those_that_differ_are_shown_and_the_others_counted() -
     lines = shown(replace(view(), plan=plan_of({f"p-{number:02}": ["i-x"] * 2 for number in range(50)}, changes)))
     rows = [line.split()[0] for line in lines.splitlines() if line.startswith("p-") and line.count(" ") > 1]
     assert rows == [f"p-{number:02}" for number in range(0, 40, 2)]
-    assert "\nand 30 more projects, 25 of them as desired\n" in lines
+    assert "\nand 30 more projects: 25 as desired, 5 not as desired\n" in lines
     assert "\nand changes of 5 more projects (--json shows all)\n" in lines
+
+
+@pytest.mark.parametrize(
+    ("unread", "differ", "fine", "told"),
+    [
+        (2, 3, 30, "and 30 more projects, all as desired"),
+        (0, 25, 0, "and 5 more projects, none as desired"),
+        (2, 19, 0, "and 1 more project, not as desired"),
+        (2, 19, 30, "and 31 more projects: 30 as desired, 1 not as desired"),
+        (22, 19, 30, "and 51 more projects: 30 as desired, 19 not as desired, 2 unread"),
+    ],
+)
+def test_unread_projects_have_a_row_first_and_are_counted_apart(unread: int, differ: int, fine: int, told: str) -> None:
+    """They are neither as desired nor not; where all without a row are alike, one word says so."""
+    amiss = {f"a-{number:02}": ["i-0"] for number in range(differ)}
+    down = [f"z-{number:02}" for number in range(unread)]
+    wishes = {**amiss, **{f"m-{number:02}": ["i-0"] for number in range(fine)}, **{each: ["i-0"] for each in down}}
+    changes = tuple(Change(Share(each, "i-0"), PENDING, Operation.ACCEPT) for each in amiss)
+    projects = [
+        replace(each, converged=0, unlisted=1, failure="down") if each.project.id in down else each
+        for each in plan_of(wishes, changes).projects
+    ]
+    lines = shown(PlanView(make_plan(projects, {}), 1, Forecast(17, 2.0), (), Names({}, {}))).splitlines()
+    table = lines[: lines.index(told)]
+    assert [line.split()[0] for line in table if line[:2] in {"a-", "m-", "z-"}] == [*down, *amiss][:20]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +302,7 @@ def test_that_nothing_could_be_read_is_the_headline_and_nothing_is_claimed_of_an
     assert shown(unread_view("p", "q")) == (
         "None of 2 projects could be read: HTTP 503: down\n"
         "\n"
-        "Nothing is planned. It is unknown how 21 shares stand; about 17 calls, 2s.\n"
+        "Nothing is planned. It is unknown how 21 shares stand; about 17 calls, about 3 s.\n"
     )
 
 
@@ -272,7 +315,7 @@ def test_what_could_not_be_read_is_counted_apart_from_what_is_as_desired() -> No
         "payments       20         20       -       -        -\n"
         "\n"
         "Nothing to change in what could be read. 20 of 21 shares are as desired, 1 unknown, 4 unmanaged; "
-        "about 17 calls, 2s.\n"
+        "about 17 calls, about 3 s.\n"
     )
 
 
@@ -288,13 +331,25 @@ def test_an_absence_that_its_wish_allows_is_told_apart() -> None:
     assert "payments: debian: why (its wish allows that)\n" in text
 
 
+def test_what_is_in_quarantine_says_when_it_is_sent_again() -> None:
+    """At the first second that is not too early; other shares have no next try."""
+    held = replace(left(Status.QUARANTINED), next_try=EPOCH + 899.5)
+    assert "payments: debian: next try 2027-01-15T08:15:00Z: why\n" in shown(view(left_out=(held,)))
+    assert "next try" not in shown(view(left_out=(left(),)))
+
+
+def test_one_call_is_one_call() -> None:
+    """A count goes with its noun."""
+    assert "; about 1 call, " in shown(replace(view(), forecast=Forecast(1, 2.0)))
+
+
 def test_a_refused_plan_says_why_and_how_to_let_it_pass() -> None:
     """In images, and with the command that approves exactly this plan, which no line breaks apart."""
     text = shown(view(CHANGES, (REFUSAL,)))
     assert text.endswith(
         "The guards refuse this plan: it would reject 1 image (windows) in 1 of 3 projects, 5 of 9 shares; "
         "max_reject = 10 % allows 1.\n"
-        "To let exactly this pass: ims-share-worker plan --out FILE, then approve FILE\n"
+        "To let exactly this pass: ims-share-worker plan --out plan.json; ims-share-worker approve plan.json\n"
     )
     saved = replace(view(CHANGES, (REFUSAL,)), approval=f"ims-share-worker approve '{'x' * 90}'")
     narrow = drawn(lambda console: print_plan(saved, console), 80)

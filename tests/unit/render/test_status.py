@@ -284,6 +284,19 @@ def test_what_was_learned_of_batch_sizes_is_shown() -> None:
     assert "in one PUT" not in shown(VIEW)
 
 
+def test_projects_of_the_manifest_that_were_never_read_are_counted() -> None:
+    """Beside what is known of the others, or alone once there was a pass; what is not in the manifest is none."""
+    known = replace(VIEW, last_readings={"p": LastReading(EPOCH, 40), "old": LastReading(EPOCH, 2)})
+    assert "or later: 42 of 42 shares as desired; 7 projects were never read\n" in shown(
+        replace(known, projects={"p", *(f"new-{number}" for number in range(7))})
+    )
+    assert "as desired; 1 project was never read\n" in shown(replace(known, projects={"p", "q"}))
+    assert "never read" not in shown(replace(known, projects={"p"}))
+    nothing = replace(VIEW, projects={"p", "q"})
+    assert "\n2 projects were never read\n" in shown(nothing)
+    assert "never read" not in shown(replace(nothing, passes=()))
+
+
 def test_what_was_last_known_of_the_fleet_is_shown() -> None:
     """In all with the age of the oldest reading, each project where anything was amiss, and each such share as JSON."""
     amiss = (

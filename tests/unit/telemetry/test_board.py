@@ -442,3 +442,12 @@ def test_images_have_their_names_as_soon_as_a_pass_begins() -> None:
     assert board.image_names == {"a": "golden"}
     board(events.PassStarted("run-2", 2))
     assert board.image_names == {"a": "golden"}
+
+
+def test_what_is_sent_is_not_refused() -> None:
+    """A pass may send before all is read: what the guards said of an earlier plan is no news then."""
+    refused = replace(all_absent({"p": {"a": ACCEPT}}), refusals=(REFUSAL,))
+    board = a_board(refused, events.PassStarted("run-2", 1))
+    assert board.refusals == (REFUSAL,)
+    board(events.BatchSubmitted(JOB))
+    assert (board.refusals, board.refused) == ((), ())

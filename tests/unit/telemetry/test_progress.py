@@ -16,17 +16,19 @@ from rich.console import Console
 from strategies import EPOCH
 
 from worker.core import events
-from worker.core.batch import Batch, InFlight
+from worker.core.batch import Batch, Change, InFlight
 from worker.core.calls import CallGroup
 from worker.core.fleet.forecast import Forecast, Rest
+from worker.core.fleet.refusal import MAX_REJECT, Refusal
+from worker.core.job import Job
 from worker.core.manifest.model import Project
-from worker.core.share import Share
+from worker.core.share import MemberStatus, Share
 from worker.core.status import ShareStatus, Status
 from worker.errors import BadRequest, Scope
 from worker.reconcile.run import run_once
 from worker.telemetry.progress import Gauges, LiveProgress
 
-FRAME = re.compile(r"(Reading projects|Settling images)[ ━╸╺]+(\d+)/(\d+) (\d+) jobs in flight(, \d+ PUT left)?")
+FRAME = re.compile(r"(Reading projects|Settling images)[ ━╸╺]+(\d+)/(\d+) (\d+) jobs? in flight(, \d+ PUT left)?")
 
 
 class Watch:
@@ -190,6 +192,65 @@ async def test_what_is_foretold_is_what_is_left_of_the_pass() -> None:
     assert (last.due, last.jobs, last.unread) == ({}, {}, 0)
     assert any(rest.jobs for rest in watch.rests)
     assert last.took is not None
+
+
+def judged(image: str, status: Status) -> events.ShareJudged:
+    """Return where an image stands in the end."""
+    return events.ShareJudged(ShareStatus(Share("p", image), status, ACCEPT.operation))
+
+
+def planned(*image_ids: str, refusals: tuple[Refusal, ...] = ()) -> events.Planned:
+    """Return that these images of a project are to be accepted."""
+    changes = [Change(Share("p", image), MemberStatus.PENDING, ACCEPT.operation) for image in image_ids]
+    return events.Planned(plan_of({"p": image_ids}, changes), {}, 1, 0, refusals)
+
+
+def test_only_what_settled_counts_as_settled() -> None:
+    """What was not sent, or has not ended, is judged and is not settled."""
+    watch = Watch({})
+    with watch.progress:
+        tell(watch.progress, events.PassStarted("run-1", 1), planned(*"abcd"))
+        for image, status in zip(
+            "abcd", (Status.CHANGED, Status.FAILED, Status.NOT_SENT, Status.UNSETTLED), strict=True
+        ):
+            watch.progress(judged(image, status))
+        assert watch.look()[:3] == ("Settling images", "2", "4")
+
+
+def test_in_the_end_no_picture_of_a_pass_under_way_is_left() -> None:
+    """The last thing that is drawn is nothing: neither a bar nor what is waited for, nor a time to go."""
+    watch = Watch({})
+    watch.told = Forecast(9, 550.0, "the PUT limit", EPOCH + 290, EPOCH)
+    with watch.progress:
+        tell(watch.progress, events.PassStarted("run-1", 1), planned("a"))
+        assert "about 10 min to go" in watch.drawn()[-1]
+    assert watch.progress._progress.tasks == []
+    assert watch.progress._progress.below == ()
+
+
+def test_a_worker_that_stops_says_no_time_to_go() -> None:
+    """It follows what it sent for its grace, which its message says; a job that is late keeps its line."""
+    watch = Watch({})
+    watch.told = Forecast(9, 550.0, "the PUT limit", EPOCH + 290, EPOCH)
+    job = Job(1, "job-1", Batch("p", ACCEPT.operation, None, ("a",)), EPOCH - 100)
+    with watch.progress:
+        tell(watch.progress, events.PassStarted("run-1", 1), planned("a"), events.BatchSubmitted(job))
+        tell(watch.progress, events.Stopping(25.0, "Stopping"))
+        assert "job-1" in watch.drawn()[-1]
+        watch.progress.look()
+        assert "to go" not in "".join(watch.drawn())
+
+
+@pytest.mark.parametrize(
+    "refused", [planned("a", refusals=(Refusal(MAX_REJECT, "p", "P", 1, 0, 4, "0", 0, 1),)), planned()]
+)
+def test_nothing_settles_where_nothing_is_sent(refused: events.Planned) -> None:
+    """After a refusal, or where all is as desired, there is neither a bar nor a time to go."""
+    watch = Watch({})
+    watch.told = Forecast(9, 1.0)
+    with watch.progress:
+        tell(watch.progress, events.PassStarted("run-1", 1), refused)
+        assert "".join(watch.drawn()).strip() == ""
 
 
 def test_events_before_a_pass_draw_nothing() -> None:

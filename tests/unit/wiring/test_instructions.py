@@ -172,17 +172,85 @@ async def test_while_paused_a_release_begins_no_pass_and_a_reconcile_does() -> N
         assert desk.is_early()
 
 
-async def test_a_clock_that_is_set_during_a_pause_makes_it_no_longer() -> None:
-    """Put back, its span counts all the same; put forward past its end, it has ended."""
-    for step, most in ((-7200.0, 60.0), (7200.0, 12.0)):
-        moved = [0.0]
-        desk = Desk(wall=partial(moved_wall, moved))
-        async with desk.watched():
-            began = asyncio.get_running_loop().time()
-            desk.log.give(Verb.PAUSE, wall(), wall() + 60)
-            asyncio.get_running_loop().call_later(10.0, moved.__setitem__, 0, step)
-            await desk.early.wait()
-            assert asyncio.get_running_loop().time() - began <= most + 0.1
+@pytest.mark.parametrize("step", [-7200.0, 7200.0])
+async def test_a_clock_that_is_set_during_a_pause_leaves_it_as_long_as_it_was_meant_to_be(step: float) -> None:
+    """Put back or forward: its end moves along, in the row as well, where `status` and who takes over read it."""
+    moved = [0.0]
+    desk = Desk(wall=partial(moved_wall, moved))
+    async with desk.watched():
+        began = asyncio.get_running_loop().time()
+        pause = desk.log.give(Verb.PAUSE, wall(), wall() + 60)
+        asyncio.get_running_loop().call_later(10.0, moved.__setitem__, 0, step)
+        await asyncio.sleep(10.0 + SOON)
+        assert pause.until is not None
+        assert desk.log.given[0].until == pytest.approx(pause.until + step)
+        assert desk.obeyed.pause == desk.log.given[0]
+        await desk.early.wait()
+        assert asyncio.get_running_loop().time() - began == pytest.approx(60, abs=SOON)
+        assert (await desk.log.standing(desk.wall() + SOON)).pause is None
+
+
+async def test_a_pause_from_the_future_counts_its_own_span_once_for_all() -> None:
+    """A clock that was put back before the start makes it no longer, and the next start does not begin it again."""
+    desk = Desk()
+    desk.log.give(Verb.PAUSE, wall() + 86400, wall() + 86460)
+    async with desk.watched():
+        assert desk.obeyed.pause is not None
+        assert desk.obeyed.pause.until == pytest.approx(wall() + 60)
+        await asyncio.sleep(60.5)
+        assert desk.obeyed.pause is None
+        assert (await desk.log.standing(wall())).pause is None
+
+
+async def test_a_row_that_cannot_be_put_right_is_tried_again() -> None:
+    """A journal that is away does not leave it telling of another end for good."""
+    moved = [0.0]
+    desk = Desk(wall=partial(moved_wall, moved))
+    async with desk.watched():
+        desk.log.give(Verb.PAUSE, wall(), wall() + 60)
+        await asyncio.sleep(SOON)
+        desk.log.trouble = JournalError("away")
+        moved[0] = 7200.0
+        await asyncio.sleep(10.0)
+        desk.log.trouble = None
+        await asyncio.sleep(SOON)
+        assert desk.log.given[0] == desk.obeyed.pause
+        assert desk.obeyed.pause is not None
+        assert desk.obeyed.pause.left(desk.wall()) == pytest.approx(60 - 10 - 2 * SOON, abs=SOON)
+
+
+async def test_a_pause_that_is_over_when_it_is_noticed_holds_nothing() -> None:
+    """Neither one that has expired meanwhile, nor one that somebody ended before anybody had seen it."""
+    desk = Desk()
+    async with desk.watched():
+        under_way = Deadlines()
+        await desk.obeyed.hold(under_way)
+        desk.log.give(Verb.PAUSE, wall(), wall() + 0.001)
+        await asyncio.sleep(SOON)
+        desk.log.give(Verb.PAUSE, wall())
+        desk.log.give(Verb.RESUME, wall())
+        await asyncio.sleep(SOON)
+        assert not under_way.held
+        assert under_way.submitting
+        assert not [each for each in desk.events if isinstance(each, PauseBegan)]
+
+
+@pytest.mark.parametrize("until", [None, 5.0])
+async def test_the_end_of_a_pause_ends_the_reading_of_the_pass_that_it_held(until: float | None) -> None:
+    """That can send nothing any more: the next pass, which can, need not wait for a project that hangs."""
+    desk = Desk()
+    async with desk.watched():
+        under_way = Deadlines()
+        await desk.obeyed.hold(under_way)
+        desk.log.give(Verb.PAUSE, wall(), until and wall() + until)
+        await asyncio.sleep(SOON)
+        assert (bool(under_way.held), under_way.reading) == (True, True)
+        if until is None:
+            desk.log.give(Verb.RESUME, wall())
+        await desk.early.wait()
+        assert not under_way.reading
+        assert not under_way.submitting
+        assert not under_way.held.startswith("paused")
 
 
 async def test_a_journal_that_is_away_is_asked_again() -> None:

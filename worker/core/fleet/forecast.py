@@ -1,13 +1,13 @@
 """What is still to be called, and what the limits let through → how long it takes, and what makes it wait.
 
 The calls that are in the windows already count: a run takes as long as the call that may leave last, of the group that
-is slowest, plus the job that is followed last.
+is slowest, plus the job that is followed last. What is sent waits for what is read first.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from worker.core.batch import Batch
@@ -22,7 +22,7 @@ LISTS_PER_PROJECT = 3
 _WORTH_SAYING = 1.0
 """Seconds that a limit must make a run wait to be named."""
 _OVERDUE = 2.0
-"""So many times a job may take what others took; of one that takes longer nobody knows when it ends."""
+"""So many times a job may take what others took, beside others; of one that takes longer nobody knows when it ends."""
 _LIMITS = {
     CallGroup.MEMBERS_PUT: "the PUT limit",
     CallGroup.JOB_GET: "the limit of job queries",
@@ -32,6 +32,7 @@ _LIMITS = {
 }
 _TOGETHER = "the limit of all calls together"
 _JOBS = "jobs of the cloud"
+_READING = "lists of images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,16 @@ class Load:
     """What is still to be called, by account and group, and the seconds that pass after the last call.
 
     `tail` is None where nobody knows: a job that is waited for takes longer than others did. `is_all` is false while
-    there are projects whose changes nobody knows yet.
+    there are projects whose changes nobody knows yet. `reading` counts the lists, by account, that come before the
+    first PUT. `held` are the calls that only the limits keep from leaving, where these are not all: the others come
+    once a job has ended or a list is answered.
     """
 
     calls: Mapping[str, Mapping[CallGroup, int]]
     tail: float | None = 0.0
     is_all: bool = True
+    reading: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, Mapping[CallGroup, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Forecast:
     """What is still to be called, and how long it takes from `made_at` (seconds since the epoch) on.
 
     `seconds` is None where nobody knows, and the least that it takes unless `is_all`. `cause` names what is waited for
-    longest, where anything is, and `until` when that first lets go of a call that it holds up.
+    longest, where anything is, and `until` when a limit lets go of the last call that it holds up.
     """
 
     calls: int
@@ -96,17 +101,18 @@ class Forecast:
 class Expected:
     """What a run would do, by project id: the images that each is offered, its batches, and the jobs it would follow.
 
-    `lists_made` is what reading all of them cost this time.
+    `in_flight` has when each of these jobs was sent, in seconds since the epoch. `lists_made` is what reading all of
+    them cost this time.
     """
 
     offers: Mapping[str, int]
     batches: Iterable[Batch]
-    in_flight: Mapping[str, int]
+    in_flight: Mapping[str, Collection[float]]
     lists_made: int
 
 
-def load_of_run(expected: Expected, account_of: Mapping[str, str], shape: Shape) -> Load:
-    """Count the calls of a run that starts anew: reading, PUTs, polls, and reading again what was changed."""
+def load_of_run(expected: Expected, account_of: Mapping[str, str], shape: Shape, now: float) -> Load:
+    """Count the calls of a run that starts at `now`: reading, PUTs, polls, and reading again what was changed."""
     calls: dict[str, Counter[CallGroup]] = {}
 
     def count(project_id: str, group: CallGroup, many: int) -> None:
@@ -114,15 +120,19 @@ def load_of_run(expected: Expected, account_of: Mapping[str, str], shape: Shape)
 
     for project_id, lists in _shared_out(expected, shape).items():
         count(project_id, CallGroup.IMAGES_LIST, lists)
-    jobs = Counter(expected.in_flight)
+    reading = {account: groups[CallGroup.IMAGES_LIST] for account, groups in calls.items()}
+    sent_at = [at for jobs in expected.in_flight.values() for at in jobs]
+    jobs = Counter({project_id: len(of_project) for project_id, of_project in expected.in_flight.items()})
+    is_any_due = False
     for batch in expected.batches:
+        is_any_due = True
         count(batch.project_id, CallGroup.MEMBERS_PUT, 1)
         jobs[batch.project_id] += 1
     for project_id, number in jobs.items():
         if number:
             count(project_id, shape.poll_group, number * POLLS_PER_JOB)
             count(project_id, CallGroup.IMAGES_LIST, 1 + expected.offers.get(project_id, 0) // shape.page_size)
-    return Load(calls, TYPICAL_JOB if jobs.total() else 0.0)
+    return Load(calls, _tail(None, sent_at, now, is_any_due=is_any_due), reading=reading)
 
 
 def _shared_out(expected: Expected, shape: Shape) -> dict[str, int]:
@@ -174,14 +184,16 @@ def load_of_rest(
         pages = 1 + rest.offers.get(project_id, 0) // shape.page_size
         left[account] = before[0] + puts, before[1] + len(jobs), before[2] + pages
     calls = {account: _calls(*left.get(account, (0, 0, 0)), shape) for account in {*waiting, *left}}
-    is_any_due = any(of_account[CallGroup.MEMBERS_PUT] for of_account in calls.values())
+    held: dict[str, dict[CallGroup, int]] = {account: {} for account in waiting}
     for account, groups in waiting.items():
         for group, callers in groups.items():
             # Parts of a batch that failed were foreseen by nobody, and who waits for a first list has more to read.
             is_reading = rest.unread and group is CallGroup.IMAGES_LIST
-            least = callers * LISTS_PER_PROJECT if is_reading else callers
-            calls[account][group] = max(calls[account].get(group, 0), least)
-    return Load(calls, _tail(rest, sent_at, now, is_any_due=is_any_due), is_all=not rest.unread)
+            held[account][group] = callers * LISTS_PER_PROJECT if is_reading else callers
+            calls[account][group] = max(calls[account].get(group, 0), held[account][group])
+    is_any_due = any(of_account[CallGroup.MEMBERS_PUT] for of_account in calls.values())
+    tail = _tail(rest.took, sent_at, now, is_any_due=is_any_due)
+    return Load(calls, tail, is_all=not rest.unread, held=None if is_any_due and not rest.unread else held)
 
 
 def _calls(puts: int, jobs: int, pages: int, shape: Shape) -> dict[CallGroup, int]:
@@ -193,33 +205,69 @@ def _calls(puts: int, jobs: int, pages: int, shape: Shape) -> dict[CallGroup, in
     }
 
 
-def _tail(rest: Rest, sent_at: list[float], now: float, *, is_any_due: bool) -> float | None:
-    """Return the seconds that the job takes which ends last; None for one that is overdue."""
-    typical = TYPICAL_JOB if rest.took is None else rest.took
-    if is_any_due or not sent_at:
+def _tail(took: float | None, sent_at: Collection[float], now: float, *, is_any_due: bool) -> float | None:
+    """Return the seconds that the job takes which ends last; None where one takes longer than others `took`."""
+    typical = TYPICAL_JOB if took is None else took
+    ages = [max(now - at, 0.0) for at in sent_at]
+    if any(age > _OVERDUE * typical for age in ages):
+        return None
+    if is_any_due or not ages:
         return typical if is_any_due else 0.0
-    age = now - max(sent_at)
-    return None if age > _OVERDUE * typical else max(typical - age, 0.0)
+    # The last one that is waited for: once it takes longer than others did, there is nothing left to count down.
+    left = typical - min(ages)
+    return left if left > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """A limit, in how many seconds its last call may leave, and how many of these the limit itself is to blame for."""
+
+    name: str
+    wait: float
+    own: float
 
 
 def forecast(load: Load, rooms: Mapping[str, AccountRoom], now: float) -> Forecast:
     """Foretell how long the calls take from `now` on (seconds since the epoch), by what the limits let through."""
-    total, slowest, cause, until = 0, 0.0, "", None
-    for account, groups in sorted(load.calls.items()):
-        room = rooms.get(account)
-        of_account = sum(groups.values())
-        total += of_account
-        if room is None:
+    total = sum(sum(groups.values()) for groups in load.calls.values())
+    slowest, longest = 0.0, _Hold("", 0.0, 0.0)
+    for account, groups in sorted((load.calls if load.held is None else load.held).items()):
+        if account not in rooms:
             continue
-        limits = [
-            (_LIMITS[group], room.groups[group], calls) for group, calls in groups.items() if group in room.groups
-        ]
-        for name, limit, calls in (*limits, (_TOGETHER, room.together, of_account)):
-            wait = limit.wait(calls)
-            if wait > slowest:
-                slowest = wait
-                cause, until = (name, now + limit.first_wait(calls)) if wait >= _WORTH_SAYING else ("", None)
-    if not cause and load.tail is None:
-        cause = _JOBS
-    seconds = None if load.tail is None and not until else slowest + (load.tail or 0.0)
-    return Forecast(total, seconds, cause, until, now, load.is_all and load.tail is not None)
+        holds = tuple(_holds(rooms[account], groups, load.reading.get(account, 0)))
+        if (wait := max(hold.wait for hold in holds)) > slowest:
+            slowest, longest = wait, max(holds, key=lambda hold: hold.own)
+    is_all = load.is_all and load.tail is not None
+    if _is_the_cause(longest, load):
+        return Forecast(total, slowest + (load.tail or 0.0), longest.name, now + longest.wait, now, is_all)
+    seconds = slowest + load.tail if is_all and load.tail is not None else None
+    return Forecast(total, seconds, _cause_beside_limits(load), None, now, is_all)
+
+
+def _is_the_cause(longest: _Hold, load: Load) -> bool:
+    """Tell whether a limit holds things up for longer than the jobs do that are waited for."""
+    if longest.own < _WORTH_SAYING:
+        return False
+    if load.tail is None:
+        # What all calls share lets go within moments, a job that is late does not.
+        return longest.name != _TOGETHER
+    return load.held is None or not load.is_all or longest.own > load.tail
+
+
+def _holds(room: AccountRoom, calls: Mapping[CallGroup, int], reading: int) -> Iterable[_Hold]:
+    lists = room.groups.get(CallGroup.IMAGES_LIST)
+    is_read_in = lists.wait(reading) if lists else 0.0
+    for group, many in calls.items():
+        if group in room.groups and many:
+            after = 0.0 if group is CallGroup.IMAGES_LIST else is_read_in
+            wait = room.groups[group].wait(many, after)
+            yield _Hold(_LIMITS[group], wait, wait - after)
+    wait = room.together.wait(sum(calls.values()))
+    yield _Hold(_TOGETHER, wait, wait)
+
+
+def _cause_beside_limits(load: Load) -> str:
+    """Name what is waited for where no limit makes anything wait; nothing, where there are PUTs to be sent."""
+    if not load.is_all:
+        return _READING
+    return _JOBS if load.tail is None or (load.held is not None and load.tail > 0) else ""

@@ -91,6 +91,7 @@ class WorstCase:
         self._fleet_managed, self._fleet_recent = sum(managed.values()), sum(recent_rejects.values())
         self._open = {project_id for project_id, wished in wishes.items() if not wished.are_all}
         self._over: set[str] = set()
+        self._unread = set(wishes)
         for project_id, wished in wishes.items():
             rejects = sum(wish.operation is Operation.REJECT for wish in wished.of_images.values())
             self._put(project_id, len(wished.of_images), rejects)
@@ -106,6 +107,16 @@ class WorstCase:
         return dict(self._managed)
 
     @property
+    def read_rejects(self) -> Mapping[str, int]:
+        """How many accepted images the projects that have been read reject, by id; those that reject none left out."""
+        return {each: count for each, count in self._rejects.items() if count and each not in self._unread}
+
+    @property
+    def may_reject_more(self) -> bool:
+        """Whether a project that is still unread might reject an accepted image."""
+        return bool(self._open) or any(self._rejects[project_id] for project_id in self._unread)
+
+    @property
     def is_allowed(self) -> bool:
         """Whether the guards allow the pass, whatever the projects that are still unread turn out to need."""
         return not (
@@ -119,6 +130,7 @@ class WorstCase:
         """Take what the plan of one project changes, and how many shares it says are managed there."""
         counted = tally(changes)
         self._open.discard(project_id)
+        self._unread.discard(project_id)
         self._fleet_managed += managed - self._managed.get(project_id, 0)
         self._managed[project_id] = managed
         self._put(project_id, counted.changes.get(project_id, 0), counted.rejects.get(project_id, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from worker.core.facts import many
@@ -37,3 +37,9 @@ def in_all(projects: Iterable[LastRead]) -> LastRead | None:
     return LastRead(
         min(read.at for read in each), sum(read.desired for read in each), sum(read.converged for read in each)
     )
+
+
+def told_never(projects: Collection[str]) -> str:
+    """Say how many projects were never read; nothing where there are none."""
+    were = "was" if len(projects) == 1 else "were"
+    return f"{many(len(projects), 'project')} {were} never read" if projects else ""

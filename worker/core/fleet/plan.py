@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -44,6 +44,10 @@ class Plan:
         """What earlier passes have sent and has not ended, in the projects that could be read."""
         return tuple(sent for project in self.projects for sent in project.in_flight)
 
+    def in_flight_of(self, images: Collection[str]) -> tuple[InFlight, ...]:
+        """Return what is in flight for any of these images, of no image for all."""
+        return tuple(sent for sent in self.in_flight if not images or any(each in images for each in sent.batch.images))
+
     @property
     def unknown(self) -> int:
         """How many shares are neither known to be as desired nor not: their projects could not be read."""
@@ -51,13 +55,18 @@ class Plan:
 
     @property
     def unread(self) -> tuple[ProjectPlan, ...]:
-        """The projects that could not be read."""
+        """The projects that could not be read, or that the pass was told to stop before."""
         return tuple(project for project in self.projects if project.failure)
 
     @property
     def is_unread(self) -> bool:
-        """Whether not a single project could be read."""
+        """Whether not a single project was read."""
         return bool(self.projects) and len(self.unread) == len(self.projects)
+
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether not a single project could be read; what was cut short says nothing of the cloud."""
+        return self.is_unread and not any(each.is_cut_short for each in self.projects)
 
 
 def make_plan(

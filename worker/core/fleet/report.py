@@ -59,7 +59,7 @@ class RunReport:
 
     `outcomes` has every desired share that changed or did not converge, sorted, but for the `unlisted` ones, which are
     unknown and which nobody can name; `converged` counts the others. So `converged + len(outcomes) + unlisted ==
-    desired`. `unread` are those of its `projects` that could not be read, `unreachable` tells that not one could,
+    desired`. `unread` are those of its `projects` that were not read, `unreachable` tells that not one could be,
     `journal_error` why the journal does not know all of this pass, `taken_over` that another worker holds it by now.
     `bugs` names those met in the work of single projects, `notes` say what a person should know of the pass.
     """
@@ -116,21 +116,23 @@ def still_in_flight(plan: Plan | ProjectPlan) -> tuple[ShareStatus, ...]:
     return tuple(replace(each, status=Status.UNSETTLED) for each in plan.statuses if each.status is Status.IN_FLIGHT)
 
 
-def result_of(plan: Plan, outcomes: Iterable[ShareStatus], *, refused: bool, unreachable: bool) -> Result:
+def result_of(plan: Plan, outcomes: Iterable[ShareStatus], *, refused: bool) -> Result:
     """Put a pass in one word, by how its shares ended and not by what it did: the same state has the same word.
 
-    An absence that its wish allows does not count against it. `unreachable` is the report's.
+    An absence that its wish allows does not count against it. A project that the pass was told to stop before is not
+    amiss: its shares wait for the next pass, as what was not sent does.
     """
     if refused:
         return Result.REFUSED
-    if unreachable:
+    if plan.is_unreachable:
         return Result.FAILED
-    ends = {outcome.status for outcome in outcomes if is_amiss(outcome)}
+    cut_short = {each.project.id for each in plan.unread if each.is_cut_short}
+    ends = {each.status for each in outcomes if is_amiss(each) and each.share.project_id not in cut_short}
     if Status.FAILED in ends and Status.CHANGED not in ends:
         return Result.FAILED
-    if Status.FAILED in ends or Status.UNKNOWN in ends or plan.unread:
+    if Status.FAILED in ends or Status.UNKNOWN in ends or len(cut_short) < len(plan.unread):
         return Result.PARTIAL
-    return Result.INCOMPLETE if ends - {Status.CHANGED} else Result.CONVERGED
+    return Result.INCOMPLETE if cut_short or ends - {Status.CHANGED} else Result.CONVERGED
 
 
 def is_amiss(status: ShareStatus) -> bool:
@@ -160,7 +162,7 @@ def exit_of_plan(plan: Plan, *, refused: bool, fail_on_drift: bool, broken: bool
     """
     if broken:
         return Exit.BUG
-    if plan.is_unread:
+    if plan.is_unreachable:
         return Exit.CLOUD
     if refused:
         return Exit.REFUSED

@@ -1,4 +1,4 @@
-"""The projects that could not be read → a line for each reason.
+"""The projects that were not read → a line for each reason.
 
 Nobody knows how their shares are: these are neither as desired nor not, and are counted apart.
 """
@@ -10,20 +10,28 @@ from dataclasses import dataclass
 
 from worker.core.facts import Fact, first_few, grouped, many
 from worker.core.project.plan import ProjectPlan
+from worker.core.reading import CUT_SHORT
+
+_STOPPED_FIRST = "the pass was told to stop first"
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A project that could not be read, and why. `last_desired` counts its shares when it last could, if ever."""
+    """A project that was not read, and why. `last_desired` counts its shares when it last could, if ever."""
 
     project_id: str
     name: str
     reason: str
     last_desired: int | None = None
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the pass was told to stop before it was read; any other could not be read."""
+        return self.reason == CUT_SHORT
+
 
 def unread_of(plans: Iterable[ProjectPlan]) -> tuple[Unread, ...]:
-    """Return the projects that could not be read, in the order of the plans."""
+    """Return the projects that were not read, in the order of the plans."""
     return tuple(
         Unread(plan.project.id, plan.project.name, plan.failure, plan.last_desired) for plan in plans if plan.failure
     )
@@ -35,7 +43,18 @@ def by_reason(unread: Iterable[Unread]) -> tuple[Fact[str], ...]:
 
 
 def told_unread(unread: Sequence[Unread], projects: int) -> tuple[str, ...]:
-    """Say what could not be read of so many projects: a line for each reason, after a headline where that was all."""
+    """Say what was not read of so many projects: a line for each reason, after a headline where that was all.
+
+    Of what the pass was told to stop before, nobody says that it could not be read.
+    """
+    cut_short = [each for each in unread if each.is_cut_short]
+    return (
+        *_told_failed([each for each in unread if not each.is_cut_short], projects),
+        *_told_cut(cut_short, projects),
+    )
+
+
+def _told_failed(unread: Sequence[Unread], projects: int) -> tuple[str, ...]:
     facts = by_reason(unread)
     if not facts:
         return ()
@@ -48,3 +67,15 @@ def told_unread(unread: Sequence[Unread], projects: int) -> tuple[str, ...]:
     if len(facts) == 1:
         return (f"{none}: {facts[0].reason}",)
     return (none, *(f"{many(len(fact.of), 'project')} ({first_few(fact.of)}): {fact.reason}" for fact in facts))
+
+
+def _told_cut(unread: Sequence[Unread], projects: int) -> tuple[str, ...]:
+    if not unread:
+        return ()
+    if projects == 1:
+        return (f"Project {unread[0].name} was not read: {_STOPPED_FIRST}",)
+    were = f"{'was' if len(unread) == 1 else 'were'} not read"
+    if len(unread) == projects:
+        return (f"{many(projects, 'project')} {were}: {_STOPPED_FIRST}",)
+    (fact,) = by_reason(unread)
+    return (f"{len(unread):,} of {many(projects, 'project')} {were} ({first_few(fact.of)}): {_STOPPED_FIRST}",)

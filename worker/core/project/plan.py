@@ -11,7 +11,7 @@ from worker.core.manifest.model import Manifest, Project, Wish
 from worker.core.project.drift import VaultPolicy, find_drift
 from worker.core.project.wishes import Wishes, wishes_of
 from worker.core.quarantine import Quarantined, max_batch
-from worker.core.reading import LastReading, Reading
+from worker.core.reading import CUT_SHORT, LastReading, Reading
 from worker.core.share import MemberStatus, Share
 from worker.core.status import ShareStatus, Status
 
@@ -76,6 +76,11 @@ class ProjectPlan:
         """How many shares are wished and meant."""
         return self.converged + len(self.changes) + len(self.statuses) + self.unlisted
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether it was not read because the pass was told to stop, and not because it could not be."""
+        return self.failure == CUT_SHORT
+
 
 def meant_of(wishes: Mapping[str, Wish], images: frozenset[str]) -> Mapping[str, Wish]:
     """Return the wishes for the images that are meant: the very mapping where all are (`images` is empty)."""
@@ -121,7 +126,8 @@ def plan_project(project: Project, reading: Reading, terms: Terms, known: Known)
             waiting.append(change)
             statuses.append(_in_flight(change.share, meant[image_id], change.before, batch))
         elif held is not None and is_held and held.next_try > known.now:
-            statuses.append(change.as_status(Status.QUARANTINED, held.last_reason))
+            left = change.as_status(Status.QUARANTINED, held.last_reason)
+            statuses.append(replace(left, next_try=held.next_try))
         else:
             changes.append(replace(change, max_batch=max_batch(held)) if held is not None and is_held else change)
     return ProjectPlan(

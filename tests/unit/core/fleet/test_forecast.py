@@ -76,7 +76,7 @@ def load(
     shape: Shape = SHAPE,
 ) -> Load:
     """Return what a run with these batches has to call."""
-    return load_of_run(Expected(offers, batch_list, {}, lists), accounts or {}, shape)
+    return load_of_run(Expected(offers, batch_list, {}, lists), accounts or {}, shape, EPOCH)
 
 
 def seconds(batch_list: Iterable[Batch], shape: Shape = SHAPE, made: Iterable[float] = ()) -> float:
@@ -118,7 +118,7 @@ def test_what_the_window_still_has_room_for_goes_at_once() -> None:
     assert seconds(of_projects(50), made=made) < 5
     assert seconds(of_projects(51), made=made) == pytest.approx(100 + MARGIN + TYPICAL_JOB)
     found = forecast(load(of_projects(60)), rooms({PUT: made}), EPOCH)
-    assert found.until == pytest.approx(EPOCH + 100 + MARGIN)
+    assert found.until == pytest.approx(EPOCH + 200 + MARGIN)
     assert found.seconds == pytest.approx(200 + MARGIN + TYPICAL_JOB)
 
 
@@ -187,9 +187,9 @@ def test_a_large_project_takes_more_pages_to_read_again() -> None:
 
 
 def test_jobs_that_earlier_passes_left_are_asked_about_and_read_again() -> None:
-    """They take no PUT, and a job's time."""
-    found = load_of_run(Expected({"p": 7}, (), {"p": 2, "q": 0}, 3), {}, SHAPE)
-    assert found == Load({"": {LIST: 3 + 1, JOB: 2 * POLLS_PER_JOB}}, TYPICAL_JOB)
+    """They take no PUT, and what is left of a job's time."""
+    found = load_of_run(Expected({"p": 7}, (), {"p": (EPOCH - 1, EPOCH - 0.5), "q": ()}, 3), {}, SHAPE, EPOCH)
+    assert found == Load({"": {LIST: 3 + 1, JOB: 2 * POLLS_PER_JOB}}, TYPICAL_JOB - 0.5, reading={"": 3})
 
 
 @given(offered, lists_made)
@@ -243,31 +243,78 @@ def test_callers_in_the_queue_are_work_too() -> None:
 def test_while_projects_are_read_nobody_knows_all() -> None:
     """Who waits for a list has others to read; what a pass takes is said to be the least."""
     load = rest_of(Rest(unread=3), {LIST: 3})
-    assert load == Load({"": {PUT: 0, JOB: 0, LIST: 3 * LISTS_PER_PROJECT}}, is_all=False)
+    lists = {LIST: 3 * LISTS_PER_PROJECT}
+    assert load == Load({"": {PUT: 0, JOB: 0, **lists}}, is_all=False, held={"": lists})
     told = forecast(load, rooms({LIST: [0.0] * 1400}), EPOCH)
     assert told.sentence(EPOCH) == "waiting for the limit of image lists until 08:01:01 UTC; at least 61 s to go"
+
+
+@pytest.mark.parametrize("waiting", [{}, {LIST: 2}])
+def test_a_list_that_hangs_leaves_no_time_that_stands_still(waiting: Mapping[CallGroup, int]) -> None:
+    """While no limit holds the reading up, nobody knows when the lists are answered, whatever is due by now."""
+    rest = Rest({f"p{number:05}": (1,) for number in range(60)}, unread=2)
+    found = forecast(rest_of(rest, waiting), rooms(), EPOCH)
+    assert (found.seconds, found.sentence(EPOCH)) == (None, "waiting for lists of images")
 
 
 @pytest.mark.parametrize(
     ("took", "age", "left"),
     [
+        (None, -3.0, 2.0),
         (None, 0.5, 1.5),
-        (None, 3.0, 0.0),
-        (None, 4.5, None),
+        (None, 2.0, None),
         (60.0, 15.0, 45.0),
-        (60.0, 100.0, 0.0),
+        (60.0, 100.0, None),
         (60.0, 130.0, None),
     ],
 )
-def test_a_job_takes_as_long_as_others_did_and_of_one_that_is_overdue_nobody_knows(
+def test_a_job_takes_as_long_as_others_did_and_of_one_that_takes_longer_nobody_knows(
     took: float | None, age: float, left: float | None
 ) -> None:
-    """The youngest ends last; one that takes more than twice as long as others is waited for without a number."""
-    rest = Rest(jobs={"p": (EPOCH - age, EPOCH - 500)}, took=took)
-    found = forecast(rest_of(rest), rooms(), EPOCH)
+    """The youngest ends last, and the jobs are what is waited for, however many calls follow them."""
+    rest = Rest(jobs={f"p{number:05}": (EPOCH - age, EPOCH - age - 1) for number in range(120)}, took=took)
+    found = forecast(rest_of(rest), rooms({LIST: [0.0] * 1400, PUT: [0.0] * 200}), EPOCH)
     assert found.seconds == left
-    assert found.cause == ("jobs of the cloud" if left is None else "")
-    assert (found.sentence(EPOCH) == "waiting for jobs of the cloud") is (left is None)
+    assert (found.cause, found.until) == ("jobs of the cloud", None)
+    assert ("to go" in found.sentence(EPOCH)) is (left is not None)
+
+
+@pytest.mark.parametrize("due", [(), (1,)])
+def test_one_job_that_is_stuck_keeps_a_pass_however_young_the_others_are(due: tuple[int, ...]) -> None:
+    """It takes more than twice as long as others did: nobody knows when it ends, nor the pass."""
+    rest = Rest({"q": due}, {"p": (EPOCH - 0.5, EPOCH - 500)})
+    assert forecast(rest_of(rest), rooms(), EPOCH).sentence(EPOCH) == "waiting for jobs of the cloud"
+
+
+@pytest.mark.parametrize("batch_list", [[], of_projects(1), of_projects(120)])
+def test_a_plan_promises_no_time_over_a_job_that_is_stuck(batch_list: list[Batch]) -> None:
+    """A run waits for what it resumes: as in a pass, of what is older than jobs become nobody knows when it ends."""
+    expected = Expected({"p": 7}, batch_list, {"p": (EPOCH - 810, EPOCH - 1)}, 3)
+    found = forecast(load_of_run(expected, {}, SHAPE, EPOCH), rooms(), EPOCH)
+    assert (found.seconds, found.cause, found.is_all) == (None, "jobs of the cloud", False)
+
+
+def test_job_queries_that_wait_for_their_limit_are_the_cause() -> None:
+    """Where the queries wait for longer than jobs take, it is the limit that is waited for."""
+    rest = Rest(jobs={"p": [EPOCH - 1] * 60})
+    found = forecast(rest_of(rest, {JOB: 40}), rooms({JOB: [20.0] * 1400}), EPOCH)
+    assert found.sentence(EPOCH) == "waiting for the limit of job queries until 08:00:41 UTC; about 42 s to go"
+
+
+def test_what_is_sent_waits_for_what_is_read_first() -> None:
+    """The lists wait for 50 s, and the PUTs for two windows from then on; the longer of both is the cause."""
+    offers = {batch.project_id: 1 for batch in of_projects(401)}
+    found = forecast(load(of_projects(401), offers, 1203), rooms({LIST: [10.0] * 1400}), EPOCH)
+    assert found.seconds == pytest.approx(50 + MARGIN + 2 * SPAN + TYPICAL_JOB)
+    assert (found.cause, found.until) == ("the PUT limit", pytest.approx(EPOCH + 50 + MARGIN + 2 * SPAN))
+
+
+def test_calls_that_may_leave_by_the_time_all_is_read_are_not_waited_for_twice() -> None:
+    """The PUT window is free again while the lists still wait: only these take time, and are the cause."""
+    made = {LIST: [10.0] * 1400, PUT: [260.0] * 200}
+    found = forecast(load(of_projects(1), {"p00000": 7}, 3), rooms(made), EPOCH)
+    assert found.seconds == pytest.approx(50 + MARGIN + TYPICAL_JOB)
+    assert (found.cause, found.until) == ("the limit of image lists", pytest.approx(EPOCH + 50 + MARGIN))
 
 
 def test_an_overdue_job_beside_a_limit_leaves_the_least_that_it_takes() -> None:

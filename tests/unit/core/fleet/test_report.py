@@ -29,7 +29,7 @@ from worker.core.project.drift import VaultPolicy
 from worker.core.project.plan import Known, ProjectPlan, Terms, plan_project
 from worker.core.project.wishes import Wishes
 from worker.core.quarantine import Quarantined
-from worker.core.reading import Reading
+from worker.core.reading import CUT_SHORT, Reading
 from worker.core.share import MemberStatus, Share
 from worker.core.status import FINAL, ShareStatus, Status
 
@@ -136,10 +136,11 @@ def test_the_counts_are_the_outcomes(found: list[ShareStatus]) -> None:
     assert counts == {kind: report(outcomes=tuple(found)).count(kind) for kind in FINAL}
 
 
-def word(*kinds: Status, unread: bool = False, refused: bool = False, unreachable: bool = False) -> Result:
-    """Return the result of a pass with shares that ended so; `unread` tells of a project that could not be read."""
-    plan = planned(of_project(failure="HTTP 503" if unread else ""))
-    return result_of(plan, [outcome(kind) for kind in kinds], refused=refused, unreachable=unreachable)
+def word(*kinds: Status, unread: str = "", all_unread: str = "", refused: bool = False) -> Result:
+    """Return the result of a pass with shares that ended so; one project or all were not read for such a reason."""
+    others = of_project(project=Project("q", "Q"), failure=unread or all_unread)
+    plan = planned(of_project(failure=all_unread), others)
+    return result_of(plan, [outcome(kind) for kind in kinds], refused=refused)
 
 
 WAITS = (Status.UNSETTLED, Status.ABSENT, Status.BLOCKED, Status.QUARANTINED, Status.NOT_SENT)
@@ -157,7 +158,7 @@ def test_a_pass_in_which_nothing_went_wrong_and_something_waits_is_incomplete(ki
 def test_failed_is_only_what_was_sent_and_failed_where_nothing_converged() -> None:
     """Whatever waits beside it, or could not be read; with one share that converged it is partial."""
     assert word(Status.FAILED) is Result.FAILED
-    assert word(Status.FAILED, *WAITS, Status.UNKNOWN, unread=True) is Result.FAILED
+    assert word(Status.FAILED, *WAITS, Status.UNKNOWN, unread="HTTP 503") is Result.FAILED
     assert word(Status.FAILED, Status.CHANGED) is Result.PARTIAL
 
 
@@ -166,13 +167,23 @@ def test_a_pass_with_a_project_that_could_not_be_read_is_partial() -> None:
     assert (
         word(Status.UNKNOWN) is word(Status.UNKNOWN, Status.CHANGED) is word(Status.UNKNOWN, *WAITS) is Result.PARTIAL
     )
-    assert word(unread=True) is word(Status.CHANGED, unread=True) is Result.PARTIAL
+    assert word(unread="HTTP 503") is word(Status.CHANGED, unread="HTTP 503") is Result.PARTIAL
 
 
 def test_a_pass_that_could_read_no_project_failed_and_one_that_a_guard_refused_is_refused() -> None:
     """Neither goes by what its shares are."""
-    assert word(Status.UNKNOWN, unread=True, unreachable=True) is Result.FAILED
+    assert word(Status.UNKNOWN, all_unread="HTTP 503") is Result.FAILED
     assert word(Status.NOT_SENT, Status.UNKNOWN, refused=True) is Result.REFUSED
+
+
+def test_a_pass_that_was_told_to_stop_before_projects_were_read_is_incomplete() -> None:
+    """Nobody tried to read them: it is neither failed nor partial, unless one really could not be read."""
+    assert word(Status.UNKNOWN, all_unread=CUT_SHORT) is word(unread=CUT_SHORT) is Result.INCOMPLETE
+    assert word(Status.CHANGED, all_unread=CUT_SHORT) is Result.INCOMPLETE
+    assert word(Status.UNKNOWN, unread="HTTP 503", all_unread=CUT_SHORT) is Result.PARTIAL
+    assert word(Status.UNKNOWN, unread=CUT_SHORT) is Result.PARTIAL
+    cut = planned(of_project(failure=CUT_SHORT))
+    assert exit_of_plan(cut, refused=False, fail_on_drift=False) is Exit.INCOMPLETE
 
 
 def test_every_status_that_is_trouble_went_wrong_or_waits() -> None:
@@ -186,9 +197,9 @@ def test_a_pass_converges_when_all_that_was_due_changed() -> None:
     fine = planned(of_project())
     assert word() is word(Status.CHANGED) is Result.CONVERGED
     allowed = outcome(Status.ABSENT, may_be_absent=True)
-    assert result_of(fine, [allowed], refused=False, unreachable=False) is Result.CONVERGED
+    assert result_of(fine, [allowed], refused=False) is Result.CONVERGED
     unread = outcome(Status.UNKNOWN, may_be_absent=True)
-    assert result_of(fine, [unread], refused=False, unreachable=False) is Result.PARTIAL
+    assert result_of(fine, [unread], refused=False) is Result.PARTIAL
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,15 @@ def test_what_is_allowed_early_is_allowed_in_the_end(
     worst = WorstCase(of(wished), managed, recent, policy)
     verdicts = [worst.is_allowed]
     every: list[Change] = []
+    read: set[str] = set()
     for project_id in data.draw(st.permutations(sorted(wished))):
         changes = drawn_changes(data, project_id, wished[project_id])
         every += changes
+        read.add(project_id)
         worst.take(project_id, changes, managed[project_id])
         verdicts.append(worst.is_allowed)
+        assert worst.read_rejects == tally(every).rejects
+        assert worst.may_reject_more is any(worst.most.rejects[each] for each in wished if each not in read)
     assert verdicts == sorted(verdicts)
     assert worst.is_allowed is not bool(refusals(tally(every), managed, recent, policy, {}))
     assert {project: count for project, count in worst.most.changes.items() if count} == tally(every).changes
