@@ -14,6 +14,10 @@ T = TypeVar("T")
 _TOLD_TO_STOP = "the pass was told to stop"
 
 
+_FOR_A_LAST_LOOK = 5.0
+"""Seconds before the end of following in which a job is asked about once more, and its images are read; at most."""
+
+
 class DeadlinePassedError(TimeoutError):
     """What was awaited is of no use any more: the pass was told to stop. No other time-out is meant by it."""
 
@@ -73,13 +77,14 @@ class Deadlines:
         self.awaited: dict[object, Awaited] = {}
         self._read = _Deadline()
         self._submit = _Deadline()
+        self._last_look = _Deadline()
         self._follow = _Deadline()
 
     def stop(self, grace: float) -> None:
         """Submit nothing more from now on, and follow what was submitted for `grace` seconds at most."""
         now = asyncio.get_running_loop().time()
         self._end_submitting(now)
-        self._follow.move(now + grace)
+        self._end_following(now + grace)
 
     def stop_submitting(self, why: str = _TOLD_TO_STOP) -> None:
         """Submit nothing more from now on; what was submitted is followed as long as before."""
@@ -103,7 +108,7 @@ class Deadlines:
         """Have the pass end `seconds` from now, and its submissions `reserve` seconds before that."""
         now = asyncio.get_running_loop().time()
         self._end_submitting(max(now, now + seconds - reserve))
-        self._follow.move(now + seconds)
+        self._end_following(now + seconds)
 
     @property
     def submitting(self) -> bool:
@@ -150,6 +155,29 @@ class Deadlines:
     async def sleep(self, seconds: float) -> bool:
         """Sleep, at most until following must end; tell whether there is still time to follow."""
         return await self._sleep(asyncio.sleep(seconds), seconds)
+
+    async def sleep_to_last_look(self, seconds: float, *, unless_due: bool = False) -> bool:
+        """Sleep, where following must end before that only up to a moment before its end: what has ended is seen then.
+
+        Tell whether there is still time to look. `unless_due` has it end, with no time left, when the next pass is due.
+        """
+        if self.is_last_look:
+            return False
+        try:
+            await self._last_look.until(_first_of(self.next_is_due, seconds) if unless_due else asyncio.sleep(seconds))
+        except DeadlinePassedError:
+            return self.follow_for > 0
+        return not (unless_due and self.next_is_due.is_set())
+
+    @property
+    def is_last_look(self) -> bool:
+        """Whether the moment of the last look has come."""
+        return asyncio.get_running_loop().time() >= self._last_look.at
+
+    def _end_following(self, at: float) -> None:
+        left = at - asyncio.get_running_loop().time()
+        self._last_look.move(at - min(_FOR_A_LAST_LOOK, left / 4))
+        self._follow.move(at)
 
     def _end_submitting(self, at: float) -> None:
         self._read.move(at)

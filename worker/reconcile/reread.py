@@ -25,6 +25,8 @@ from worker.reconcile.observe import read_offers
 from worker.reconcile.ports import PassContext
 
 LINGER = 2.0
+_SHORTEST = 0.001
+"""Seconds that are slept at least between two readings."""
 
 
 @dataclass(slots=True)
@@ -153,6 +155,7 @@ async def _read_until_known(context: PassContext, reader: Rereader, end: BatchEn
         # What may no longer be sent again in this pass is left to who follows it beside the next.
         gives_way = end.how is End.UNSETTLED or (end.how in {End.UNANSWERED, End.LOST} and not halt.submitting)
         sleep = halt.sleep_unless_due if gives_way else halt.sleep
-        if not await sleep(min(delay, max(0.0, end.until - context.clock()))):
+        # A rest that is too short for any clock would be slept again and again.
+        if not await sleep(min(delay, max(_SHORTEST, end.until - context.clock()))):
             break
     return seen, read_at

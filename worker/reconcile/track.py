@@ -15,6 +15,8 @@ from worker.reconcile.deadlines import DeadlinePassedError
 from worker.reconcile.ports import PassContext
 
 _DENIALS_BELIEVED = 3
+_SHORTEST = 0.001
+"""Seconds that are slept at least between two polls: a rest that is too short for any clock would never be over."""
 
 
 async def track(context: PassContext, project: Project, job: Job, *, resumed: bool = False) -> Settlement:
@@ -94,17 +96,23 @@ async def _follow(context: PassContext, project: Project, job: Job, *, resumed: 
 
 
 async def _may_poll(context: PassContext, watch: _Watch, delay: float) -> bool:
-    """Sleep until the next poll; tell whether the pass still has time for it. A late job gives way to the next pass."""
+    """Sleep until the next poll; tell whether the pass still has time for it. A late job gives way to the next pass.
+
+    Where the pass must end before that, the last poll comes a moment before its end.
+    """
+    deadlines = context.deadlines
     late_in = max(0.0, watch.began + context.timings.polling.max - context.clock())
-    if delay <= late_in:
-        return await context.deadlines.sleep(delay)
-    return await context.deadlines.sleep(late_in) and await context.deadlines.sleep_unless_due(delay - late_in)
+    if not await deadlines.sleep_to_last_look(min(delay, late_in)):
+        return False
+    if delay <= late_in or deadlines.is_last_look:
+        return True
+    return await deadlines.sleep_to_last_look(delay - late_in, unless_due=True)
 
 
 def _delay(context: PassContext, watch: _Watch) -> float:
     """Return the wait before the next poll: one last poll falls on the deadline, unless the job seems to be lost."""
     delay = poll_delay(context.timings.polling, watch.pace + watch.polls, context.chance())
-    return delay if watch.denials else min(delay, max(0.0, _time_left(context, watch)))
+    return delay if watch.denials else min(delay, max(_SHORTEST, _time_left(context, watch)))
 
 
 def _time_left(context: PassContext, watch: _Watch) -> float:

@@ -327,7 +327,8 @@ class Board:
                 read = LastRead(report.started_at, line.counts.total(), line.counts[Status.CONVERGED])
                 self.last_read[project_id] = read
         record = PassRecord(report.run_id, report.started_at, report.finished_at, report.result.value, _numbers(report))
-        self.passes.appendleft(PassLine(record, len(report.jobs), report.calls))
+        jobs = {settlement.job.key for settlement in report.jobs} | self.in_flight.keys()
+        self.passes.appendleft(PassLine(record, len(jobs), report.calls))
         self.run_id = ""
 
 

@@ -15,7 +15,11 @@ from worker.core.timing import format_duration
 
 @dataclass(frozen=True, slots=True)
 class PassLine:
-    """One pass of the timeline. Times in seconds since the epoch; `calls` is None for those of earlier processes."""
+    """One pass of the timeline. Times in seconds since the epoch.
+
+    `jobs` counts those that it followed, and those of earlier passes that were followed beside it. It is None, and so
+    are `calls`, for passes of earlier processes.
+    """
 
     record: PassRecord
     jobs: int | None = None

@@ -16,6 +16,8 @@ from worker.reconcile.deadlines import Deadlines
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks, each of which is one small read by key."""
+_SHORTEST = 0.001
+"""Seconds that are slept at least: a rest that is too short for any clock would never be over."""
 _ODD = "what somebody asked for cannot be read"
 _ODD_KEPT = 1000
 _WHY_LIFTED = "no longer paused: it is for the next pass"
@@ -64,7 +66,7 @@ class Instructions:
     async def watch(self) -> None:
         """Look for instructions, and for the end of a pause, until cancelled; a journal that is away is asked again."""
         while True:
-            await asyncio.sleep(max(0.0, min(_LOOK_EVERY, self._ends_at - asyncio.get_running_loop().time())))
+            await asyncio.sleep(max(_SHORTEST, min(_LOOK_EVERY, self._ends_at - asyncio.get_running_loop().time())))
             self._end_pause_in_time()
             # The next pass finds out, and says, that the journal cannot be had.
             with suppress(JournalError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -10,12 +11,14 @@ import pytest
 from doubles import FakeCloud, FakeJournal
 from passes import context, images
 
+from worker.core.batch import Batch, End
 from worker.core.manifest.model import Project
-from worker.core.outcome import Unreadable
+from worker.core.operation import Operation
+from worker.core.outcome import BatchEnd, Unreadable
 from worker.core.reading import ObservedImage
 from worker.core.share import MemberStatus
 from worker.errors import TransientCloudError
-from worker.reconcile.reread import LINGER, Rereader
+from worker.reconcile.reread import LINGER, Rereader, read_until_known
 
 pytestmark = pytest.mark.looptime
 ACCEPTED, PENDING = MemberStatus.ACCEPTED, MemberStatus.PENDING
@@ -159,3 +162,16 @@ async def test_a_reading_that_nobody_waits_for_any_more_ends() -> None:
     await asyncio.sleep(1.0)
     assert cloud.made.total() == made
     assert await reader.read({"image-0499": MemberStatus.PENDING}) == {"image-0499": MemberStatus.PENDING}
+
+
+async def test_a_rest_that_is_too_short_for_the_clock_is_not_slept_for_ever() -> None:
+    """What is left of the time to read again may be less than the clock can tell from now."""
+    cloud = FakeCloud()
+    cloud.unreadable["p"] = TransientCloudError("down", status=503)
+    the_pass = context(cloud, FakeJournal())
+    await asyncio.sleep(1e6)
+    batch = Batch("p", Operation.ACCEPT, None, ("a",))
+    end = BatchEnd(batch, End.SUCCEEDED, until=math.nextafter(now(), math.inf), key=1, job_id="job-1")
+    seen, read_at = await read_until_known(the_pass, Rereader(the_pass, PROJECT), end)
+    assert seen == {"a": Unreadable("HTTP 503: down")}
+    assert read_at >= end.until

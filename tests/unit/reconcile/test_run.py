@@ -205,6 +205,17 @@ async def test_what_a_partial_job_did_is_waited_for_where_the_lists_lag_behind()
     assert [batch.images for batch in cloud.puts] == [tuple(images(3)), ("image-0002",)]
 
 
+async def test_what_has_ended_by_the_end_of_the_grace_is_seen_and_proven() -> None:
+    """Told to stop, the polls are far apart by then: the last look comes in time to read what the jobs have done."""
+    cloud, journal, deadlines = FakeCloud(lambda batch: Fate(seconds=20.0)), FakeJournal(), Deadlines()
+    cloud.offer("p", images(3))
+    asyncio.get_running_loop().call_later(8.0, deadlines.stop, 20.0)
+    asked = request({"p": dict.fromkeys(images(3), ACCEPT)})
+    report = await run_once(asked, context(cloud, journal, deadlines=deadlines))
+    assert report.count(Status.CHANGED) == 3
+    assert await journal.in_flight() == ()
+
+
 async def test_what_an_owner_takes_back_during_the_pass_may_be_absent_where_its_wish_allows_it() -> None:
     """As before the pass and after it: it counts for no failure. Whatever was sent is told with who wishes it."""
 

@@ -158,16 +158,34 @@ async def test_a_credential_in_trouble_ends_the_following_at_once(error: CloudEr
 
 
 async def test_a_pass_that_must_end_leaves_the_job_in_flight() -> None:
-    """It wakes at the end of the grace, and does not ask again."""
+    """It asks for the last time a moment before the end of the grace, and leaves what runs by then."""
     cloud, deadlines = Scripted(RUNNING), Deadlines()
     asyncio.get_running_loop().call_later(4.0, deadlines.stop, 2.0)
     settlement, life, _ = await followed(cloud, deadlines=deadlines)
-    assert asyncio.get_running_loop().time() == pytest.approx(6.0)
+    assert asyncio.get_running_loop().time() == pytest.approx(5.5)
     assert (settlement.end, cloud.asked, life) == (
         End.UNSETTLED,
-        pytest.approx([1.0, 3.0]),
+        pytest.approx([1.0, 3.0, 5.5]),
         ["intent", "job"],
     )
+
+
+async def test_a_second_signal_has_nobody_asked_again() -> None:
+    """Without a grace there is no time for a last look."""
+    cloud, deadlines = Scripted(RUNNING), Deadlines()
+    asyncio.get_running_loop().call_later(4.0, deadlines.stop, 0.0)
+    settlement, _, _ = await followed(cloud, deadlines=deadlines)
+    assert asyncio.get_running_loop().time() == pytest.approx(4.0)
+    assert (settlement.end, cloud.asked) == (End.UNSETTLED, pytest.approx([1.0, 3.0]))
+
+
+async def test_a_late_job_is_looked_at_once_more_too() -> None:
+    """It has no other poll within the grace, and gives way to no next pass."""
+    cloud, deadlines = Scripted(RUNNING, RUNNING, RUNNING, RUNNING, DONE), Deadlines()
+    asyncio.get_running_loop().call_later(17.0, deadlines.stop, 4.0)
+    settlement, life, _ = await followed(cloud, deadlines=deadlines)
+    assert cloud.asked == pytest.approx([1.0, 3.0, 7.0, 15.0, 20.0])
+    assert (settlement.end, life) == (End.SUCCEEDED, ["intent", "job", "settled"])
 
 
 async def test_cancelled_the_journal_holds_the_job() -> None:

@@ -265,7 +265,7 @@ def test_what_the_journal_remembers_replaces_what_is_known() -> None:
     assert board.quarantined == (held,)
     assert [line.record.run_id for line in board.passes] == ["run-1", "run-0"]
     assert [line.calls for line in board.passes] == [REPORT.calls, None]
-    assert [line.jobs for line in board.passes] == [0, None]
+    assert [line.jobs for line in board.passes] == [1, None]
 
 
 def test_the_timeline_and_the_troubles_are_bounded() -> None:
@@ -451,3 +451,12 @@ def test_what_is_sent_is_not_refused() -> None:
     assert board.refusals == (REFUSAL,)
     board(events.BatchSubmitted(JOB))
     assert (board.refusals, board.refused) == ((), ())
+
+
+def test_a_pass_counts_the_jobs_that_are_followed_beside_it() -> None:
+    """As a `run` counts those that it takes up; one that it followed itself counts once, ended or not."""
+    board = a_board(events.Remembered((FLIGHT,), (), ()))
+    own = Settlement(replace(JOB, key=1), End.UNSETTLED, 3, EPOCH)
+    board(events.BatchSubmitted(own.job))
+    board(events.PassFinished(replace(REPORT, jobs=(own,))))
+    assert board.passes[0].jobs == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -80,22 +80,33 @@ LAST = st.none() | st.builds(
         lambda images: tuple(ShareStatus(Share("p", image), Status.ABSENT, ACCEPT) for image in sorted(images))
     ),
 )
-ANYTHING = (of_project, RULES, readings, flights, quarantines, LAST, some_images)
 
 
-@given(*ANYTHING)
-def test_each_desired_share_stands_in_exactly_one_place(
-    wished: Mapping[str, Wish],
-    rules: tuple[AllPending, ...],
-    reading: Reading,
-    in_flight: list[InFlight],
-    quarantined: Mapping[Share, Quarantined],
-    last: LastReading | None,
-    images: frozenset[str],
-) -> None:
+@dataclass(frozen=True)
+class Situation:
+    """All that the plan of project p goes by."""
+
+    wished: Mapping[str, Wish]
+    rules: tuple[AllPending, ...]
+    reading: Reading
+    in_flight: list[InFlight]
+    quarantined: Mapping[Share, Quarantined]
+    last: LastReading | None
+    images: frozenset[str]
+
+    def plan(self) -> ProjectPlan:
+        """Plan it."""
+        facts = known(self.in_flight, self.quarantined, self.last)
+        return plan(manifest_of({"p": self.wished}, *self.rules), self.reading, facts, self.images)
+
+
+situations = st.builds(Situation, of_project, RULES, readings, flights, quarantines, LAST, some_images)
+
+
+@given(situations)
+def test_each_desired_share_stands_in_exactly_one_place(given_that: Situation) -> None:
     """Converged, a change, or left out once: the numbers add up, and whatever is listed is listed in order."""
-    manifest = manifest_of({"p": wished}, *rules)
-    planned = plan(manifest, reading, known(in_flight, quarantined, last), images)
+    planned, wished, images = given_that.plan(), given_that.wished, given_that.images
     changes = [change.share for change in planned.changes]
     left = [each.share for each in planned.statuses]
     listed = Counter([*changes, *left])
@@ -104,31 +115,26 @@ def test_each_desired_share_stands_in_exactly_one_place(
     assert changes == sorted(changes)
     assert left == sorted(left)
     meant = {image for image in wished if not images or image in images}
-    if not rules:
+    if not given_that.rules:
         assert (planned.desired, planned.managed) == (len(meant), len(wished))
         assert {share.image_id for share in listed} <= meant
-    if reading.failure:
+    if failure := given_that.reading.failure:
         assert {each.status for each in planned.statuses} <= {Status.UNKNOWN}
-        assert (planned.changes, planned.converged, planned.failure) == ((), 0, reading.failure)
+        assert (planned.changes, planned.converged, planned.failure) == ((), 0, failure)
         assert meant <= {share.image_id for share in listed}
     assert planned.managed >= (planned.desired if not images else 0)
 
 
-@given(*ANYTHING)
-def test_planning_twice_gives_the_same_plan(
-    wished: Mapping[str, Wish],
-    rules: tuple[AllPending, ...],
-    reading: Reading,
-    in_flight: list[InFlight],
-    quarantined: Mapping[Share, Quarantined],
-    last: LastReading | None,
-    images: frozenset[str],
-) -> None:
+@given(situations)
+def test_planning_twice_gives_the_same_plan(given_that: Situation) -> None:
     """The same facts in any order make the same plan."""
-    facts = known(in_flight, quarantined, last)
-    turned = replace(reading, offers=dict(reversed(reading.offers.items())))
-    again = plan(manifest_of({"p": dict(reversed(wished.items()))}, *rules), turned, facts, images)
-    assert again == plan(manifest_of({"p": wished}, *rules), reading, facts, images)
+    offers, wished = given_that.reading.offers, given_that.wished
+    turned = replace(
+        given_that,
+        wished=dict(reversed(wished.items())),
+        reading=replace(given_that.reading, offers=dict(reversed(offers.items()))),
+    )
+    assert turned.plan() == given_that.plan()
 
 
 @given(of_project, offers)
