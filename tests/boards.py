@@ -10,14 +10,13 @@ from typing import Any
 from passes import TIMINGS
 from plans import planned, tell
 
-from worker.cloud.throttle import Standing
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.batch import Batch
 from worker.core.calls import CallGroup
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.plan import Plan
 from worker.core.job import Job
-from worker.core.limits import Rate
+from worker.core.limits import LimitStanding, Rate
 from worker.core.manifest.model import Manifest, Project, Wish
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined
@@ -75,10 +74,10 @@ def document(board: Board, **changes: Any) -> dict[str, Any]:
     """Return the daemon's document for a board, and what `changes` put in its place."""
     standing = {
         "default": {
-            CallGroup.MEMBERS_PUT: Standing(Rate(200, 300), 31, 4, 0.0),
-            CallGroup.JOB_GET: Standing(Rate(1400, 60), 1188, 0, 0.0),
-            CallGroup.JOB_PROGRESS: Standing(Rate(200, 300), 200, 0, 0.0),
-            CallGroup.IMAGES_LIST: Standing(Rate(1400, 60), 620, 12, 14.2),
+            CallGroup.MEMBERS_PUT: LimitStanding(Rate(200, 300), 31, 4, 0.0),
+            CallGroup.JOB_GET: LimitStanding(Rate(1400, 60), 1188, 0, 0.0),
+            CallGroup.JOB_PROGRESS: LimitStanding(Rate(200, 300), 200, 0, 0.0),
+            CallGroup.IMAGES_LIST: LimitStanding(Rate(1400, 60), 620, 12, 14.2),
         }
     }
     view = DaemonView(board, NOW, "0.2.0", "every 15m", TIMINGS, standing=standing, refused={"default": False})
@@ -92,7 +91,7 @@ def numbered(noun: str, count: int) -> tuple[str, ...]:
 
 def _started() -> Board:
     board = Board(lambda: NOW - 42)
-    board(events.AtWork(unclean=False))
+    board(daemon_events.AtWork(unclean=False))
     return board
 
 
@@ -157,15 +156,15 @@ def _submit(board: Board, plan: Plan) -> None:
         board(events.BatchSubmitted(Job(key, f"ff8080829{key:023x}", batch, NOW - 3 - key * 7)))
 
 
-def _remembered(quarantined: dict[Share, Quarantined]) -> events.Remembered:
+def _remembered(quarantined: dict[Share, Quarantined]) -> daemon_events.Remembered:
     passes = tuple(_pass(number) for number in range(32))
-    return events.Remembered((), tuple(quarantined.values()), passes)
+    return daemon_events.Remembered((), tuple(quarantined.values()), passes)
 
 
 def _history(board: Board) -> Board:
     if not board.passes:
         board(_remembered({}))
-    board(events.PassScheduled(NOW + 252))
+    board(daemon_events.PassScheduled(NOW + 252))
     return board
 
 

@@ -6,16 +6,14 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-import worker.telemetry
 from worker.telemetry.http import Health, Views, listening
+from worker.telemetry.page.joined import joined_page
 
-PAGE = Path(worker.telemetry.__file__).with_name("page.html")
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -158,7 +156,7 @@ class StandIn:
 async def stand_in(document: dict[str, Any] | None) -> AsyncIterator[StandIn]:
     """Serve the page and a document on loopback, as the daemon does."""
     shown = StandIn(document)
-    views = Views(shown.health, shown.ready, shown.metrics, shown.status, PAGE.read_bytes())
+    views = Views(shown.health, shown.ready, shown.metrics, shown.status, joined_page())
     async with listening("127.0.0.1", 0, views, lambda _request, _error: None) as address:
         shown.url = f"http://{address}/"
         yield shown

@@ -23,10 +23,12 @@ from typing import Any, Self
 import forks
 
 from worker.simulator.faults import Fault
+from worker.simulator.jobs import JobRules
+from worker.simulator.model import Account, Answer, Image
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import NO_LIMITS, Group
 from worker.simulator.server import Simulator
-from worker.simulator.world import Account, Answer, Image, JobRules, World
+from worker.simulator.world import World
 
 ACCESS_KEY = "AKOFTHETESTS00000001"
 SECRET_KEY = "never-print-this-secret/000000000000001"
@@ -88,11 +90,11 @@ def fleet(
 ) -> World:
     """Return a world where each project is offered the images; only the test's keys are let in."""
     world = World(Clock(), JobRules(seconds))
-    world.add_account(Account(ACCESS_KEY, SECRET_KEY))
+    world.add(Account(ACCESS_KEY, SECRET_KEY))
     for name in projects:
         world.add_project(project_id(name), name)
     for name in image_names(images):
-        world.add_image(Image(image_id(name), name, OWNER))
+        world.add(Image(image_id(name), name, OWNER))
         for project in projects:
             world.share(image_id(name), project_id(project), status)
     return world
@@ -135,6 +137,15 @@ class Running:
         """Send it a signal; nothing happens if it has ended."""
         with suppress(ProcessLookupError):
             self.process.send_signal(number)
+
+    async def said(self, words: str) -> str:
+        """Wait until it has said something on standard error, and return the line."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(TIMEOUT):
+            while line := (await self.process.stderr.readline()).decode():
+                if words in line:
+                    return line
+        raise AssertionError(f"it has ended and never said {words!r}")
 
     async def kill(self) -> None:
         """Kill it, whatever it was about to do."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.fleet.guard import Judge
-from worker.core.instruction import Instruction, Verb, pause_of
+from worker.core.fleet.history import PassMemory
+from worker.core.fleet.refusal import Refusal
+from worker.core.instruction import Instruction, InstructionKind, pause_of
 from worker.core.job import JobReply
 from worker.core.manifest.model import Project
-from worker.core.quarantine import Quarantined
+from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.reading import LastReading, ObservedImage
 from worker.core.share import MemberStatus, Share
+from worker.core.vault import Vault
 from worker.errors import NotFound, Scope
 from worker.journal.instructions import Standing
 from worker.journal.rows import Found
@@ -75,6 +79,8 @@ class FakeCloud:
         self.unreadable: dict[str, Exception] = {}
         self.silent: set[str] = set()
         self.slow: dict[str, float] = {}
+        self.vaults: dict[str, Vault | Exception | None] = {}
+        self.looked_up: list[tuple[str, tuple[str, ...]]] = []
         self.puts: list[Batch] = []
         self.put_times: list[float] = []
         self.sent_while_alive: list[str] = []
@@ -142,6 +148,21 @@ class FakeCloud:
         fate = job.fate
         return JobReply(fate.end, fate.results, fate.code and "it failed", fate.code, fate.scope)
 
+    async def look_up_vaults(self, project: Project, vault_ids: Collection[str]) -> dict[str, Vault | None]:
+        """Tell of vaults; one of which nothing is said can be used."""
+        self.made[CallGroup.VAULTS_LIST] += 1
+        self.looked_up.append((project.id, tuple(sorted(vault_ids))))
+        await asyncio.sleep(0.01)
+        found: dict[str, Vault | None] = {}
+        for vault_id in vault_ids:
+            vault = self.vaults.get(vault_id, Vault())
+            if isinstance(vault, TimeoutError):
+                await asyncio.Event().wait()
+            if isinstance(vault, Exception):
+                raise vault
+            found[vault_id] = vault
+        return found
+
     def counts(self) -> CallCounts:
         """Return how many calls were made."""
         return CallCounts(dict(self.made))
@@ -199,7 +220,7 @@ class FakeInstructions:
         self.trouble: Exception | None = None
         self.looks = 0
 
-    def give(self, asked: Verb, at: float, until: float | None = None, by: str = "ann@host") -> Instruction:
+    def give(self, asked: InstructionKind, at: float, until: float | None = None, by: str = "ann@host") -> Instruction:
         """Ask for something."""
         self.given.append(Instruction(len(self.given) + 1, asked, by, at, until))
         return self.given[-1]
@@ -222,16 +243,11 @@ class FakeInstructions:
         return Found(tuple(each for each in self.given if each.key > key), self.odd), len(self.given)
 
 
-class FakeJournal:
-    """A journal that forgets nothing while the test lasts; `lives` has each batch's states in order."""
+class FakeBatches:
+    """The life of batches, in memory: `lives` has each batch's states in order."""
 
     def __init__(self) -> None:
         self.lives: dict[int, list[str]] = {}
-        self.quarantine: dict[Share, Quarantined] = {}
-        self.approved: set[str] = set()
-        self.readings: dict[str, LastReading] = {}
-        self.rejects: dict[str, int] = {}
-        self.instructions = FakeInstructions()
         self._open: dict[int, InFlight] = {}
 
     async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
@@ -247,8 +263,8 @@ class FakeJournal:
 
     async def accept(self, key: int, job_id: str, at: float) -> None:
         """Record a job."""
-        flight = self._open[key]
-        self._open[key] = replace(flight, job_id=job_id, submitted_at=at)
+        sent = self._open[key]
+        self._open[key] = replace(sent, job_id=job_id, submitted_at=at)
         self.lives[key].append("job")
 
     async def settle(self, key: int, end: End, reason: str, at: float) -> None:
@@ -263,44 +279,108 @@ class FakeJournal:
         """Return what is open."""
         return tuple(self._open.values())
 
-    async def quarantined(self) -> dict[Share, Quarantined]:
-        """Return the quarantined shares."""
-        return dict(self.quarantine)
+    async def is_in_flight(self, key: int) -> bool:
+        """Tell whether a batch is open."""
+        return key in self._open
 
-    async def rejected_since(self, moment: float) -> dict[str, int]:
+    def _end(self, key: int, state: str) -> None:
+        self.lives[key].append(state)
+        self._open.pop(key, None)
+
+
+class FakeQuarantine(dict[Share, Quarantined]):
+    """The quarantined shares."""
+
+    async def held(self) -> dict[Share, Quarantined]:
+        """Return them as they are now."""
+        return dict(self)
+
+    async def revise(self, project_id: str, decide: Callable[[dict[Share, Quarantined]], QuarantineUpdate]) -> None:
+        """Change what is held of a project."""
+        await self.change(decide({share: held for share, held in self.items() if share.project_id == project_id}))
+
+    async def change(self, update: QuarantineUpdate) -> None:
+        """Hold and free shares."""
+        for share in update.freed:
+            self.pop(share, None)
+        for held in update.held:
+            self[held.share] = held
+
+
+class FakeReadings(dict[str, LastReading]):
+    """What each project was when it was last read."""
+
+    async def last(self) -> dict[str, LastReading]:
+        """Return it as it is now."""
+        return dict(self)
+
+
+@dataclass
+class FakeMemory:
+    """What a journal knows, read whole."""
+
+    journal: FakeJournal
+
+    async def of_pass(self) -> PassMemory:
+        """Return what a pass begins with."""
+        batches, quarantine, readings = self.journal.batches, self.journal.quarantine, self.journal.readings
+        return PassMemory(await batches.in_flight(), await quarantine.held(), await readings.last())
+
+
+class FakeRejections:
+    """What was rejected: the `counts` that a test has put in."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    async def since(self, moment: float) -> dict[str, int]:
         """Return what a test has put in."""
-        return self.rejects
+        return self.counts
 
-    async def reserve(self, planned: object, run_id: str, at: float, since: float, judge: Judge) -> tuple[str, ...]:
+    async def reserve(self, planned: object, run_id: str, at: float, since: float, judge: Judge) -> tuple[Refusal, ...]:
         """Judge by what a test has put in, and reserve nothing."""
-        return judge(self.rejects)
+        return judge(self.counts)
 
-    async def is_approved(self, digest: str) -> bool:
+
+class FakeApprovals:
+    """Digests that are `approved`."""
+
+    def __init__(self) -> None:
+        self.approved: set[str] = set()
+
+    async def is_given(self, digest: str) -> bool:
         """Tell of an approval."""
         return digest in self.approved
 
-    async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
+    async def use(self, digest: str, run_id: str, at: float) -> bool:
         """Use up an approval."""
         found = digest in self.approved
         self.approved.discard(digest)
         return found
 
-    async def last_readings(self) -> dict[str, LastReading]:
-        """Return what each project was when it was last read."""
-        return dict(self.readings)
 
-    async def record(self, report: object, update: object, readings: dict[str, LastReading]) -> None:
+@dataclass
+class FakePasses:
+    """Takes over what a pass changes."""
+
+    quarantine: FakeQuarantine
+    readings: FakeReadings
+
+    async def record(self, report: object, update: QuarantineUpdate, found: dict[str, LastReading]) -> None:
         """Take over what changes about the quarantine, and what was read."""
-        await self.change_quarantine(update)
-        self.readings |= readings
+        await self.quarantine.change(update)
+        self.readings |= found
 
-    async def change_quarantine(self, update: object) -> None:
-        """Take over what changes about the quarantine."""
-        for share in update.freed:
-            self.quarantine.pop(share, None)
-        for held in update.held:
-            self.quarantine[held.share] = held
 
-    def _end(self, key: int, state: str) -> None:
-        self.lives[key].append(state)
-        self._open.pop(key, None)
+class FakeJournal:
+    """A journal that forgets nothing while the test lasts; a test may give it `parts` of its own, by their names."""
+
+    def __init__(self, **parts: Any) -> None:
+        self.batches: FakeBatches = parts.get("batches") or FakeBatches()
+        self.quarantine = FakeQuarantine()
+        self.readings = FakeReadings()
+        self.rejections: FakeRejections = parts.get("rejections") or FakeRejections()
+        self.approvals: FakeApprovals = parts.get("approvals") or FakeApprovals()
+        self.passes: FakePasses = parts.get("passes") or FakePasses(self.quarantine, self.readings)
+        self.instructions = FakeInstructions()
+        self.memory = FakeMemory(self)

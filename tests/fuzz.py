@@ -23,9 +23,10 @@ from typing import Any
 
 from journals import columns, make_odd, without_rules, write_journal
 
+from worker.cloud.auth.signing import SigningKeys
 from worker.cloud.refusals import Reply, refusal
-from worker.cloud.signing import SigningKeys
-from worker.cloud.transport import Call, Connections, Transport
+from worker.cloud.request import Call, Connections
+from worker.cloud.transport import Transport
 from worker.cloud.wire import read_job, read_page, read_submitted
 from worker.core.calls import CallGroup
 from worker.core.documents import Document
@@ -38,7 +39,7 @@ from worker.render.problems import problems_json, problems_text
 from worker.settings import load_settings
 from worker.simulator.naming import image_id, project_id
 from worker.telemetry.http import Health, Views, listening
-from worker.wiring.times import schedule_of, timings
+from worker.wiring import schedule_of, timings
 
 PATIENCE = 5.0
 NOW = 1_800_000_000.0
@@ -130,7 +131,7 @@ def manifest(chance: random.Random, _: Path) -> None:
     try:
         unknown_credentials(parse_manifest(documents), {"default"}, documents)
     except ManifestError as error:
-        text = problems_text(error.problems, error.sources, color=False)
+        text = problems_text(error.problems, color=False)
         assert all(line.isprintable() for line in text.split("\n"))
         text.encode()
         json.dumps(problems_json(error.problems), allow_nan=False).encode()
@@ -149,7 +150,7 @@ def config(chance: random.Random, folder: Path) -> None:
     try:
         settings = load_settings(file, environ, {}).settings
     except SettingsError as error:
-        text = problems_text(error.problems, {}, color=False)
+        text = problems_text(error.problems, color=False)
         assert all(line.isprintable() for line in text.split("\n"))
         return
     how = timings(settings)
@@ -220,17 +221,19 @@ async def _read(path: Path) -> None:
     try:
         async with open_journal(f"sqlite:///{path}") as opened:
             reads: tuple[Callable[[], Awaitable[Any]], ...] = (
-                opened.in_flight,
-                opened.quarantined,
-                opened.last_readings,
-                opened.sizes.known,
-                lambda: opened.memory(10),
-                lambda: opened.last_passes(10),
-                lambda: opened.rejected_since(NOW - 1e6),
+                opened.batches.in_flight,
+                opened.quarantine.held,
+                opened.readings.last,
+                opened.batch_sizes.known,
+                opened.memory.of_pass,
+                lambda: opened.memory.open_work(10),
+                lambda: opened.memory.overview(10, NOW),
+                lambda: opened.passes.last(10),
+                lambda: opened.rejections.since(NOW - 1e6),
                 lambda: opened.calls.since(NOW - 1e6),
                 lambda: opened.calls.puts_since(NOW - 1e6),
-                lambda: opened.is_approved(f"sha256:{'0' * 64}"),
-                lambda: opened.ahead(NOW),
+                lambda: opened.approvals.is_given(f"sha256:{'0' * 64}"),
+                lambda: opened.stamps.ahead(NOW),
                 opened.answers,
             )
             for read in reads:

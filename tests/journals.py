@@ -15,7 +15,7 @@ from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.shards import WHOLE, Shard
-from worker.core.instruction import Verb
+from worker.core.instruction import InstructionKind
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.reading import LastReading
@@ -35,21 +35,21 @@ async def write_journal(path: Path, now: float, projects: tuple[str, str], image
     async with hold_journal(url, "run", WHOLE):
         pass
     async with hold_journal(url, "run", Shard(1, 2)) as journal:
-        await journal.reserve({second: 2}, "run-0", now - 60, now - 3600, lambda _: ())
-        await journal.intend(reject, "run-0", now - 50, 2)
+        await journal.rejections.reserve({second: 2}, "run-0", now - 60, now - 3600, lambda _: ())
+        await journal.batches.intend(reject, "run-0", now - 50, 2)
         journal.calls.note("default", CallGroup.IMAGES_LIST, now - 2)
     async with open_journal(url) as journal:
-        key = await journal.intend(accept, "run-1", now - 40, 0)
-        await journal.accept(key, "job-1", now - 39)
-        await journal.refuse(await journal.intend(accept, "run-1", now - 38, 0), "no", now - 37)
+        key = await journal.batches.intend(accept, "run-1", now - 40, 0)
+        await journal.batches.accept(key, "job-1", now - 39)
+        await journal.batches.refuse(await journal.batches.intend(accept, "run-1", now - 38, 0), "no", now - 37)
         held = Quarantined(Share(first, images[1]), Operation.ACCEPT, 2, "was", "is", now + 900, 25)
         report = RunReport("run-1", now - 45, now - 30, Result.PARTIAL, 3, 3, 0, (), (), CallCounts(), "")
         absent = ShareStatus(Share(first, images[0]), Status.ABSENT, Operation.ACCEPT, None, PENDING, "why", "who")
         readings = {first: LastReading(now - 30, 2, (absent,))}
-        await journal.record(report, QuarantineUpdate((held,), ()), readings)
-        await journal.sizes.learn(SizeKey("default", "eu-west-0"), BatchSize(100, 200, now - 30))
-        await journal.approve(f"sha256:{'0' * 64}", "ann@host", now - 20)
-        await journal.instructions.ask(Verb.PAUSE, "ann@host", now - 10, now + 3600)
+        await journal.passes.record(report, QuarantineUpdate((held,), ()), readings)
+        await journal.batch_sizes.learn(SizeKey("default", "eu-west-0"), BatchSize(100, 200, now - 30))
+        await journal.approvals.give(f"sha256:{'0' * 64}", "ann@host", now - 20)
+        await journal.instructions.ask(InstructionKind.PAUSE, "ann@host", now - 10, now + 3600)
         journal.calls.note("default", CallGroup.IMAGES_LIST, now - 1)
 
 

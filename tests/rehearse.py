@@ -16,6 +16,7 @@ from worker.cloud.ims import Ims
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.events import Event
 from worker.core.fleet.report import RunReport
+from worker.core.fleet.selection import Selector
 from worker.core.fleet.shards import Shard
 from worker.core.manifest.model import Manifest, Project, Wish
 from worker.core.operation import Operation
@@ -23,16 +24,19 @@ from worker.core.status import ShareStatus, Status
 from worker.journal.database import MEMORY
 from worker.journal.store import Journal
 from worker.reconcile.deadlines import Deadlines
+from worker.session.opening import open_as_writer
+from worker.session.passes import pass_context, run_pass
 from worker.settings import Settings
+from worker.settings.inputs import Inputs
 from worker.simulator.faults import Fault
+from worker.simulator.jobs import JobRules
 from worker.simulator.ledger import Arrival
+from worker.simulator.model import FIRST_CREATED, Account, Answer, Image, Vault
 from worker.simulator.naming import OWNER, project_id, vault_id
 from worker.simulator.options import Group, Limits, Options
 from worker.simulator.server import Simulator
-from worker.simulator.world import FIRST_CREATED, Account, Answer, Image, JobRules, Vault, World
-from worker.wiring.policies import cloud_config
-from worker.wiring.site import Aim, Site, order_of
-from worker.wiring.work import at_work, make_pass, run
+from worker.simulator.world import World
+from worker.wiring import cloud_config, pass_request
 
 KEYS = {"kind": "static", "access_key": "AKREHEARSAL", "secret_key": "secret-of-the-rehearsal"}
 VAULT = vault_id("nightly")
@@ -55,13 +59,13 @@ def fleet(
     The projects are offered the same images, of which the first `whole` are full-ECS images. Signatures are checked.
     """
     world = World(wall, jobs)
-    world.add_account(Account(KEYS["access_key"], KEYS["secret_key"]))
+    world.add(Account(KEYS["access_key"], KEYS["secret_key"]))
     for number in range(max(sizes.values())):
         name = f"image-{number:04}"
-        world.add_image(Image(image(number), name, OWNER, whole=number < whole, created_at=FIRST_CREATED + number))
+        world.add(Image(image(number), name, OWNER, full_ecs=number < whole, created_at=FIRST_CREATED + number))
     for project, size in sizes.items():
         world.add_project(project_id(project), project)
-        world.add_vault(Vault(VAULT, project_id(project)))
+        world.add(Vault(VAULT, project_id(project)))
         for number in range(size):
             world.share(image(number), project_id(project), status)
     return world
@@ -102,7 +106,7 @@ class Worker:
     """A worker at a simulated cloud, with all that it told."""
 
     cloud: Simulator
-    site: Site
+    inputs: Inputs
     ims: Ims
     journal: Journal
     calls: list[CallRecord]
@@ -110,8 +114,8 @@ class Worker:
 
     async def run(self, deadlines: Deadlines | None = None) -> RunReport:
         """Make one pass, and see that its report adds up."""
-        context = await make_pass(self.site, self.ims, self.journal, self.events.append, deadlines or Deadlines())
-        report = await run(self.site, order_of(self.site, Aim()), context, self.journal)
+        context = await pass_context(self.inputs, self.ims, self.journal, self.events.append, deadlines or Deadlines())
+        report = await run_pass(self.inputs, pass_request(self.inputs, Selector()), context, self.journal)
         assert_adds_up(report)
         return report
 
@@ -121,10 +125,10 @@ async def working(cloud: Simulator, manifest: Manifest, settings: Settings) -> A
     """Open a worker at a cloud; see in the end that nothing went wrong behind its back."""
     mishaps: list[Mapping[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: mishaps.append(context))
-    site = Site(settings, manifest)
+    inputs = Inputs(settings, manifest)
     calls: list[CallRecord] = []
-    async with at_work(site, cloud_config(site, {}), "run", Shard(), calls.append) as (journal, ims):
-        yield Worker(cloud, site, ims, journal, calls, [])
+    async with open_as_writer(inputs, cloud_config(inputs, {}), "run", Shard(), calls.append) as (journal, ims):
+        yield Worker(cloud, inputs, ims, journal, calls, [])
     assert mishaps == []
 
 

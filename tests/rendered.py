@@ -106,8 +106,11 @@ class Pod:
             shutil.copytree(folder / "..data", generation)
         else:
             generation.mkdir()
+        kinds = [each for each in self._volumes()[volume].values() if isinstance(each, dict)]
+        mode = next((each["defaultMode"] for each in kinds if "defaultMode" in each), 0o644)
         for name, text in files.items():
             (generation / name).write_text(self._below(text))
+            (generation / name).chmod(mode)
             if not (folder / name).is_symlink():
                 (folder / name).symlink_to(f"..data/{name}")
         (folder / "..data_tmp").symlink_to(generation.name)

@@ -50,7 +50,8 @@ class Client:
     @asynccontextmanager
     async def of(cls, simulator: Simulator, project: str, **settings: Any) -> AsyncIterator[Self]:
         """Yield a client for as long as the context lasts; it resends nothing."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(300), middlewares=(_once,)) as session:
+        patience = aiohttp.ClientTimeout(300)
+        async with aiohttp.ClientSession(timeout=patience, middlewares=(_once,), max_field_size=128 * 1024) as session:
             yield cls(simulator, session, project, **settings)
 
     async def call(self, method: str, path: str, body: bytes = b"", query: Mapping[str, str] = NO_QUERY) -> Answer:

@@ -23,10 +23,14 @@ that share a journal, each with projects of its own.
 To follow one share from manifest to report, read `reconcile/run.py`, `core/project/plan.py` (beside it `drift.py`),
 `core/outcome.py` and `reconcile/batch_run.py`, in this order; `core/status.py` has the words.
 
-The daemon makes such passes on a schedule (`reconcile/schedule.py`), follows beside them what they leave in flight
-(`reconcile/follow.py`), reads its files again (`reload.py`), obeys what people ask for by rows of the
-journal (`wiring/instructions.py`), and shows how things stand (`telemetry/`, fed by events).
+A verb is one file in `commands/`; `cli.py` is put together from what each declares. `session/` has what it works with:
+journal and cloud opened (`opening.py`), its limits restored (`limits.py`), its pass made (`passes.py`), and the signals
+that stop it (`stopping.py`). `wiring.py` turns settings into the small values that each part needs.
 
-`core/` decides and touches nothing; `reconcile/` moves things in time; `cloud/` and `journal/` are the world outside;
-`wiring/` is the only place where they meet.
+The daemon, `daemon/serve.py`, holds the journal or stands by, makes such passes (`passes.py`) in their time
+(`recurrence.py`), follows beside them what they leave in flight (`following.py`), obeys what people ask for by rows of
+the journal (`instructions.py`), reads its files again (`reloading.py`) when they have changed (`watching.py`), and
+shows how things stand: to the log, in metrics and to systemd (`telemetry.py`), and over HTTP (`endpoint.py`).
+
+`core/` decides and touches nothing; `reconcile/` moves things in time; `cloud/` and `journal/` are the world outside.
 """

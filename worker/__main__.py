@@ -6,7 +6,7 @@ import os
 import sys
 
 from worker.cli import run_command
-from worker.streams import set_up_output
+from worker.render.output import set_up_output
 from worker.telemetry.standard_error import standard_error
 
 

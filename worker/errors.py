@@ -27,9 +27,17 @@ refusal (`worker.core.guard`): the pass that is refused still has a report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple, Self
+
+
+class Excerpt(NamedTuple):
+    """The part of a document in which a problem is: what is to be marked, and what stands before and after it."""
+
+    before: str
+    marked: str
+    after: str
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,7 +45,7 @@ class Problem:
     """One thing that is wrong in a document a person wrote, and the way out of it.
 
     `line` and `column` count from 1, and are 0 where the place is not known (the environment, a missing file). `file`
-    is empty where there is none.
+    is empty where there is none. `excerpt` is what may be shown of the document, if there is one.
     """
 
     file: str
@@ -47,6 +55,12 @@ class Problem:
     message: str
     value: str = ""
     hint: str = ""
+    excerpt: Excerpt | None = field(default=None, compare=False)
+
+    @classmethod
+    def about(cls, what: str, message: str, *, path: str = "", value: str = "", hint: str = "") -> Self:
+        """Return a problem that has no line: with an option, a variable, a journal, or a file as it lies there."""
+        return cls(what, 0, 0, path, message, value, hint)
 
     def __str__(self) -> str:
         place = self.file + (f":{self.line}:{self.column}" if self.line else "")
@@ -85,11 +99,7 @@ class SettingsError(_DocumentError):
 
 
 class ManifestError(_DocumentError):
-    """The manifest is wrong. `sources` has its documents by name, so that the lines at fault can be shown."""
-
-    def __init__(self, problems: tuple[Problem, ...], sources: Mapping[str, bytes]) -> None:
-        super().__init__(problems)
-        self.sources = sources
+    """The manifest is wrong."""
 
 
 class OutputError(WorkerError):
@@ -189,7 +199,9 @@ class CredentialRefused(AuthFailed):
 
 
 class Forbidden(TerminalCloudError):  # noqa: N818 - as above
-    """The credential is known, and may not do this."""
+    """The credential is known, and may not do this. `permission` is the right that it may lack, where that is known."""
+
+    permission: str = ""
 
 
 class NotFound(TerminalCloudError):  # noqa: N818 - as above

@@ -56,3 +56,26 @@ def write_file(path: Path, text: str) -> None:
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def unreadable(path: Path) -> str:
+    """Say why a file cannot be read; nothing if it can."""
+    try:
+        open_file(path).close()
+    except (OSError, ValueError) as error:
+        return cannot_be_read(error)
+    return ""
+
+
+def is_exposed(path: Path) -> bool:
+    """Tell whether others than a file's owner and group may read it, and whoever runs this could change that."""
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH) and not os.statvfs(path).f_flag & os.ST_RDONLY
+    except (OSError, ValueError):
+        return False
+
+
+def cannot_be_read(error: OSError | ValueError) -> str:
+    """Say why a file cannot be read, without repeating its name."""
+    reason = (error.strerror or "unknown reason").lower() if isinstance(error, OSError) else "not a file name"
+    return f"cannot be read: {reason}"

@@ -15,7 +15,7 @@ import pytest
 from commands import ACCESS_KEY, SECRET_KEY, Stage, fleet, image_names, stage
 from deployed import rule
 
-from worker.core.fleet.report import Exit
+from worker.core.exit import Exit
 from worker.simulator.naming import image_id, project_id
 
 CRON = Path(__file__).parents[2] / "deploy" / "cron"

@@ -11,11 +11,12 @@ import pytest
 from commands import ENDLESS, MODULE, SECRET_KEY, fleet, image_names, manifest, share, stage
 from served import OFTEN, Served, serving
 
-from worker.simulator.effects import Refuse, Stuck
+from worker.simulator.effects.calls import Refuse
+from worker.simulator.effects.jobs import Stuck
 from worker.simulator.faults import Fault
+from worker.simulator.model import Account, Answer, Image
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Account, Answer, Image
 
 
 async def converged(daemon: Served) -> bool:
@@ -209,7 +210,7 @@ async def test_passes_do_not_wait_for_the_jobs_of_earlier_ones(tmp_path: Path) -
     """While a job hangs, what is shared later is accepted by later passes; the job's end is noticed beside them."""
     world = fleet(2, ["payments"], seconds=ENDLESS)
     late = Image(image_id("late"), "late", OWNER)
-    world.add_image(late)
+    world.add(late)
     async with stage(tmp_path, world) as here, serving(here, settings={**OFTEN, "polling.max": "300ms"}) as daemon:
         await daemon.heard("batch.taken_up")
         document = await daemon.json("/api/status")
@@ -339,6 +340,8 @@ async def test_a_grace_that_ends_leaves_the_job_to_the_journal(tmp_path: Path) -
             await daemon.heard("batch.taken_up")
             daemon.running.send(signal.SIGTERM)
             assert await daemon.ended() == 0
+        assert "job.settled" not in {line["event"] for line in daemon.lines}
+        assert await daemon.heard("job.unsettled", images=2)
         flights = (await here.run("status", "--json")).document["in_flight"]
         assert [len(flight["images"]) for flight in flights] == [2]
 
@@ -346,7 +349,7 @@ async def test_a_grace_that_ends_leaves_the_job_to_the_journal(tmp_path: Path) -
 async def test_credentials_of_a_new_account_are_taken_with_the_manifest(tmp_path: Path) -> None:
     """A manifest that begins to use another credential of the config is obeyed without a restart."""
     world = fleet(2, ["payments", "ledger"])
-    world.add_account(Account("AKOFANOTHERACCOUNT", SECRET_KEY))
+    world.add(Account("AKOFANOTHERACCOUNT", SECRET_KEY))
     async with stage(tmp_path, world) as here:
         other = '[credentials.other]\nkind = "static"\naccess_key = "{}"\nsecret_key = "{}"\naccount = "other"\n'
         here.configure(here.cloud.url, other.format("AKOFANOTHERACCOUNT", SECRET_KEY))

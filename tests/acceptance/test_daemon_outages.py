@@ -13,8 +13,8 @@ import pytest
 from commands import ENDLESS, SECRET_KEY, Stage, fleet, manifest, share, stage
 from served import OFTEN, Served, serving
 
+from worker.simulator.model import Answer
 from worker.simulator.naming import project_id
-from worker.simulator.world import Answer
 
 OF_A_PASS = ("pass", "plan", "project", "batch", "job", "share", "call")
 OF_THE_DAEMON = ("daemon", "http", "files")

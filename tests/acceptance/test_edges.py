@@ -13,9 +13,9 @@ import pytest
 from commands import fleet, image_names, manifest, share, stage
 
 from worker.simulator.ledger import most_within
+from worker.simulator.model import Answer
 from worker.simulator.naming import image_id
 from worker.simulator.options import Group
-from worker.simulator.world import Answer
 
 OFTEN = {"schedule.every": "300ms", "schedule.jitter": "0%"}
 

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 from commands import Stage, fleet, manifest, share, stage
 
-from worker import verbs
 from worker.cli import run_command
+from worker.commands import performing
 from worker.core.fleet.shards import Shard
 from worker.journal.file_lock import hold
-from worker.simulator.effects import Poison, Refuse, Skew, Stuck
+from worker.simulator.effects.calls import Poison, Refuse, Skew
+from worker.simulator.effects.jobs import Stuck
 from worker.simulator.faults import Fault
+from worker.simulator.model import Answer
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Answer
 
 NO_REJECTS = {"guards.max_reject": "0"}
 
@@ -166,7 +167,7 @@ async def _broken(*_: object) -> int:
 
 def test_70_for_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """An exception that nobody foresaw is 70, with its traceback and nothing on standard output."""
-    monkeypatch.setattr(verbs, "perform", _broken)
+    monkeypatch.setattr(performing, "perform", _broken)
     assert run_command(["plan"]) == 70
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,3 +51,18 @@ async def test_a_daemon_says_what_its_pass_waits_for_and_plans_no_pass_in_the_pa
             )
             assert 3_000 < forecast["seconds"] < 3_700
             assert datetime.fromisoformat(told["next_pass_at"]) - now > timedelta(minutes=50)
+            line = await daemon.heard("pass.waiting", cause="the PUT limit")
+            assert timedelta(minutes=50) < datetime.fromisoformat(line["until"]) - now <= HOUR + timedelta(seconds=1)
+
+
+async def test_the_log_of_a_run_that_nobody_watches_says_what_its_reading_waits_for(tmp_path: Path) -> None:
+    """On a pipe, where there is no bar: once, with the limit and until when; the pass ends as ever."""
+    async with stage(tmp_path, fleet(2)) as here:
+        slow = {"limits.images_list": "5/20s"}
+        done = await here.run("run", "--log-format", "json", settings=slow)
+    assert done.status == 0
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    waits = [line for line in lines if line["event"] == "pass.waiting"]
+    assert [line["cause"] for line in waits][:1] == ["the limit of image lists"]
+    untils = [datetime.fromisoformat(line["until"]) for line in waits]
+    assert all(untils[0] <= datetime.fromisoformat(line["timestamp"]) for line in waits[1:]), "it was told twice"

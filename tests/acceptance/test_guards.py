@@ -6,10 +6,11 @@ from pathlib import Path
 
 from commands import fleet, manifest, share, stage
 
-from worker.simulator.effects import Poison, Stuck
+from worker.simulator.effects.calls import Poison
+from worker.simulator.effects.jobs import Stuck
 from worker.simulator.faults import Fault
+from worker.simulator.model import Answer
 from worker.simulator.naming import image_id, project_id
-from worker.simulator.world import Answer
 
 ONE = {"guards.max_reject": "1"}
 

@@ -9,7 +9,8 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from commands import PROJECTS, Finished, Stage, fleet, manifest, share, stage
 from served import OFTEN, Served, serving
 
 from worker.journal.store import open_journal
-from worker.simulator.effects import Hang, Poison
+from worker.simulator.effects.calls import Hang, Poison
 from worker.simulator.faults import Fault
+from worker.simulator.model import Answer
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Answer, World
+from worker.simulator.world import World
 
 ONE = {"guards.max_reject": "1"}
 NOBODY = "nobody is at work"
@@ -53,29 +55,39 @@ async def paused_in(here: Stage) -> dict[str, Any] | None:
     return found
 
 
-async def test_a_pass_is_asked_for_and_begins_at_once(tmp_path: Path, journal_url: str) -> None:
-    """An hour before its time, once for two who ask at once; who asked is in the log, the JSON and the answer."""
-    async with stage(tmp_path) as here:
+@asynccontextmanager
+async def idle(path: Path, journal_url: str) -> AsyncIterator[tuple[Stage, Served]]:
+    """Serve a fleet that was all accepted, and where an image is pending again an hour before the next pass."""
+    async with stage(path) as here:
         here.environ["IMS_WORKER_JOURNAL__URL"] = journal_url
         async with serving(here) as daemon:
             await daemon.heard("pass.finished", changed=8)
             withdraw(here.world)
-            heard = len(daemon.lines)
-            answers = await twice(here, "reconcile", "--json")
-            assert [each.status for each in answers] == [0, 0]
-            assert all(each.document["written"] and each.document["at_work"]["daemons"] for each in answers)
-            await passed(daemon, heard, changed=2)
-            told = [line for line in daemon.lines[heard:] if line["event"] == "instruction.received"]
-            assert [(line["asked"], line["by"]) for line in told] == [
-                (each.document["asked"], each.document["by"]) for each in answers
-            ]
-            assert 1 <= sum(line["event"] == "pass.started" for line in daemon.lines[heard:]) <= 2
-            instructions = (await daemon.json("/api/status"))["instructions"]
-            assert [each["asked"] for each in instructions] == ["reconcile"] * 2
-            said = await here.run("reconcile")
-            assert (said.status, said.err) == (0, "")
-            assert f"`serve`, process {daemon.running.process.pid} on" in said.out
-            assert "begins a pass now" in said.out
+            yield here, daemon
+
+
+async def test_a_pass_is_asked_for_and_begins_at_once(tmp_path: Path, journal_url: str) -> None:
+    """An hour before its time, once for two who ask at once; who asked is in the log, the JSON and the answer."""
+    async with idle(tmp_path, journal_url) as (here, daemon):
+        heard = len(daemon.lines)
+        answers = await twice(here, "reconcile", "--json")
+        assert [each.status for each in answers] == [0, 0]
+        assert all(each.document["written"] and each.document["at_work"]["daemons"] for each in answers)
+        await passed(daemon, heard, changed=2)
+        # The second may be noticed only after the pass that the first one has begun.
+        first = await daemon.heard("instruction.received", since=heard)
+        await daemon.heard("instruction.received", since=daemon.lines.index(first) + 1)
+        told = [line for line in daemon.lines[heard:] if line["event"] == "instruction.received"]
+        assert [(line["asked"], line["by"]) for line in told] == [
+            (each.document["asked"], each.document["by"]) for each in answers
+        ]
+        assert 1 <= sum(line["event"] == "pass.started" for line in daemon.lines[heard:]) <= 2
+        instructions = (await daemon.json("/api/status"))["instructions"]
+        assert [each["asked"] for each in instructions] == ["reconcile"] * 2
+        said = await here.run("reconcile")
+        assert (said.status, said.err) == (0, "")
+        assert f"`serve`, process {daemon.running.process.pid} on" in said.out
+        assert "begins a pass now" in said.out
 
 
 async def test_a_pause_sends_nothing_and_is_seen_everywhere_until_work_goes_on(
@@ -121,20 +133,16 @@ async def test_a_pause_sends_nothing_and_is_seen_everywhere_until_work_goes_on(
 
 async def test_a_pause_ends_by_itself_and_two_at_once_are_one(tmp_path: Path, journal_url: str) -> None:
     """Work goes on at its end, an hour before the next pass would be due."""
-    async with stage(tmp_path) as here:
-        here.environ["IMS_WORKER_JOURNAL__URL"] = journal_url
-        async with serving(here) as daemon:
-            await daemon.heard("pass.finished", changed=8)
-            withdraw(here.world)
-            heard = len(daemon.lines)
-            answers = await twice(here, "pause", "--until", "5s", "--json")
-            assert [each.status for each in answers] == [0, 0]
-            found = await paused_in(here)
-            assert found is None or found["until"] in {each.document["until"] for each in answers}
-            await daemon.heard("daemon.paused", since=heard)
-            await daemon.heard("daemon.resumed", since=heard)
-            await passed(daemon, heard, changed=2)
-            assert here.all_are("accepted")
+    async with idle(tmp_path, journal_url) as (here, daemon):
+        heard = len(daemon.lines)
+        answers = await twice(here, "pause", "--until", "5s", "--json")
+        assert [each.status for each in answers] == [0, 0]
+        found = await paused_in(here)
+        assert found is None or found["until"] in {each.document["until"] for each in answers}
+        await daemon.heard("daemon.paused", since=heard)
+        await daemon.heard("daemon.resumed", since=heard)
+        await passed(daemon, heard, changed=2)
+        assert here.all_are("accepted")
 
 
 async def test_a_pause_amid_a_pass_holds_what_was_not_sent_yet(tmp_path: Path) -> None:
@@ -302,6 +310,28 @@ async def test_a_plan_that_was_saved_is_approved_by_its_file(tmp_path: Path) -> 
         assert "Nobody is at work: the next `run` or `serve` goes by it." in approved.out
         assert (await here.run("run", settings=ONE)).status == 0
         assert here.all_are("rejected")
+
+
+async def test_a_plan_that_was_saved_is_approved_for_one_pass(tmp_path: Path) -> None:
+    """Once a pass went by it, neither file nor digest approves more, unless forced; what is refused again does."""
+    world = fleet(2, ["payments"], status=Answer.ACCEPTED)
+    async with stage(tmp_path, world, text=manifest(world, share(world, "rejected"))) as here:
+        assert (await here.run("plan", "--out", "plan.json", settings=ONE)).status == 3
+        digest = (await here.run("run", "--json", settings=ONE)).document["digest"]
+        assert [(await here.run("approve", "plan.json")).status for _ in range(2)] == [0, 0]
+        assert (await here.run("run", settings=ONE)).status == 0
+        for plan in ("plan.json", digest):
+            again = await here.run("approve", plan)
+            assert (again.status, "went by it: it is not approved again" in again.out) == (0, True), again.out
+            assert "--force" in again.out
+            assert (await here.run("approve", plan, "--json")).document["used_by_run"]
+        for project in world.projects:
+            for image in world.images:
+                world.share(image, project, Answer.ACCEPTED)
+        assert (await here.run("run", settings=ONE)).status == 3
+        assert "may go, once" in (await here.run("approve", digest)).out
+        assert (await here.run("run", settings=ONE)).status == 0
+        assert "may go, once" in (await here.run("approve", "plan.json", "--force")).out
 
 
 async def test_a_plan_that_cannot_be_saved_is_shown_and_says_so(tmp_path: Path) -> None:

@@ -29,11 +29,12 @@ UNWANTED = ("RUN", "CMD", "SHELL", "HEALTHCHECK", "VOLUME", "ADD", "EXPOSE")
 EPOCH = "1577836800"
 LARGEST = 120_000_000
 UNCOMPILED = """
-import sys, worker.cli, worker.rehearsal
+import sys, worker.cli, worker.commands.demo
 from pathlib import Path
 specs = [spec for each in list(sys.modules.values()) if (spec := getattr(each, "__spec__", None)) is not None]
 print([each.name for each in specs if each.has_location and each.cached and not Path(each.cached).exists()])
 """
+PAGE = "from worker.telemetry.page.joined import joined_page; print(joined_page().decode())"
 INSTALLED = """
 import importlib.metadata, json
 print(json.dumps({each.name: each.version for each in importlib.metadata.distributions()}))
@@ -193,12 +194,13 @@ def test_the_demo_runs_in_the_image_without_shell_rights_or_a_root_to_write_to(i
 
 @pytest.mark.timeout(900)
 def test_the_image_holds_the_pins_and_the_worker_and_all_their_bytecode(image: str) -> None:
-    """What is installed is what is pinned, nothing has to be compiled at the start, and it is small."""
+    """What is installed is what is pinned, the page included; nothing is compiled at the start, and it is small."""
     installed = {canonicalize_name(name): version for name, version in json.loads(python(image, INSTALLED)).items()}
     project = PROJECT["project"]
     assert installed == pins("requirements.txt") | {project["name"]: project["version"]}
     assert python(image, UNCOMPILED).strip() == "[]"
     assert int(python(image, SIZE)) < LARGEST
+    assert "<script>" in python(image, PAGE)
 
 
 @pytest.mark.timeout(900)

@@ -12,8 +12,10 @@ import pytest
 from commands import SECRET_KEY, Folder, Stage, fleet, manifest, share, stage
 
 from worker.cli import build_parser
+from worker.simulator.jobs import JobRules
+from worker.simulator.model import Answer
 from worker.simulator.naming import image_id, project_id
-from worker.simulator.world import Answer, JobRules, World
+from worker.simulator.world import World
 
 CONFIG = f"""\
 [cloud]
@@ -190,8 +192,9 @@ async def test_hostile_job_ids_and_names_do_no_harm(tmp_path: Path) -> None:
     """Job ids that would break out of a URL, a log or a query are never followed by harm: all shares converge."""
     world = World(rules=JobRules(seconds=(0.0, 0.1), ids="hostile"))
     plain = fleet(9)
-    world.accounts, world.projects, world.images = plain.accounts, plain.projects, plain.images
-    for key in world.projects:
+    world.add(*plain.accounts.values(), *plain.images.values())
+    for key, name in plain.projects.items():
+        world.add_project(key, name)
         for image in world.images:
             world.share(image, key, Answer.PENDING)
     async with stage(tmp_path, world) as here:

@@ -19,7 +19,7 @@ from deployed import rule
 from rendered import KUBERNETES, OVERLAYS, environment, job, of_kind, only, overlay, render, template, worker
 
 from worker.cli import DISTRIBUTION, build_parser
-from worker.core.fleet.report import Exit
+from worker.core.exit import Exit
 from worker.core.fleet.shards import parse_shard
 from worker.core.timing import parse_duration
 from worker.settings.environment import read_environment

@@ -20,9 +20,12 @@ from prometheus_client.samples import Sample
 
 from worker.cli import build_parser
 from worker.core.calls import CallGroup
+from worker.core.limits import LimitStanding, Rate
 from worker.core.manifest.model import Project
-from worker.telemetry.board import Board, ProjectLine
-from worker.telemetry.gauges import LimitStanding, Readings
+from worker.core.status import STANDING
+from worker.telemetry.board import Board
+from worker.telemetry.gauges import Readings
+from worker.telemetry.lines import ProjectLine
 from worker.telemetry.metrics import Metrics
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "monitoring"
@@ -46,6 +49,7 @@ HEALTHY = {
     "oldest_job_age_seconds": ("", "0x3000"),
     "limit_paused_seconds": (', account="default", group="job_get"', "0x3000"),
     "quarantined_shares": ("", "0x3000"),
+    "paused": ("", "0x3000"),
     "reload_failed": ("", "0x3000"),
     "loop_lag_max_seconds": ("", "0.01x3000"),
     "bugs_total": ("", "0x3000"),
@@ -64,12 +68,13 @@ def samples() -> list[Sample]:
     """Return what a daemon exposes whose projects, accounts and credentials are those of the cases."""
     board = Board(lambda: 0.0)
     credentials = {"payments": "payments", "ledger": "default", "audit": "default"}
-    board.projects = {name: ProjectLine(Project(name, name, credential)) for name, credential in credentials.items()}
-    limits = [
-        LimitStanding(account, group, 200, 300.0, 200, 0, 0.0)
+    board.fleet.projects = {
+        name: ProjectLine(Project(name, name, credential)) for name, credential in credentials.items()
+    }
+    limits = {
+        account: {group: LimitStanding(Rate(200, 300.0), 200, 0, 0.0) for group in CallGroup}
         for account in ("default", "shared")
-        for group in CallGroup
-    ]
+    }
     refused = {"default": False, "payments": False}
     readings = Readings(lambda: limits, lambda: refused, lambda: 900.0, lambda: 0.0)
     text, _ = asyncio.run(Metrics(board, readings, "1", 0.0, lambda: 0.0).exposition(""))
@@ -146,6 +151,13 @@ def test_no_panel_shows_what_is_no_number_while_nothing_happens(
     (tmp_path / "idle.yaml").write_text(yaml.safe_dump({"tests": [case]}))
     said = promtool("test", "rules", tmp_path / "idle.yaml")
     assert said.startswith("0\n"), said
+
+
+def test_the_dashboard_has_a_colour_for_each_status() -> None:
+    """Where it shows shares by status, each has one of its own, and none is there that no share can have."""
+    (panel,) = (each for each in PANELS if each["title"] == "Shares by bucket")
+    coloured = [override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]]
+    assert sorted(coloured) == sorted(status.value for status in STANDING)
 
 
 def test_the_configurations_of_the_readme_are_accepted(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from commands import ENDLESS, Stage, fleet, manifest, share, stage
 from served import serving
 
-from worker.simulator.world import Answer
+from worker.simulator.model import Answer
 
 IMAGES = 8
 ONE_BY_ONE = {"batch.max_images": "1", "limits.members_put": "2/6s"}

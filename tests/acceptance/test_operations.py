@@ -21,7 +21,7 @@ from rendered import Pod, overlay, worker
 from served import serving
 from sqlalchemy import update
 
-from worker.core.fleet.report import Exit
+from worker.core.exit import Exit
 from worker.journal.database import open_database
 from worker.journal.schema import VERSION, about
 from worker.simulator.naming import image_id
@@ -122,8 +122,8 @@ async def test_the_way_back_from_a_newer_version(tmp_path: Path, tool: str, requ
             newer.exec_driver_sql("ALTER TABLE passes ADD COLUMN newer INTEGER")
             newer.execute(update(about).values(schema_version=VERSION + 1))
         engine.dispose()
-        for verb in ("run", "serve"):
-            refused = await here.run(verb)
+        for verb in (("run",), ("serve",), ("plan",), ("status",), ("approve", f"sha256:{'0' * 64}"), ("pause",)):
+            refused = await here.run(*verb)
             assert refused.status == Exit.USAGE
             assert "newer worker" in refused.err
         shell(back, tmp_path)

@@ -84,6 +84,18 @@ async def test_on_a_terminal_a_run_says_what_it_waits_for_and_how_long_that_take
         assert all(int(seconds) <= 18 for seconds in told)
 
 
+async def test_on_a_terminal_a_job_that_is_resumed_counts_and_has_a_line(tmp_path: Path) -> None:
+    """Below the bar, from the moment when it is followed: its project and images, its age, and when it is given up."""
+    async with stage(tmp_path, fleet(4, ["payments"], seconds=ENDLESS)) as here:
+        assert (await here.run("run", settings={"polling.deadline": "1s"})).status == 1
+        status, text = await on_a_terminal(here, "run", end_at="Settling images")
+    assert status == 0
+    assert "1 job in flight" in text
+    words = " ".join(re.sub(r"\x1b\[[\d;?]*\w", "", text).split())
+    named = r"4 images to accept \(golden-001, golden-002, golden-003 and 1 more\)"
+    assert re.search(rf"payments: job \w+, {named}, sent \d+s ago, given up in 23h 59m", words), words
+
+
 @pytest.mark.parametrize("verb", ["plan", "run"])
 async def test_a_refused_credential_is_told_once_on_a_terminal(tmp_path: Path, verb: str) -> None:
     """As the headline, whatever the number of its projects, and not as a warning beside it."""

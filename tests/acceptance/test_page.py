@@ -18,8 +18,8 @@ from boards import NOW, all_is_well, document, nothing_readable, numbered, some_
 from browser import FAINT, NAMELESS, SIDEWAYS, Watched, browsing, chromium, stand_in
 from commands import ENDLESS, TIMEOUT, Running, Stage, fleet, stage
 
-from worker.core import events
-from worker.core.instruction import Instruction, Verb
+from worker.core import daemon_events
+from worker.core.instruction import Instruction, InstructionKind
 from worker.simulator.naming import image_id, project_id
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
@@ -126,8 +126,8 @@ async def test_that_nothing_could_be_read_is_the_verdict_and_all_there_is_to_say
 async def test_a_pause_is_told_with_who_began_it_and_the_way_out() -> None:
     """It is no alarm: the sentence says that nothing is sent, the notice who said so; afterwards both are gone."""
     board = some_of_everything(numbered("team", 3), numbered("image", 4))
-    board(events.AskedFor(Instruction(1, Verb.PAUSE, "ann@host", NOW - 60)))
-    board(events.PauseBegan(Instruction(1, Verb.PAUSE, "ann@host", NOW - 60)))
+    board(daemon_events.AskedFor(Instruction(1, InstructionKind.PAUSE, "ann@host", NOW - 60)))
+    board(daemon_events.PauseBegan(Instruction(1, InstructionKind.PAUSE, "ann@host", NOW - 60)))
     async with stand_in(document(board)) as served, browsing(served.url) as seen:
         await seen.until(DRAWN)
         assert await seen.text("#sentence") == "Paused: nothing is sent"
@@ -135,7 +135,7 @@ async def test_a_pause_is_told_with_who_began_it_and_the_way_out() -> None:
         assert "Paused by ann@host: passes plan and report, and send nothing." in notices
         assert "ims-share-worker resume" in notices
         assert (await seen.text("#asked")).startswith("to pause by ann@host, ")
-        board(events.PauseEnded())
+        board(daemon_events.PauseEnded())
         served.document = document(board)
         await look_again(seen)
         assert "Paused" not in await seen.text("#state") + await seen.text("#notices")

@@ -28,8 +28,8 @@ from commands import (
 from ports import free_port
 from rendered import OVERLAYS, Pod, environment, job, overlay, worker
 
+from worker.simulator.model import Answer
 from worker.simulator.naming import image_id, project_id
-from worker.simulator.world import Answer
 
 NOWHERE = "postgresql://worker:word@127.0.0.1:1/journal"
 README = (Path(__file__).parents[2] / "README.md").read_text()

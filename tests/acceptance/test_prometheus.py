@@ -17,7 +17,8 @@ from commands import TIMEOUT, fleet, image_names, manifest, stage
 from ports import free_port
 from served import OFTEN, serving
 
-from worker.simulator.effects import Poison, Stuck
+from worker.simulator.effects.calls import Poison
+from worker.simulator.effects.jobs import Stuck
 from worker.simulator.faults import Fault
 from worker.simulator.naming import image_id, project_id
 

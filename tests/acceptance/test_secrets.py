@@ -17,17 +17,19 @@ from commands import Folder, Stage, fleet, image_names, manifest, stage
 from served import OFTEN, Served, serving
 
 from worker.cloud.ims import Ims
-from worker.core.fleet.report import Exit
+from worker.core.exit import Exit
+from worker.core.fleet.selection import Selector
 from worker.core.share import MemberStatus
+from worker.daemon.revision import Reader
 from worker.errors import CloudError, SettingsError
 from worker.settings import load_settings
-from worker.simulator.effects import Failed, Refuse
+from worker.simulator.effects.calls import Refuse
+from worker.simulator.effects.jobs import Failed
 from worker.simulator.faults import Fault
+from worker.simulator.model import Account
 from worker.simulator.naming import project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Account, World
-from worker.wiring.generation import Reader
-from worker.wiring.site import Aim
+from worker.simulator.world import World
 
 ACCESS_KEY = "AKNEVERSHOWNANYWHERE"
 SECRET_KEY = "never/show+this=secret%key01"
@@ -126,7 +128,7 @@ def echoing() -> tuple[World, list[Fault]]:
     unreadable = ["said", "gateway", "glance", "html"]
     names = image_names(2 * len(ECHOES))
     world = fleet(len(names), ["payments", *unreadable])
-    world.add_account(Account(ACCESS_KEY, SECRET_KEY, security_token=TOKEN))
+    world.add(Account(ACCESS_KEY, SECRET_KEY, security_token=TOKEN))
     faults = [
         Fault(Refuse(status=403, body=shape, message=IN_WORDS), on=(Group.IMAGES_LIST,), project=(name,))
         for name, shape in zip(unreadable, ("ims", "gateway", "glance", "html"), strict=True)
@@ -347,8 +349,8 @@ def test_settings_do_not_represent_secrets(tmp_path: Path) -> None:
     folder.write("manifest.toml", manifest(fleet()))
     folder.write("config.toml", GOOD.replace(SQLITE, f'url = "postgresql://worker:{quote(PASSWORD, "")}@db/journal"'))
     loaded = load_settings(tmp_path / "config.toml", {}, {})
-    reader = Reader(tmp_path / "config.toml", {**SDK, **OWN}, Aim())
-    shown = [f"{each!r} {each!s}" for each in (loaded, loaded.settings, reader, reader.read().site)]
+    reader = Reader(tmp_path / "config.toml", {**SDK, **OWN}, Selector())
+    shown = [f"{each!r} {each!s}" for each in (loaded, loaded.settings, reader, reader.read().inputs)]
     shown += [f"{loaded.settings.model_dump()}", loaded.settings.model_dump_json()]
     # An access key is no secret by itself: only what signs with it is hidden from those who debug.
     assert [each for each in shown if leaks(each)] == []
@@ -363,7 +365,7 @@ def test_errors_about_settings_do_not_represent_secrets(tmp_path: Path, text: st
     folder.write("config.toml", text)
     folder.write("manifest.toml", manifest(fleet()))
     with pytest.raises(SettingsError) as raised:
-        Reader(tmp_path / "config.toml", {}, Aim()).read()
+        Reader(tmp_path / "config.toml", {}, Selector()).read()
     assert leaks(told(raised.value)) == []
 
 
@@ -378,14 +380,14 @@ def told(error: BaseException) -> str:
 async def test_errors_of_the_cloud_do_not_represent_secrets(tmp_path: Path, echo: str) -> None:
     """Not even in the causes that they are chained to."""
     world = fleet(1)
-    world.add_account(Account(ACCESS_KEY, SECRET_KEY, security_token=TOKEN))
+    world.add(Account(ACCESS_KEY, SECRET_KEY, security_token=TOKEN))
     for effect in (Refuse(status=401, body="gateway", message=echo), Refuse(status=500, message=echo)):
         async with stage(tmp_path, world, [Fault(effect)]) as here:
             config = CONFIG.format(url=here.cloud.url, credential=STATIC, journal=SQLITE)
             here.write("config.toml", config)
-            generation = Reader(tmp_path / "config.toml", {}, Aim()).read()
-            project = generation.site.manifest.projects[project_id("payments")]
-            async with Ims.open(generation.cloud) as ims:
+            revision = Reader(tmp_path / "config.toml", {}, Selector()).read()
+            project = revision.inputs.manifest.projects[project_id("payments")]
+            async with Ims.open(revision.cloud) as ims:
                 with pytest.raises(CloudError) as raised:
                     await anext(aiter(ims.list_shared(project, MemberStatus.PENDING)))
     assert leaks(told(raised.value)) == []

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from commands import ENDLESS, TIMEOUT, Running, fleet, image_names, manifest, share, stage
 
-from worker.simulator.effects import Refuse, Stuck
+from worker.simulator.effects.calls import Refuse
+from worker.simulator.effects.jobs import Stuck
 from worker.simulator.faults import Fault
+from worker.simulator.model import Answer, Image
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Answer, Image
 
 OFTEN = {"schedule.every": "300ms", "schedule.jitter": "0%"}
 
@@ -92,7 +93,7 @@ async def test_a_run_beside_a_daemon_is_kept_out_while_an_approval_is_not(tmp_pa
 async def test_the_daemon_does_not_send_again_what_a_run_has_in_flight(tmp_path: Path) -> None:
     """A job that a run left unsettled is followed by the daemon, and its images are left out of its plans."""
     world = fleet(3, ["payments"], seconds=ENDLESS)
-    world.add_image(Image(image_id("unmanaged"), "unmanaged", OWNER))
+    world.add(Image(image_id("unmanaged"), "unmanaged", OWNER))
     async with stage(tmp_path, world) as here:
         left = await here.run("run", settings={"polling.deadline": "300ms"})
         assert left.status == 1

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from commands import ENDLESS, MODULE, Running, Stage, fleet, stage
 
-from worker.simulator.effects import Delay
+from worker.simulator.effects.calls import Delay
 from worker.simulator.faults import Fault
+from worker.simulator.jobs import JobState
+from worker.simulator.model import Answer
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Answer, JobState
 
 ONE_BY_ONE = {"batch.max_images": "1", "limits.members_put": "2/1h"}
 """Two of a project's batches at once, and the next one only long after the test."""

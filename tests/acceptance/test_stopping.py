@@ -20,7 +20,7 @@ from served import SELDOM, serving
 from worker.core.fleet.shards import Shard
 from worker.errors import JournalLocked
 from worker.journal.file_lock import hold
-from worker.simulator.effects import Delay, Hang
+from worker.simulator.effects.calls import Delay, Hang
 from worker.simulator.faults import Fault
 from worker.simulator.options import Group
 
@@ -33,16 +33,6 @@ LEAVING = "Leaving 3 jobs to the next run; press again to end without a report"
 LEAVING_AT_ONCE = "Leaving 3 jobs to the next run; press again to end at once"
 
 
-async def said(running: Running, words: str) -> str:
-    """Wait until a command has said something on standard error, and return the line."""
-    assert running.process.stderr is not None
-    async with asyncio.timeout(TIMEOUT):
-        while line := (await running.process.stderr.readline()).decode():
-            if words in line:
-                return line
-    raise AssertionError(f"it has ended and never said {words!r}")
-
-
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_the_first_explains_itself_and_the_second_reports_what_is_known(
     tmp_path: Path, number: signal.Signals
@@ -53,10 +43,10 @@ async def test_the_first_explains_itself_and_the_second_reports_what_is_known(
         running = await here.start("run", "--json", settings=LONG)
         await polled_all(here, 3, running)
         running.send(number)
-        line = await said(running, "Stopping")
+        line = await running.said("Stopping")
         assert line == f"Stopping: nothing more is sent; waiting up to 3 m 20 s for 3 jobs, {PRESS}\n"
         running.send(number)
-        assert await said(running, "Leaving") == f"{LEAVING}\n"
+        assert await running.said("Leaving") == f"{LEAVING}\n"
         done = await running.finished()
         assert (done.status, done.document["unsettled"], done.document["desired"]) == (1, 6, 6)
         assert {job["state"] for job in done.document["jobs"]} == {"unsettled"}
@@ -74,7 +64,7 @@ async def test_a_signal_while_projects_are_read_ends_the_reading(tmp_path: Path)
         running = await here.start("run", "--json", settings=LONG)
         await here.until(lambda: here.cloud.ledger.peak > 0, running)
         running.send(signal.SIGTERM)
-        assert await said(running, "Stopping") == (
+        assert await running.said("Stopping") == (
             "Stopping: nothing more is sent, and nothing that was sent is still open\n"
         )
         done = await running.finished()
@@ -103,9 +93,9 @@ async def test_answers_that_are_awaited_are_counted_and_kept(tmp_path: Path) -> 
         running = await here.start("run", "--json", settings={**LONG, "cloud.read_timeout": "300s"})
         await here.until(lambda: here.puts() == 1, running)
         running.send(signal.SIGINT)
-        assert "for the answer to 1 PUT, press again to leave it to the next run" in await said(running, "Stopping")
+        assert "for the answer to 1 PUT, press again to leave it to the next run" in await running.said("Stopping")
         running.send(signal.SIGINT)
-        assert "Leaving the answer to 1 PUT to the next run" in await said(running, "Leaving")
+        assert "Leaving the answer to 1 PUT to the next run" in await running.said("Leaving")
         done = await running.finished()
         assert (done.status, done.document["unsettled"], done.document["jobs"]) == (1, 4, [])
         kept = (await here.run("status", "--json")).document["in_flight"]
@@ -122,7 +112,7 @@ async def test_whoever_waits_for_the_journal_waits_no_longer(tmp_path: Path) -> 
             running = await here.start("run", "--json", settings=LONG)
             await here.until(lambda: is_held(tmp_path / "journal.db"), running)
             running.send(signal.SIGTERM)
-            assert "nothing that was sent is still open" in await said(running, "Stopping")
+            assert "nothing that was sent is still open" in await running.said("Stopping")
             done = await running.finished()
             assert (done.status, done.document["schema"]) == (7, "ims-share-worker/error/1")
         assert here.puts() == 0
@@ -137,17 +127,18 @@ async def test_a_journal_that_cannot_be_written_keeps_no_second_signal_waiting(t
         with closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as stranger:
             stranger.execute("BEGIN EXCLUSIVE")
             running.send(signal.SIGINT)
-            await said(running, "Stopping")
+            await running.said("Stopping")
             running.send(signal.SIGINT)
             done = await running.finished()
         assert (done.status, done.document["unsettled"]) == (7, 6)
         assert done.document["journal_error"]
 
 
-async def test_a_run_that_has_not_begun_says_that_nothing_was_sent(tmp_path: Path) -> None:
-    """A signal while the files are read, or before: 1, and where JSON was asked for one document."""
+@pytest.mark.parametrize("imported", ["worker.commands.performing", "worker.wiring"])
+async def test_a_run_that_has_not_begun_says_that_nothing_was_sent(tmp_path: Path, imported: str) -> None:
+    """A signal before its verb is performed, or as that imports what it needs: 1, and with JSON one document."""
     async with stage(tmp_path) as here:
-        here.write("stopped.py", STOPPED)
+        here.write("stopped.py", STOPPED.format(imported))
         for options in ((), ("--json",)):
             done = await (await here.start("run", *options, launcher=("stopped.py",))).finished()
             assert (done.status, done.err) == (1, "interrupted: nothing was sent\n")
@@ -166,7 +157,7 @@ from worker import __main__
 
 class Early:
     def find_spec(self, name, *_):
-        if name == "worker.verbs":
+        if name == "{}":
             os.kill(os.getpid(), signal.SIGTERM)
 
 sys.meta_path.insert(0, Early())
@@ -184,7 +175,7 @@ async def test_a_third_signal_ends_at_once(tmp_path: Path) -> None:
         await polled_all(here, 3, running)
         for words in ("Stopping", "Leaving", "Ended without a report"):
             running.send(signal.SIGINT)
-            await said(running, words)
+            await running.said(words)
         done = await running.finished()
         assert (done.status, done.document["schema"]) == (1, "ims-share-worker/error/1")
         assert len((await here.run("status", "--json")).document["in_flight"]) == 3

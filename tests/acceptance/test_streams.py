@@ -16,8 +16,8 @@ import msgspec
 import pytest
 from commands import SECRET_KEY, TIMEOUT, Folder, Stage, fleet, manifest, share, stage
 
+from worker.simulator.model import Answer, Image
 from worker.simulator.naming import OWNER, image_id, project_id
-from worker.simulator.world import Answer, Image
 
 VERBS = ("check", "demo --json", "--help")
 NO_RESULT = (">&-", ">/dev/full", ">&0", "<&- >&- 2>&-")
@@ -186,7 +186,7 @@ async def test_short_writes_and_a_simulated_cloud_say_where_they_failed(tmp_path
 def with_names(here: Stage) -> None:
     """Have the fleet, the manifest and its files bear names that neither ASCII nor Latin-1 has."""
     here.world.add_project(project_id(NAME), NAME)
-    here.world.add_image(Image(image_id(NAME), NAME, OWNER))
+    here.world.add(Image(image_id(NAME), NAME, OWNER))
     here.world.share(image_id(NAME), project_id(NAME), Answer.PENDING)
     text = manifest(here.world, share(here.world, "accepted", images=[NAME], projects=[NAME]))
     quoted = text.replace(f"\n{NAME} =", f'\n"{NAME}" =').replace(f"[projects.{NAME}]", f'[projects."{NAME}"]')

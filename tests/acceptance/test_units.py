@@ -13,7 +13,7 @@ from commands import ACCESS_KEY, SECRET_KEY, Folder, fleet, manifest
 from deployed import rule
 
 from worker.cli import build_parser
-from worker.core.fleet.report import Exit
+from worker.core.exit import Exit
 from worker.core.timing import parse_duration
 from worker.settings import load_settings
 
@@ -59,6 +59,8 @@ def configured(tmp_path: Path) -> Folder:
     folder = Folder(tmp_path)
     for name, text in {"manifest.toml": manifest(fleet()), **KEYS}.items():
         folder.write(name, text)
+    for name in KEYS:
+        (tmp_path / name).chmod(0o400)
     return folder
 
 

@@ -141,7 +141,7 @@ async def test_a_terminal_that_is_stopped_holds_up_no_pass(tmp_path: Path) -> No
 async def test_files_that_hang_keep_no_signal_from_ending_a_daemon(tmp_path: Path) -> None:
     """As on a disk that is away: it ends with 0, since it has not begun anything."""
     hanging = (
-        "import sys, threading, worker.wiring.generation as module;"
+        "import sys, threading, worker.daemon.revision as module;"
         "module.Reader.read = lambda _: (print('reading', file=sys.stderr), threading.Event().wait());"
         "import worker.__main__ as command; command.main()"
     )

@@ -9,13 +9,14 @@ import signal
 import sys
 from pathlib import Path
 
-from commands import ENDLESS, MODULE, SECRET_KEY, TIMEOUT, Folder, fleet, manifest, share, stage
+import pytest
+from commands import ACCESS_KEY, ENDLESS, MODULE, SECRET_KEY, TIMEOUT, Folder, fleet, manifest, share, stage
 
-from worker.simulator.effects import Poison
+from worker.simulator.effects.calls import Poison
 from worker.simulator.faults import Fault
+from worker.simulator.model import Answer
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Group
-from worker.simulator.world import Answer
 
 PLAN_KEYS = {
     *("schema", "desired", "converged", "changes", "absent", "unknown", "blocked", "in_flight"),
@@ -200,6 +201,26 @@ async def test_simulate_serves_a_manifest_until_it_is_told_to_stop(tmp_path: Pat
         assert (await serving.finished()).status == 0
 
 
+async def test_simulate_lets_in_whom_its_seed_names(tmp_path: Path) -> None:
+    """A seed beside the manifest says who there is: its key converges the fleet, a wrong secret does not."""
+    async with Folder(tmp_path) as folder:
+        folder.write("manifest.toml", manifest(fleet(3)))
+        user = f'[[user]]\nname = "robot"\naccess_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET_KEY}"\n'
+        folder.write("people.toml", user)
+        serving = await folder.start("simulate", "--seed", "manifest.toml", "--seed", "people.toml")
+        assert serving.process.stdout is not None
+        async with asyncio.timeout(TIMEOUT):
+            url = (await serving.process.stdout.readline()).decode().strip()
+        folder.configure(url, secret_key="wrong")
+        refused = await folder.run("run", "--json")
+        assert (refused.status, refused.document["unknown"]) == (4, 6)
+        folder.configure(url)
+        done = await folder.run("run", "--json")
+        assert (done.status, done.document["changed"]) == (0, 6)
+        serving.send(signal.SIGTERM)
+        assert (await serving.finished()).status == 0
+
+
 async def test_a_config_can_be_named_by_option_or_variable_or_left_out(tmp_path: Path) -> None:
     """`--config` goes before `IMS_WORKER_CONFIG`; without any the environment alone is enough."""
     async with stage(tmp_path) as here:
@@ -276,17 +297,18 @@ async def test_the_console_script_is_the_module(tmp_path: Path) -> None:
 
 
 async def test_no_command_imports_what_it_does_not_need(tmp_path: Path) -> None:
-    """Help and usage errors load nothing heavy; what makes no call loads no HTTP, and `check` no database either."""
+    """Help and usage errors load nothing heavy; what makes no call loads no HTTP nor logs, `check` no database."""
     program = (
         "import json, sys\n"
         "from worker.cli import run_command\n"
-        "heavy, found = {'aiohttp', 'prometheus_client', 'pydantic', 'rich', 'sqlalchemy', 'structlog'}, []\n"
+        "heavy = {'aiohttp', 'prometheus_client', 'pydantic', 'pydantic_settings', 'rich', 'sqlalchemy', 'structlog'}\n"
+        "found = []\n"
         "for line in json.loads(sys.argv[1]):\n"
         "    status = run_command(line)\n"
         "    found.append([status, sorted(heavy & set(sys.modules))])\n"
         "print(json.dumps(found))\n"
     )
-    check, no_call = ["pydantic", "rich"], ["pydantic", "rich", "sqlalchemy", "structlog"]
+    check, no_call = ["pydantic", "rich"], ["pydantic", "rich", "sqlalchemy"]
     expected: dict[tuple[str, ...], tuple[int, list[str]]] = {
         ("--help",): (0, []),
         ("run", "--help"): (0, []),
@@ -298,13 +320,29 @@ async def test_no_command_imports_what_it_does_not_need(tmp_path: Path) -> None:
         ("approve", "sha256:" + "0" * 64): (2, no_call),
         ("pause",): (1, no_call),
         ("resume",): (1, no_call),
-        ("plan",): (0, ["aiohttp", *no_call]),
-        ("run",): (0, ["aiohttp", *no_call]),
+        ("plan",): (0, ["aiohttp", *no_call, "structlog"]),
+        ("run",): (0, ["aiohttp", *no_call, "structlog"]),
     }
     async with stage(tmp_path) as here:
         done = await (await here.start(json.dumps([*expected]), launcher=("-c", program))).finished()
     found = [(status, heavy) for status, heavy in json.loads(done.out.splitlines()[-1])]
     assert dict(zip(expected, found, strict=True)) == expected
+
+
+async def test_what_a_library_says_is_logged_by_a_verb_that_logs_nothing_itself(tmp_path: Path) -> None:
+    """The logs are there once they are needed, as the options ask for them, and each word is written once."""
+    program = (
+        "import logging, sys, warnings\n"
+        "from worker.cli import run_command\n"
+        "run_command(['status', '--log-format', 'json'])\n"
+        "logging.getLogger('somebody').warning('it is late')\n"
+        "warnings.warn('it is later')\n"
+    )
+    async with stage(tmp_path) as here:
+        done = await (await here.start(program, launcher=("-c",))).finished()
+    lines = [json.loads(line) for line in done.err.splitlines() if "library.logged" in line]
+    assert [(line["logger"], line["level"]) for line in lines] == [("somebody", "warning"), ("py.warnings", "warning")]
+    assert "it is late" in lines[0]["message"]
 
 
 async def test_a_plan_for_one_image_lists_the_jobs_of_that_image_alone(tmp_path: Path) -> None:
@@ -313,9 +351,35 @@ async def test_a_plan_for_one_image_lists_the_jobs_of_that_image_alone(tmp_path:
     async with stage(tmp_path, world) as here:
         running = await here.start("run", settings={"batch.max_images": "1", "schedule.grace": "200s"})
         await here.until(lambda: sum(job.polls > 0 for job in world.jobs.values()) == 3, running)
-        for _ in range(2):
-            running.send(signal.SIGINT)
+        running.send(signal.SIGINT)
+        # Two that come at once are one.
+        await running.said("Stopping")
+        running.send(signal.SIGINT)
         assert (await running.finished()).status == 1
         aimed = (await here.run("plan", "--project", "payments", "--image", "golden-002")).out
         assert re.findall(r"payments: job \w+, 1 image to accept \((\S+)\)", " ".join(aimed.split())) == ["golden-002"]
         assert " ".join((await here.run("plan")).out.split()).count("payments: job ") == 3
+
+
+@pytest.mark.parametrize("name", ["manifest", "config"])
+async def test_check_prints_a_schema_whatever_the_files_are(tmp_path: Path, name: str) -> None:
+    """It needs no file, and goes to standard output alone: for people in lines, as JSON in one."""
+    folder = Folder(tmp_path)
+    folder.write("config.toml", "[cloud")
+    done, compact = await asyncio.gather(
+        folder.run("check", "--schema", name), folder.run("check", "--schema", name, "--json")
+    )
+    assert (done.status, done.err, compact.status, compact.err) == (0, "", 0, "")
+    assert json.loads(done.out) == compact.document
+    assert compact.document["title"] == f"ims-share-worker {name}"
+    assert done.out.count("\n") > 50 > compact.out.count("\n")
+
+
+async def test_a_schema_that_there_is_not_is_refused_before_files_are_read(tmp_path: Path) -> None:
+    """The names that there are, are told, and nothing of the config."""
+    folder = Folder(tmp_path)
+    folder.write("config.toml", "[cloud")
+    done = await folder.run("check", "--schema", "plan", "--json")
+    assert done.status == 2
+    (problem,) = done.document["problems"]
+    assert all(word in problem["message"] for word in ("--schema", "'plan'", "'manifest'", "'config'"))

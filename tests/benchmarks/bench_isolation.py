@@ -21,17 +21,19 @@ from typing import Any
 from simulated import simulated
 
 from worker.core.events import Event, ProjectObserved, ShareJudged
+from worker.core.fleet.selection import Selector
 from worker.core.fleet.shards import Shard
 from worker.core.manifest.model import Manifest, Project, Wish
 from worker.core.operation import Operation
 from worker.core.status import Status
 from worker.journal.database import MEMORY
 from worker.reconcile.deadlines import Deadlines
+from worker.session.opening import open_as_writer
+from worker.session.passes import pass_context, run_pass
 from worker.settings import Settings
+from worker.settings.inputs import Inputs
 from worker.simulator.naming import image_id, project_id
-from worker.wiring.policies import cloud_config
-from worker.wiring.site import Aim, Site, order_of
-from worker.wiring.work import at_work, make_pass, run
+from worker.wiring import cloud_config, pass_request
 
 ALLOWED = 1.1
 ROUNDS = 3
@@ -80,11 +82,11 @@ async def measure(names: list[str]) -> Measured:
                 judged[0] = now
 
     with cloud() as url:
-        site = Site(settings_for(url), manifest_of(names))
-        async with at_work(site, cloud_config(site, {}), "run", Shard(), lambda _: None) as (journal, ims):
-            context = await make_pass(site, ims, journal, note, Deadlines())
+        inputs = Inputs(settings_for(url), manifest_of(names))
+        async with open_as_writer(inputs, cloud_config(inputs, {}), "run", Shard(), lambda _: None) as (journal, ims):
+            context = await pass_context(inputs, ims, journal, note, Deadlines())
             started = time.perf_counter()
-            report = await run(site, order_of(site, Aim()), context, journal)
+            report = await run_pass(inputs, pass_request(inputs, Selector()), context, journal)
             ended = time.perf_counter()
     changed = sum(each.status is Status.CHANGED and each.share.project_id in good for each in report.outcomes)
     if changed != len(GOOD) * len(IMAGES):

@@ -35,6 +35,7 @@ from sqlalchemy import Engine, event
 from worker.core.batch import Batch
 from worker.core.calls import CallGroup
 from worker.core.fleet.report import Result, RunReport
+from worker.core.fleet.selection import Selector
 from worker.core.fleet.shards import Shard
 from worker.core.limits import Rate
 from worker.core.manifest.model import Manifest, Project, Wish
@@ -42,11 +43,12 @@ from worker.core.operation import Operation
 from worker.core.share import MemberStatus
 from worker.journal.database import MEMORY
 from worker.reconcile.deadlines import Deadlines
+from worker.session.opening import open_as_writer
+from worker.session.passes import pass_context, run_pass
 from worker.settings import Settings
+from worker.settings.inputs import Inputs
 from worker.simulator.naming import image_id, project_id
-from worker.wiring.policies import cloud_config
-from worker.wiring.site import Aim, Site, order_of
-from worker.wiring.work import at_work, make_pass, run
+from worker.wiring import cloud_config, pass_request
 
 ALLOWED = 1.2
 PROJECTS = [f"p-{number:02}" for number in range(50)]
@@ -79,19 +81,19 @@ async def measure(limits: Mapping[str, str], journal: str, profile: cProfile.Pro
     with cloud(limits) as url:
         async with working(url, limits, MEMORY, "ALONE") as (_, ims, _):
             chain = median([await go_alone(ims, name) for name in IMAGES[:5]])
-        async with working(url, limits, journal, "FLEET") as (site, ims, memory):
-            context = await make_pass(site, ims, memory, lambda _: None, Deadlines())
+        async with working(url, limits, journal, "FLEET") as (inputs, ims, memory):
+            context = await pass_context(inputs, ims, memory, lambda _: None, Deadlines())
             with counted_commits() as commits:
                 started, cpu = time.perf_counter(), time.process_time()
                 if profile is not None:
                     profile.enable()
-                report = await run(site, order_of(site, Aim()), context, memory)
+                report = await run_pass(inputs, pass_request(inputs, Selector()), context, memory)
                 if profile is not None:
                     profile.disable()
                 seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
             if report.result is not Result.CONVERGED or report.calls.throttled:
                 raise SystemExit(f"the pass ended as {report.result}, with {report.calls.throttled} calls throttled")
-            return Measured(report, chain + longest_wait(report, site.settings), seconds, cpu, len(commits))
+            return Measured(report, chain + longest_wait(report, inputs.settings), seconds, cpu, len(commits))
 
 
 def longest_wait(report: RunReport, settings: Settings) -> float:
@@ -128,7 +130,7 @@ async def nothing() -> None:
 
 @asynccontextmanager
 async def working(url: str, limits: Mapping[str, str], journal: str, key: str) -> AsyncIterator[tuple[Any, Any, Any]]:
-    """Open site, cloud and journal of a worker with the default settings but for the limits."""
+    """Open inputs, cloud and journal of a worker with the default settings but for the limits."""
     settings = Settings.model_validate(
         {
             "cloud": {"ims_endpoint": url},
@@ -139,9 +141,9 @@ async def working(url: str, limits: Mapping[str, str], journal: str, key: str) -
     )
     projects = {project_id(name): Project(project_id(name), name) for name in PROJECTS}
     wishes = dict.fromkeys(map(image_id, IMAGES), Wish(Operation.ACCEPT))
-    site = Site(settings, Manifest(projects, dict.fromkeys(projects, wishes), {}, {}, {}, {}))
-    async with at_work(site, cloud_config(site, {}), "run", Shard(), lambda _: None) as (memory, ims):
-        yield site, ims, memory
+    inputs = Inputs(settings, Manifest(projects, dict.fromkeys(projects, wishes), {}, {}, {}, {}))
+    async with open_as_writer(inputs, cloud_config(inputs, {}), "run", Shard(), lambda _: None) as (memory, ims):
+        yield inputs, ims, memory
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import asyncio
 import sys
 import time
 
-from worker.cloud.pool import Pool
-from worker.cloud.throttle import Throttle
+from worker.cloud.limits.pool import Pool
+from worker.cloud.limits.throttle import Throttle
 from worker.core.calls import CallGroup
 from worker.core.limits import Rate
 

@@ -32,7 +32,7 @@ from worker.core.events import BatchSizeLearned
 from worker.core.share import Share
 from worker.core.status import Status
 from worker.simulator import effects
-from worker.simulator.effects import Effect
+from worker.simulator.effects.effect import Effect
 from worker.simulator.faults import Fault
 from worker.simulator.ledger import Arrival
 from worker.simulator.naming import project_id
@@ -89,7 +89,7 @@ async def test_where_every_image_fails_the_division_stops(how: str) -> None:
         report = await worker.run()
         assert kinds(report) == {Status.FAILED: WHOLE}
         assert len(arrivals(worker.cloud, PUT)) <= 17
-        together = {each.failed_batch_size for each in (await worker.journal.quarantined()).values()}
+        together = {each.failed_batch_size for each in (await worker.journal.quarantine.held()).values()}
         assert min(together) == 1
         assert max(together) > WHOLE / 2
 
@@ -103,7 +103,7 @@ async def test_images_that_a_refusal_names_are_taken_out_at_once(code: str, name
         report = await worker.run()
         assert kinds(report) == {Status.CHANGED: WHOLE - 5, Status.FAILED: 5}
         assert len(arrivals(worker.cloud, PUT)) <= most
-        assert (await worker.journal.sizes.known()).values == ((KEY, BatchSize(WHOLE - 5)),)
+        assert (await worker.journal.batch_sizes.known()).values == ((KEY, BatchSize(WHOLE - 5)),)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -117,7 +117,7 @@ async def test_a_maximum_is_found_by_the_batches_that_are_due(tmp_path: Path, ma
             report = await worker.run()
             assert kinds(report) == {Status.CHANGED: sum(FLEET.values())}
             assert len(refused(arrivals(cloud, PUT))) <= 8
-            (found,) = (await worker.journal.sizes.known()).values
+            (found,) = (await worker.journal.batch_sizes.known()).values
             assert found[0] == KEY
             assert found[1].maximum == maximum
             learned = [event for event in worker.events if isinstance(event, BatchSizeLearned)]
@@ -139,7 +139,7 @@ async def test_a_job_that_failed_once_by_chance_teaches_no_size() -> None:
     faults = [Fault(effects.Failed("", ""), times=1)]
     async with rehearsal(fleet({"p": WHOLE, "q": WHOLE}), faults=faults) as worker:
         assert kinds(await worker.run()) == {Status.CHANGED: 2 * WHOLE}
-        assert (await worker.journal.sizes.known()).values == ((KEY, BatchSize(WHOLE)),)
+        assert (await worker.journal.batch_sizes.known()).values == ((KEY, BatchSize(WHOLE)),)
 
 
 async def test_a_bad_image_and_a_maximum_are_told_apart() -> None:
@@ -148,7 +148,7 @@ async def test_a_bad_image_and_a_maximum_are_told_apart() -> None:
     options = Options(max_images=37, too_many="unsaid")
     async with rehearsal(fleet(dict.fromkeys("abcdef", WHOLE)), faults=faults, options=options) as worker:
         assert kinds(await worker.run()) == {Status.CHANGED: 6 * (WHOLE - 1), Status.FAILED: 6}
-        (found,) = (await worker.journal.sizes.known()).values
+        (found,) = (await worker.journal.batch_sizes.known()).values
         assert found[1].maximum == 37
 
 
@@ -160,7 +160,7 @@ async def test_a_project_that_refuses_everything_holds_nobody_up(status: int) ->
     async with rehearsal(fleet(dict.fromkeys("abc", WHOLE)), faults=faults) as worker:
         assert kinds(await worker.run()) == {Status.CHANGED: 2 * WHOLE, Status.FAILED: WHOLE}
         assert [len(put.images) for put in arrivals(worker.cloud, PUT)] == [WHOLE] * 3
-        assert await worker.journal.quarantined() == {}
+        assert await worker.journal.quarantine.held() == {}
 
 
 async def test_what_is_refused_for_a_right_in_the_middle_of_a_division_holds_nobody() -> None:
@@ -173,7 +173,7 @@ async def test_what_is_refused_for_a_right_in_the_middle_of_a_division_holds_nob
         report = await worker.run()
         assert kinds(report) == {Status.FAILED: WHOLE}
         assert {"IMG.0026" in each.reason for each in report.outcomes} == {True}
-        assert await worker.journal.quarantined() == {}
+        assert await worker.journal.quarantine.held() == {}
 
 
 @pytest.mark.waits
@@ -200,4 +200,4 @@ def refused(puts: Collection[Arrival]) -> list[Arrival]:
 
 async def held(worker: Worker) -> Collection[Share]:
     """Return the shares that are held in quarantine."""
-    return (await worker.journal.quarantined()).keys()
+    return (await worker.journal.quarantine.held()).keys()

@@ -16,17 +16,19 @@ from rehearse import accepted, arrivals, fleet, image, kinds, manifest_of, of_pr
 
 from worker.core.batch import End
 from worker.core.calls import CallGroup
-from worker.core.fleet.report import Exit, exit_of_report
+from worker.core.exit import Exit
+from worker.core.fleet.report import exit_of_report
 from worker.core.limits import Rate
 from worker.core.status import Status
 from worker.simulator import effects
 from worker.simulator.faults import Fault
 from worker.simulator.ledger import Arrival
+from worker.simulator.model import Account, Answer
 from worker.simulator.naming import project_id
 from worker.simulator.options import Group, Options
 from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
-from worker.simulator.world import Account, Answer, World
+from worker.simulator.world import World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -93,6 +95,8 @@ CASES = {
         Fault(effects.Refuse(403, "html"), LIST, skip=1), UNKNOWN, puts=0, says="403", options=Options(page_cap=2)
     ),
     "gigantic list": Case(Fault(effects.Gigantic(65), LIST, times=1), UNKNOWN, puts=0, says="larger than 16 MB"),
+    "list in drops": Case(Fault(effects.Drip(0.1), LIST, times=1), CHANGED),
+    "every list in drops": Case(Fault(effects.Drip(0.1), LIST), UNKNOWN, puts=0, says="in vain for long"),
     "mistyped list": Case(Fault(effects.Mistyped(), LIST), UNKNOWN, puts=0, says="not what the API promises"),
     # A PUT whose answer is lost is not sent again before it can no longer be alive.
     "421 to a PUT": Case(Fault(effects.Refuse(421, "html"), PUT, times=1), CHANGED, puts=2),
@@ -109,6 +113,7 @@ CASES = {
     "answer to a PUT cut short": Case(Fault(effects.Truncated(), PUT), CHANGED),
     "answer to a PUT broken off": Case(Fault(effects.Truncated(announced=True), PUT), CHANGED),
     "gigantic answer to a PUT": Case(Fault(effects.Gigantic(2), PUT), CHANGED),
+    "answer to a PUT in drops": Case(Fault(effects.Drip(0.1), PUT, times=1), CHANGED),
     "mistyped answer to a PUT": Case(Fault(effects.Mistyped("job-id-number"), PUT), CHANGED),
     # A refusal is believed at once, and its batch divided where parts of it may fare better: one bad image of six is
     # found for at most 7 PUTs, and where everything fails it is over after at most 9.
@@ -186,14 +191,14 @@ HARMLESS = {"owner-missing", "name-null", "page-info-text"}
 def a_world() -> World:
     """Return the cloud with both projects and their credentials."""
     world = fleet({"struck": 6, "calm": 6})
-    world.add_account(Account(KEY["access_key"], KEY["secret_key"]))
+    world.add(Account(KEY["access_key"], KEY["secret_key"]))
     return world
 
 
 def test_every_effect_has_a_case() -> None:
     """An effect, or a shape of an answer, that is new in the simulator needs a pass here."""
     assert {type(case.fault.effect) for case in CASES.values()} == set(effects.EFFECTS.values())
-    assert {shape for shapes in SHAPES.values() for shape in shapes} == set(effects.SHAPES)
+    assert {shape for shapes in SHAPES.values() for shape in shapes} == set(effects.bodies.SHAPES)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -213,7 +218,7 @@ async def test_a_fault_ends_in_the_right_report(case: Case) -> None:
         assert_patient(puts)
         reasons = {each.reason for each in of_project(report, "struck") if each.status is not Status.CHANGED}
         assert all(case.says in reason and "Traceback" not in reason for reason in reasons)
-        assert len(await worker.journal.in_flight()) == case.open
+        assert len(await worker.journal.batches.in_flight()) == case.open
         assert exit_of_report(report) is (Exit.CONVERGED if case.ends == CHANGED else Exit.INCOMPLETE)
 
 
@@ -237,7 +242,7 @@ async def test_a_refused_credential_costs_one_call(effect: effects.Effect) -> No
     """From the moment its key is refused nothing leaves for six projects, which are unknown; a seventh goes on."""
     names = [f"struck-{number}" for number in range(6)]
     world = fleet({"calm": 6, **dict.fromkeys(names, 6)})
-    world.add_account(Account(KEY["access_key"], KEY["secret_key"]))
+    world.add(Account(KEY["access_key"], KEY["secret_key"]))
     manifest = manifest_of(world, credentials=dict.fromkeys(names, "struck"))
     fault = Fault(effect, access_key=(KEY["access_key"],), skip=4)
     async with rehearsal(world, manifest, faults=[fault], credentials={"struck": KEY}) as worker:
@@ -271,7 +276,7 @@ async def test_a_throttle_teaches_the_limit_and_pauses_only_its_group() -> None:
         report = await worker.run()
         assert kinds(report) == CHANGED
         assert report.calls.throttled == 1
-        assert worker.ims.standing()["default"][CallGroup.JOB_GET].rate == Rate(50, 4)
+        assert worker.ims.clients.standing()["default"][CallGroup.JOB_GET].rate == Rate(50, 4)
         refused, answered = arrivals(worker.cloud, Group.JOB_GET)[:2]
         assert answered.at - refused.at >= 0.25
         meanwhile = [put for put in arrivals(worker.cloud, Group.MEMBERS_PUT) if refused.at < put.at < answered.at]
@@ -282,7 +287,7 @@ async def test_a_put_that_is_throttled_for_ever_is_given_up() -> None:
     """Waits for a throttle are no attempts, yet they end with the deadline of a job: nothing sent, and a report."""
     async with rehearsal(fleet({"struck": 6}), faults=[Fault(effects.Throttle(limit=LIMIT), PUT)]) as worker:
         assert kinds(await worker.run()) == {Status.NOT_SENT: 6}
-        assert await worker.journal.in_flight() == ()
+        assert await worker.journal.batches.in_flight() == ()
 
 
 async def test_a_job_that_vanished_with_its_work_is_sent_again() -> None:
@@ -304,7 +309,7 @@ async def test_a_stuck_job_is_asked_about_by_the_next_pass_and_not_sent_again() 
             worker.cloud.world.share(image(number), project_id("struck"), Answer.ACCEPTED)
         assert (await worker.run()).converged == 6
         assert len(arrivals(worker.cloud, Group.MEMBERS_PUT)) == 1
-        assert await worker.journal.in_flight() == ()
+        assert await worker.journal.batches.in_flight() == ()
 
 
 async def test_what_failed_is_left_alone_by_the_next_pass() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from commands import Folder, fleet, manifest, stage
 
+from worker.daemon.watching import Sources
 from worker.errors import SettingsError
-from worker.files import MAX_SIZE, read_file
-from worker.reload import Sources
+from worker.files import MAX_SIZE, is_exposed, read_file
 from worker.settings import load_settings, read_manifests
 
 
@@ -34,6 +34,21 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
             with pytest.raises(OSError, match=r"regular file|directory|No such"):
                 read_file(place)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(("mode", "exposed"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True)])
+def test_a_file_that_everybody_may_read_is_known(
+    mode: int, *, exposed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner and a group are meant to; on a read-only mount nobody could change it, and nobody is told."""
+    (tmp_path / "key").touch()
+    (tmp_path / "key").chmod(mode)
+    assert is_exposed(tmp_path / "key") is exposed
+    assert not is_exposed(tmp_path / "gone")
+    real = os.statvfs(tmp_path)
+    mounted = os.statvfs_result([*real[:8], real.f_flag | os.ST_RDONLY, *real[9:]])
+    monkeypatch.setattr(os, "statvfs", lambda _path: mounted)
+    assert not is_exposed(tmp_path / "key")
 
 
 def test_a_file_has_an_end(tmp_path: Path) -> None:

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from virtual import wall
 
-from worker.cloud.ims import CloudConfig, Ims, Keys
-from worker.cloud.signing import SigningKeys
-from worker.cloud.transport import Connections
+from worker.cloud.auth.kinds.static import StaticKeys
+from worker.cloud.auth.signing import SigningKeys
+from worker.cloud.config import AccountCredential, CloudConfig
+from worker.cloud.ims import Ims
+from worker.cloud.regions import Endpoints, Service
+from worker.cloud.request import Connections
 from worker.core.batch import Batch, End
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.job import JobApi, JobReply
@@ -25,10 +28,12 @@ from worker.core.timing import RetryPolicy
 from worker.errors import AuthFailed, BadRequest, NotFound, Scope, TransientCloudError, UnexpectedReply
 from worker.simulator import effects
 from worker.simulator.faults import Fault
+from worker.simulator.jobs import JobRules
+from worker.simulator.model import Account, Answer, Image, Vault
 from worker.simulator.options import Group, Limits, Options
 from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
-from worker.simulator.world import Account, Answer, Image, JobRules, Vault, World
+from worker.simulator.world import World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -42,12 +47,12 @@ KEYS = SigningKeys("AKEXAMPLE0000000000A", "SKexample/00000000000000000000000000
 def world() -> World:
     """Return a cloud that offers seven images to the project, the last a full-ECS one, and checks signatures."""
     made = World(wall, JobRules(seconds=(0.0, 0.0)))
-    made.add_account(Account(KEYS.access_key, KEYS.secret_key))
+    made.add(Account(KEYS.access_key, KEYS.secret_key))
     made.add_project(OWNER)
     made.add_project(PROJECT.id)
-    made.add_vault(Vault(VAULT, PROJECT.id))
+    made.add(Vault(VAULT, PROJECT.id))
     for image_id in IMAGES:
-        made.add_image(Image(image_id, f"image {image_id[:8]}", OWNER, whole=image_id == IMAGES[-1]))
+        made.add(Image(image_id, f"image {image_id[:8]}", OWNER, full_ecs=image_id == IMAGES[-1]))
         made.share(image_id, PROJECT.id)
     return made
 
@@ -82,12 +87,11 @@ async def scene(
     records: list[CallRecord] = []
     async with Simulator(world(), faults=faults, options=options, limits=cloud_limits) as cloud:
         config = CloudConfig(
-            credentials={"default": Keys("default", KEYS)},
+            credentials={"default": AccountCredential("default", StaticKeys(KEYS))},
             limits=dict.fromkeys(CallGroup, Rate(1000, 60)),
             burst=Rate(1000, 1),
             retry=RetryPolicy(4, 0.01, 0.02),
-            region="",
-            endpoint=cloud.url,
+            endpoints=Endpoints(given={Service.IMS: cloud.url}),
             page_size=3,
             job_api=JobApi.AUTO,
             connections=Connections(connect_timeout=2, read_timeout=0.5, max_connections=8, ca_file=""),
@@ -222,7 +226,7 @@ async def test_a_poisoned_batch_is_refused_with_its_cause() -> None:
 
 async def test_a_bad_key_costs_one_request() -> None:
     """Forty projects on a key that is refused make one call, so that the key is not blocked."""
-    wrong = {"default": Keys("default", replace(KEYS, secret_key="wrong"))}
+    wrong = {"default": AccountCredential("default", StaticKeys(replace(KEYS, secret_key="wrong")))}
     async with scene(credentials=wrong) as it:
         calls = (it.ims.get_job(replace(PROJECT, id=f"{n:032x}"), "f" * 32) for n in range(40))
         results = await asyncio.gather(*calls, return_exceptions=True)
@@ -254,7 +258,7 @@ async def test_a_throttle_teaches_the_limit() -> None:
         replies = await asyncio.gather(*(it.ims.get_job(PROJECT, job_id) for _ in range(12)))
         assert {reply.end for reply in replies} == {End.SUCCEEDED}
         assert it.ims.counts().throttled > 0
-        assert it.ims.standing()["default"][CallGroup.JOB_GET].rate == Rate(5, 1)
+        assert it.ims.clients.standing()["default"][CallGroup.JOB_GET].rate == Rate(5, 1)
 
 
 async def test_calls_are_told() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from rehearse import Worker, arrivals, fleet, kinds, manifest_of, rehearsal
+from virtual import wall
 
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.manifest.model import Manifest
@@ -14,14 +15,17 @@ from worker.core.status import Status
 from worker.reconcile.deadlines import Deadlines
 from worker.simulator import effects
 from worker.simulator.faults import Fault
+from worker.simulator.identity.model import User
+from worker.simulator.model import Account
 from worker.simulator.options import Group
 from worker.simulator.options import Rate as Limit
-from worker.simulator.world import Account, World
+from worker.simulator.world import World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
 LIST, PUT = (Group.IMAGES_LIST,), (Group.MEMBERS_PUT,)
 STRANGER = {"kind": "static", "access_key": "AKSTRANGER", "secret_key": "secret-of-the-stranger", "account": "other"}
+USER = {"kind": "password", "user": "robot", "domain": "default", "password": "of-the-robot", "account": "other"}
 GOOD = [f"good-{number}" for number in range(12)]
 HANGING = [f"hanging-{number:03}" for number in range(300)]
 HANGS_FOR = 0.5
@@ -35,7 +39,7 @@ LATE = "lists were not read in half of the time that there was to send, and what
 def two_accounts() -> tuple[World, Manifest]:
     """Return a world of good projects of one account and many projects of another one, and what is wanted of it."""
     world = fleet(dict.fromkeys([*HANGING, *GOOD], 1))
-    world.add_account(Account("AKSTRANGER", "secret-of-the-stranger"))
+    world.add(Account("AKSTRANGER", "secret-of-the-stranger"))
     return world, manifest_of(world, credentials=dict.fromkeys(HANGING, "stranger"))
 
 
@@ -68,6 +72,27 @@ async def test_300_projects_of_one_account_that_hang_cost_another_account_nothin
         failed = next(i for i in reads(worker.calls, "other") if worker.calls[i].status == 0)
         assert len([index for index in reads(worker.calls, "default") if index < failed]) == READS * len(GOOD)
         assert most_hanging(worker) == most
+
+
+@pytest.mark.parametrize("skip", [0, 150])
+async def test_an_identity_service_that_hangs_costs_another_account_no_more(skip: int) -> None:
+    """Its projects wait for tokens, none of them or many proven: after the usual silence nobody waits for them."""
+    world, manifest = two_accounts()
+    world.add(User(name="robot", password=USER["password"]))
+    hang = Fault(effects.Hang(), (Group.TOKEN,), skip=skip)
+    sections: dict[str, Mapping[str, Any]] = {
+        "cloud": PATIENT,
+        "retry": {"attempts": 100},
+        "credentials": {"stranger": USER},
+    }
+    async with rehearsal(world, manifest, faults=[hang], **sections) as worker:
+        deadlines = Deadlines()
+        deadlines.finish_within(3600.0, 60.0)
+        report = await worker.run(deadlines)
+        assert all(kinds(report, name) == {Status.CHANGED: 1} for name in GOOD)
+        began, silence = arrivals(worker.cloud, Group.TOKEN)[skip].at, 2 * (0.2 + HANGS_FOR)
+        assert max(each.at for each in arrivals(worker.cloud, Group.MEMBERS_PUT)) < began + HANGS_FOR
+        assert silence <= wall() - began < 2 * silence
 
 
 async def test_what_an_account_that_hangs_has_borrowed_leaves_the_others_their_share() -> None:

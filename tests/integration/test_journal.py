@@ -20,13 +20,16 @@ from worker.core.calls import CallCounts
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.shards import Shard
+from worker.core.fleet.unread import Unread
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.share import MemberStatus, Share
 from worker.core.status import FINAL, ShareStatus, Status
 from worker.errors import JournalError
+from worker.journal.approvals import Approval
 from worker.journal.database import MEMORY
 from worker.journal.lease import hold_journal
+from worker.journal.pruning import Retention
 from worker.journal.schema import VERSION
 
 DAY = 86400.0
@@ -76,11 +79,11 @@ def commits() -> Iterator[list[int]]:
 async def test_an_intent_and_a_job_are_in_flight_also_after_reopening(journal_url: str) -> None:
     """What a process has sent is known to the next one, oldest first and in full."""
     async with open_journal(journal_url) as journal:
-        later = await journal.intend(ACCEPT, "run-1", NOW + 5, 0)
-        earlier = await journal.intend(REJECT, "run-1", NOW, 1)
-        await journal.accept(later, "job-1", NOW + 6)
+        later = await journal.batches.intend(ACCEPT, "run-1", NOW + 5, 0)
+        earlier = await journal.batches.intend(REJECT, "run-1", NOW, 1)
+        await journal.batches.accept(later, "job-1", NOW + 6)
     async with open_journal(journal_url) as journal:
-        assert await journal.in_flight() == (
+        assert await journal.batches.in_flight() == (
             InFlight(earlier, REJECT, NOW),
             InFlight(later, ACCEPT, NOW + 5, "job-1", NOW + 6),
         )
@@ -90,47 +93,47 @@ async def test_an_intent_and_a_job_are_in_flight_also_after_reopening(journal_ur
 async def test_a_batch_that_has_ended_is_no_longer_in_flight(journal_url: str, end: str) -> None:
     """Each of the three ends takes exactly its own batch out of flight."""
     async with open_journal(journal_url) as journal:
-        ended = await journal.intend(ACCEPT, "run-1", NOW, 0)
-        left = await journal.intend(REJECT, "run-1", NOW, 1)
+        ended = await journal.batches.intend(ACCEPT, "run-1", NOW, 0)
+        left = await journal.batches.intend(REJECT, "run-1", NOW, 1)
         if end == "settle":
-            await journal.settle(ended, End.PARTIAL, "", NOW)
+            await journal.batches.settle(ended, End.PARTIAL, "", NOW)
         else:
-            await getattr(journal, end)(ended, "why", NOW)
+            await getattr(journal.batches, end)(ended, "why", NOW)
     async with open_journal(journal_url) as journal:
-        assert [flight.key for flight in await journal.in_flight()] == [left]
+        assert [flight.key for flight in await journal.batches.in_flight()] == [left]
 
 
 async def test_keys_are_not_used_again(journal_url: str) -> None:
     """A late word about an old batch cannot hit a new one: keys of one journal are all different."""
     async with open_journal(journal_url) as journal:
-        keys = [await journal.intend(ACCEPT, "run-1", NOW, 0) for _ in range(3)]
+        keys = [await journal.batches.intend(ACCEPT, "run-1", NOW, 0) for _ in range(3)]
     async with open_journal(journal_url) as journal:
-        keys.append(await journal.intend(ACCEPT, "run-2", NOW, 0))
+        keys.append(await journal.batches.intend(ACCEPT, "run-2", NOW, 0))
     assert len(set(keys)) == len(keys)
 
 
 async def test_a_write_survives_the_process_without_closing(file_url: str, tmp_path: Path) -> None:
     """Once a method has returned, another connection sees what it wrote: nothing waits for the journal's end."""
     async with open_journal(file_url) as journal:
-        await journal.intend(ACCEPT, "run-1", NOW, 0)
+        await journal.batches.intend(ACCEPT, "run-1", NOW, 0)
         async with open_journal(file_url) as reader:
-            assert [flight.batch for flight in await reader.in_flight()] == [ACCEPT]
+            assert [flight.batch for flight in await reader.batches.in_flight()] == [ACCEPT]
 
 
 async def test_writes_that_wait_together_are_one_transaction(file_url: str) -> None:
     """Two hundred intents at once cost at most two commits, and each of them is in the file."""
     async with open_journal(file_url) as journal:
         with commits() as seen:
-            keys = await asyncio.gather(*(journal.intend(ACCEPT, "run-1", NOW + n, 0) for n in range(200)))
+            keys = await asyncio.gather(*(journal.batches.intend(ACCEPT, "run-1", NOW + n, 0) for n in range(200)))
         assert len(seen) <= 2
-        assert [flight.key for flight in await journal.in_flight()] == keys
+        assert [flight.key for flight in await journal.batches.in_flight()] == keys
 
 
 async def test_a_commit_is_on_the_disk(file_url: str, tmp_path: Path) -> None:
     """Each commit is made with `synchronous` FULL (2), and the file has a write-ahead log."""
     async with open_journal(file_url) as journal:
         with commits() as seen:
-            await journal.intend(ACCEPT, "run-1", NOW, 0)
+            await journal.batches.intend(ACCEPT, "run-1", NOW, 0)
         assert seen == [2]
     with closing_connection(tmp_path / "journal.db") as raw:
         assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -140,45 +143,58 @@ async def test_what_a_write_raises_reaches_all_who_wait_for_its_commit(file_url:
     """A value that cannot be stored is an error for its group, not a wait without end; the journal goes on."""
     bad = Batch("p1", Operation.ACCEPT, "lone surrogate \ud800", ("a",))
     async with open_journal(file_url) as journal:
-        writes = [journal.intend(batch, "run-1", NOW, 0) for batch in (ACCEPT, bad)]
+        writes = [journal.batches.intend(batch, "run-1", NOW, 0) for batch in (ACCEPT, bad)]
         async with asyncio.timeout(300):
             results = await asyncio.gather(*writes, return_exceptions=True)
             assert any(isinstance(result, UnicodeEncodeError) for result in results)
-            key = await journal.intend(REJECT, "run-1", NOW, 0)
-        assert key in [flight.key for flight in await journal.in_flight()]
+            key = await journal.batches.intend(REJECT, "run-1", NOW, 0)
+        assert key in [flight.key for flight in await journal.batches.in_flight()]
 
 
 async def test_quarantine_is_remembered_changed_and_left(journal_url: str) -> None:
     """A quarantined share comes back as it was put in; a later pass replaces or frees it."""
     async with open_journal(journal_url) as journal:
-        await journal.record(report("run-1", NOW), QuarantineUpdate((HELD,), ()), {})
+        await journal.passes.record(report("run-1", NOW), QuarantineUpdate((HELD,), ()), {})
     async with open_journal(journal_url) as journal:
-        assert await journal.quarantined() == {HELD.share: HELD}
+        assert await journal.quarantine.held() == {HELD.share: HELD}
         longer = Quarantined(HELD.share, HELD.operation, 3, HELD.first_reason, "yet again", NOW + 1800)
-        await journal.record(report("run-2", NOW), QuarantineUpdate((longer,), ()), {})
-        assert await journal.quarantined() == {HELD.share: longer}
-        await journal.record(report("run-3", NOW), QuarantineUpdate((), (HELD.share,)), {})
-        assert await journal.quarantined() == {}
+        await journal.passes.record(report("run-2", NOW), QuarantineUpdate((longer,), ()), {})
+        assert await journal.quarantine.held() == {HELD.share: longer}
+        await journal.passes.record(report("run-3", NOW), QuarantineUpdate((), (HELD.share,)), {})
+        assert await journal.quarantine.held() == {}
 
 
 async def test_an_approval_is_used_once(journal_url: str) -> None:
     """It lets one pass through, however many say so before that pass, and another one when it is given anew."""
     async with open_journal(journal_url) as journal:
-        await journal.approve("sha256:1", "ann@host", NOW)
-        assert not await journal.use_approval("sha256:2", "run-1", NOW)
-        assert await journal.use_approval("sha256:1", "run-1", NOW)
-        assert not await journal.use_approval("sha256:1", "run-2", NOW)
-        said = [await journal.approve("sha256:1", who, NOW + 1) for who in ("ann@host", "bob@host")]
-        assert said == [None, ("ann@host", NOW + 1)]
-        used = [await journal.use_approval("sha256:1", "run-3", NOW) for _ in range(2)]
+        await journal.approvals.give("sha256:1", "ann@host", NOW)
+        assert not await journal.approvals.use("sha256:2", "run-1", NOW)
+        assert await journal.approvals.use("sha256:1", "run-1", NOW)
+        assert not await journal.approvals.use("sha256:1", "run-2", NOW)
+        said = [await journal.approvals.give("sha256:1", who, NOW + 1) for who in ("ann@host", "bob@host")]
+        assert said == [None, Approval("ann@host", NOW + 1)]
+        used = [await journal.approvals.use("sha256:1", "run-3", NOW + 2) for _ in range(2)]
         assert used == [True, False]
+
+
+async def test_what_was_approved_and_used_since_it_was_refused_is_not_approved_again(journal_url: str) -> None:
+    """Who comes a moment too late learns who was first and what went by it; refused again, it is approved anew."""
+    async with open_journal(journal_url) as journal:
+        assert await journal.approvals.give("sha256:1", "ann@host", NOW, NOW - 5) is None
+        assert await journal.approvals.use("sha256:1", "run-1", NOW + 1)
+        again = await journal.approvals.give("sha256:1", "bob@host", NOW + 2, NOW - 5)
+        assert again == Approval("ann@host", NOW, "run-1")
+        assert not await journal.approvals.is_given("sha256:1")
+        assert await journal.approvals.give("sha256:1", "bob@host", NOW + 9, NOW + 8) is None
+        unused = await journal.approvals.give("sha256:1", "cyd@host", NOW + 10, NOW - 5)
+        assert unused == Approval("bob@host", NOW + 9)
 
 
 async def test_who_approved_and_what_used_it_are_kept(file_url: str, tmp_path: Path) -> None:
     """The file tells who approved a plan, when, and which pass used the approval."""
     async with open_journal(file_url) as journal:
-        await journal.approve("sha256:1", "ann@host", NOW)
-        await journal.use_approval("sha256:1", "run-1", NOW + 60)
+        await journal.approvals.give("sha256:1", "ann@host", NOW)
+        await journal.approvals.use("sha256:1", "run-1", NOW + 60)
     with closing_connection(tmp_path / "journal.db") as raw:
         query = "SELECT digest, approved_by, approved_at, used_by_run, used_at FROM approvals"
         assert raw.execute(query).fetchall() == [("sha256:1", "ann@host", NOW, "run-1", NOW + 60)]
@@ -188,39 +204,39 @@ async def test_release_frees_from_quarantine(journal_url: str) -> None:
     """A released share is out of quarantine; its neighbours stay."""
     other = Quarantined(Share("p1", "b"), Operation.ACCEPT, 1, "x", "x", NOW)
     async with open_journal(journal_url) as journal:
-        await journal.record(report("run-1", NOW), QuarantineUpdate((HELD, other), ()), {})
-        assert await journal.release(HELD.share, "ann@host", NOW) == ("quarantine",)
-        assert set(await journal.quarantined()) == {other.share}
-        assert await journal.release(HELD.share, "ann@host", NOW) == ()
+        await journal.passes.record(report("run-1", NOW), QuarantineUpdate((HELD, other), ()), {})
+        assert await journal.releases.free(HELD.share, "ann@host", NOW) == ("quarantine",)
+        assert set(await journal.quarantine.held()) == {other.share}
+        assert await journal.releases.free(HELD.share, "ann@host", NOW) == ()
 
 
 async def test_release_takes_a_share_out_of_a_batch_and_the_last_one_gives_the_batch_up(journal_url: str) -> None:
     """Each released image leaves the batch in flight; without images the batch is given up, others stay."""
     async with open_journal(journal_url) as journal:
-        key = await journal.intend(ACCEPT, "run-1", NOW, 0)
-        await journal.accept(key, "job-1", NOW)
-        other = await journal.intend(REJECT, "run-1", NOW, 1)
-        assert await journal.release(Share("p1", "a"), "ann@host", NOW) == ("job job-1",)
-        left = {flight.key: flight.batch.images for flight in await journal.in_flight()}
+        key = await journal.batches.intend(ACCEPT, "run-1", NOW, 0)
+        await journal.batches.accept(key, "job-1", NOW)
+        other = await journal.batches.intend(REJECT, "run-1", NOW, 1)
+        assert await journal.releases.free(Share("p1", "a"), "ann@host", NOW) == ("job job-1",)
+        left = {flight.key: flight.batch.images for flight in await journal.batches.in_flight()}
         assert left == {key: ("b",), other: ("a",)}
-        assert await journal.release(Share("p1", "b"), "ann@host", NOW) == ("job job-1",)
-        assert [flight.key for flight in await journal.in_flight()] == [other]
-        assert await journal.release(Share("p2", "a"), "ann@host", NOW) == ("a PUT whose answer is not known",)
+        assert await journal.releases.free(Share("p1", "b"), "ann@host", NOW) == ("job job-1",)
+        assert [flight.key for flight in await journal.batches.in_flight()] == [other]
+        assert await journal.releases.free(Share("p2", "a"), "ann@host", NOW) == ("a PUT whose answer is not known",)
 
 
 async def test_rejects_are_counted_by_project_from_a_moment_on(journal_url: str) -> None:
     """What the cloud refused and what is older does not count; what is in flight, settled or given up does."""
     async with open_journal(journal_url) as journal:
-        await journal.intend(REJECT, "old", NOW - DAY - 1, 5)
-        refused = await journal.intend(REJECT, "run-1", NOW, 7)
-        await journal.refuse(refused, "no", NOW)
-        settled = await journal.intend(REJECT, "run-1", NOW, 2)
-        await journal.settle(settled, End.FAILED, "", NOW)
-        abandoned = await journal.intend(REJECT, "run-1", NOW - DAY, 1)
-        await journal.abandon(abandoned, "", NOW)
-        await journal.intend(Batch("p3", Operation.REJECT, None, ("a",)), "run-1", NOW, 4)
-        await journal.intend(ACCEPT, "run-1", NOW, 0)
-        assert await journal.rejected_since(NOW - DAY) == {"p2": 3, "p3": 4}
+        await journal.batches.intend(REJECT, "old", NOW - DAY - 1, 5)
+        refused = await journal.batches.intend(REJECT, "run-1", NOW, 7)
+        await journal.batches.refuse(refused, "no", NOW)
+        settled = await journal.batches.intend(REJECT, "run-1", NOW, 2)
+        await journal.batches.settle(settled, End.FAILED, "", NOW)
+        abandoned = await journal.batches.intend(REJECT, "run-1", NOW - DAY, 1)
+        await journal.batches.abandon(abandoned, "", NOW)
+        await journal.batches.intend(Batch("p3", Operation.REJECT, None, ("a",)), "run-1", NOW, 4)
+        await journal.batches.intend(ACCEPT, "run-1", NOW, 0)
+        assert await journal.rejections.since(NOW - DAY) == {"p2": 3, "p3": 4}
 
 
 async def test_the_last_passes_come_newest_first(journal_url: str) -> None:
@@ -228,8 +244,8 @@ async def test_the_last_passes_come_newest_first(journal_url: str) -> None:
     failed = ShareStatus(HELD.share, Status.FAILED, HELD.operation, None, MemberStatus.PENDING, "poisoned")
     async with open_journal(journal_url) as journal:
         for run_id, at in (("middle", NOW + 1), ("last", NOW + 2), ("first", NOW)):
-            await journal.record(report(run_id, at, failed), NOTHING, {})
-        found = (await journal.last_passes(2)).needed()
+            await journal.passes.record(report(run_id, at, failed), NOTHING, {})
+        found = (await journal.passes.last(2)).needed()
     zeros = dict.fromkeys((kind.value for kind in FINAL), 0)
     counts = {"desired": 3, "converged": 2} | zeros | {"failed": 1}
     assert found == (
@@ -238,28 +254,41 @@ async def test_the_last_passes_come_newest_first(journal_url: str) -> None:
     )
 
 
+async def test_what_a_pass_could_not_read_is_kept_in_bounds(journal_url: str) -> None:
+    """A line for each reason, the first ten of them, none of which is endless; nothing where all was read."""
+    unread = tuple(Unread(f"p{number:02}", f"team-{number:02}", f"{number:02}" * 900) for number in range(12))
+    async with open_journal(journal_url) as journal:
+        await journal.passes.record(replace(report("1", NOW), unread=unread, projects=20), NOTHING, {})
+        await journal.passes.record(report("2", NOW + 1), NOTHING, {})
+        fine, odd = (await journal.passes.last(2)).needed()
+        assert (await journal.memory.overview(2, NOW)).passes.needed() == (fine, odd)
+    assert fine.unread == ()
+    assert [len(line) for line in odd.unread] == [1000] * 10
+    assert odd.unread[0].startswith("1 of 20 projects could not be read (team-00): 0000")
+
+
 async def test_each_word_for_a_pass_is_kept_as_it_was_said(journal_url: str) -> None:
     """Those of earlier versions too, which called a pass that waits failed or partial: they are read as they stand."""
     async with open_journal(journal_url) as journal:
         for number, result in enumerate(Result):
-            await journal.record(replace(report(result, NOW + number), result=result), NOTHING, {})
-        found = (await journal.last_passes(len(Result))).needed()
+            await journal.passes.record(replace(report(result, NOW + number), result=result), NOTHING, {})
+        found = (await journal.passes.last(len(Result))).needed()
     assert [each.result for each in reversed(found)] == ["converged", "incomplete", "partial", "failed", "refused"]
 
 
 async def test_prune_forgets_what_has_ended_long_ago_and_nothing_else(file_url: str, tmp_path: Path) -> None:
     """Old passes and old ended batches go; young ones, and what is in flight however old, stay."""
     async with open_journal(file_url) as journal:
-        old = await journal.intend(ACCEPT, "old", NOW - 40 * DAY, 0)
-        await journal.settle(old, End.SUCCEEDED, "", NOW - 40 * DAY)
-        stuck = await journal.intend(ACCEPT, "old", NOW - 40 * DAY, 0)
-        young = await journal.intend(ACCEPT, "new", NOW, 0)
-        await journal.settle(young, End.SUCCEEDED, "", NOW)
-        await journal.record(report("old", NOW - 40 * DAY), NOTHING, {})
-        await journal.record(report("new", NOW), NOTHING, {})
-        await journal.prune(NOW - 30 * DAY)
-        assert [each.run_id for each in (await journal.last_passes(10)).needed()] == ["new"]
-        assert [flight.key for flight in await journal.in_flight()] == [stuck]
+        old = await journal.batches.intend(ACCEPT, "old", NOW - 40 * DAY, 0)
+        await journal.batches.settle(old, End.SUCCEEDED, "", NOW - 40 * DAY)
+        stuck = await journal.batches.intend(ACCEPT, "old", NOW - 40 * DAY, 0)
+        young = await journal.batches.intend(ACCEPT, "new", NOW, 0)
+        await journal.batches.settle(young, End.SUCCEEDED, "", NOW)
+        await journal.passes.record(report("old", NOW - 40 * DAY), NOTHING, {})
+        await journal.passes.record(report("new", NOW), NOTHING, {})
+        await journal.prune(Retention.at(NOW, 30 * DAY, 300.0, (), ()))
+        assert [each.run_id for each in (await journal.passes.last(10)).needed()] == ["new"]
+        assert [flight.key for flight in await journal.batches.in_flight()] == [stuck]
     with closing_connection(tmp_path / "journal.db") as raw:
         assert raw.execute("SELECT key FROM batches ORDER BY key").fetchall() == [(stuck,), (young,)]
 
@@ -270,10 +299,10 @@ async def test_history_stays_small(file_url: str, tmp_path: Path) -> None:
     batch = Batch("edc89b490d7d4392898e19b2deb34797", Operation.ACCEPT, None, image_ids)
     async with open_journal(file_url) as journal:
         for _ in range(20):
-            keys = await asyncio.gather(*(journal.intend(batch, "run-1", NOW, 0) for _ in range(100)))
-            await asyncio.gather(*(journal.accept(key, f"{key:032}", NOW) for key in keys))
-            await asyncio.gather(*(journal.settle(key, End.SUCCEEDED, "", NOW) for key in keys))
-        assert await journal.in_flight() == ()
+            keys = await asyncio.gather(*(journal.batches.intend(batch, "run-1", NOW, 0) for _ in range(100)))
+            await asyncio.gather(*(journal.batches.accept(key, f"{key:032}", NOW) for key in keys))
+            await asyncio.gather(*(journal.batches.settle(key, End.SUCCEEDED, "", NOW) for key in keys))
+        assert await journal.batches.in_flight() == ()
     assert (tmp_path / "journal.db").stat().st_size < 2_000_000
 
 
@@ -291,10 +320,10 @@ async def test_memory_remembers_while_it_lasts_and_makes_no_file(
 ) -> None:
     """A journal in memory works like any other, is gone when closed, and leaves nothing behind."""
     async with open_journal(MEMORY) as journal:
-        await journal.intend(ACCEPT, "run-1", NOW, 0)
-        assert len(await journal.in_flight()) == 1
+        await journal.batches.intend(ACCEPT, "run-1", NOW, 0)
+        assert len(await journal.batches.in_flight()) == 1
     async with open_journal(MEMORY) as journal:
-        assert await journal.in_flight() == ()
+        assert await journal.batches.in_flight() == ()
 
 
 async def test_several_at_once_may_make_the_same_journal(file_url: str, tmp_path: Path) -> None:
@@ -302,7 +331,7 @@ async def test_several_at_once_may_make_the_same_journal(file_url: str, tmp_path
 
     async def approve(index: int) -> None:
         async with hold_journal(file_url, "run", Shard(index, 8)) as journal:
-            await journal.approve(f"sha256:{index}", "ann@host", NOW)
+            await journal.approvals.give(f"sha256:{index}", "ann@host", NOW)
 
     await asyncio.gather(*map(approve, range(8)))
     with closing_connection(tmp_path / "journal.db") as raw:
@@ -317,7 +346,7 @@ async def test_a_file_that_another_writes_to_is_waited_for(file_url: str, tmp_pa
         raw.execute("INSERT INTO somebody_elses VALUES (1)")
         asyncio.get_running_loop().call_later(0.3, raw.commit)
         async with open_journal(file_url) as journal:
-            assert await journal.in_flight() == ()
+            assert await journal.batches.in_flight() == ()
 
 
 async def test_a_newer_schema_is_refused(file_url: str, tmp_path: Path) -> None:
@@ -345,7 +374,7 @@ async def test_a_damaged_journal_is_refused(file_url: str, tmp_path: Path) -> No
     """A journal with a torn page is an error with its name and the way out, not a wrong memory."""
     async with open_journal(file_url) as journal:
         for n in range(200):
-            await journal.approve(f"sha256:{n:064}", "ann@host", NOW)
+            await journal.approvals.give(f"sha256:{n:064}", "ann@host", NOW)
     file = tmp_path / "journal.db"
     content = bytearray(file.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
@@ -370,7 +399,7 @@ async def test_a_read_only_disk_is_refused(small_disk: Path) -> None:
     """A journal on a disk that became read-only is an error with the way out, for readers as well."""
     file = small_disk / "journal.db"
     async with open_journal(f"sqlite:///{file}") as journal:
-        await journal.intend(ACCEPT, "run-1", NOW, 0)
+        await journal.batches.intend(ACCEPT, "run-1", NOW, 0)
     remount = ["mount", "-o", "remount,ro", str(small_disk)]
     await asyncio.to_thread(subprocess.run, remount, check=True, timeout=300)
     await refused(f"sqlite:///{file}", str(file), "writ")
@@ -390,16 +419,16 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(small_disk: Path) -> No
     ballast = small_disk / "ballast"
     url = f"sqlite:///{small_disk / 'journal.db'}"
     async with open_journal(url) as journal:
-        key = await journal.intend(ACCEPT, "run-1", NOW, 0)
+        key = await journal.batches.intend(ACCEPT, "run-1", NOW, 0)
         fill(ballast)
         big = Batch("p1", Operation.ACCEPT, None, tuple(f"image-{n:060}" for n in range(1000)))
         with pytest.raises(JournalError) as caught:
-            await journal.intend(big, "run-1", NOW, 0)
+            await journal.batches.intend(big, "run-1", NOW, 0)
         assert_names(caught.value, str(small_disk / "journal.db"), "full", "make room")
         ballast.unlink()
-        assert [flight.key for flight in await journal.in_flight()] == [key]
-        await journal.intend(REJECT, "run-1", NOW, 1)
-        assert len(await journal.in_flight()) == 2
+        assert [flight.key for flight in await journal.batches.in_flight()] == [key]
+        await journal.batches.intend(REJECT, "run-1", NOW, 1)
+        assert len(await journal.batches.in_flight()) == 2
 
 
 async def refused(url: str, *words: str) -> None:

@@ -55,11 +55,11 @@ async def test_a_path_is_taken_as_it_is(tmp_path: Path, name: str, *, is_folder:
     file = tmp_path / name / "journal.db" if is_folder else tmp_path / name
     file.parent.mkdir(exist_ok=True)
     async with hold_journal(f"sqlite:///{file}", "run", WHOLE) as journal:
-        await journal.approve("sha256:1", "ann@host", NOW)
+        await journal.approvals.give("sha256:1", "ann@host", NOW)
         async with store.read_journal(f"sqlite:///{file}") as reader:
-            assert await reader.is_approved("sha256:1")
+            assert await reader.approvals.is_given("sha256:1")
     async with store.read_journal(f"sqlite:///{file}") as reader:
-        assert await reader.is_approved("sha256:1")
+        assert await reader.approvals.is_given("sha256:1")
     with sqlite3.connect(file) as raw:
         assert raw.execute("SELECT count(*) FROM approvals").fetchone() == (1,)
     raw.close()
@@ -115,13 +115,13 @@ async def test_a_file_is_one_journal_by_whatever_name(
             pass
     first, second = (url, other) if is_there else (other, url)
     async with hold_journal(first, "run", WHOLE) as journal:
-        await journal.approve("sha256:1", "ann@host", NOW)
-        await journal.see_that_it_is_held()
+        await journal.approvals.give("sha256:1", "ann@host", NOW)
+        await journal.verify_lease()
         with pytest.raises(JournalLocked):
             async with hold_journal(second, "run", WHOLE):
                 pass
         async with store.read_journal(second) as reader:
-            assert await reader.is_approved("sha256:1")
+            assert await reader.approvals.is_given("sha256:1")
     assert is_same(url, other)
     assert plain_files(tmp_path) == {"journal.db", "journal.db.lock", "journal.db.0-of-1.lock"}
 
@@ -136,7 +136,7 @@ async def test_a_link_that_leads_elsewhere_ends_the_lease(tmp_path: Path) -> Non
         link.unlink()
         link.symlink_to("two.db")
         with pytest.raises(JournalError, match="removed or replaced"):
-            await journal.see_that_it_is_held()
+            await journal.verify_lease()
 
 
 async def test_a_hard_link_is_warned_of(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ async def test_what_is_made_is_for_its_owner_alone(tmp_path: Path, mask: int) ->
     """The file, what SQLite puts beside it, and the locks: whatever the mask of the process."""
     with umask(mask):
         async with hold_journal(f"sqlite:///{tmp_path / 'journal.db'}", "run", WHOLE) as journal:
-            await journal.approve("sha256:1", "ann@host", NOW)
+            await journal.approvals.give("sha256:1", "ann@host", NOW)
             modes = {name: mode(tmp_path / name) for name in names_in(tmp_path)}
     beside = ("", "-shm", "-wal", ".lock", ".0-of-1.lock")
     assert modes == {f"journal.db{suffix}": 0o600 for suffix in beside}
@@ -171,7 +171,7 @@ async def test_a_group_is_let_in_where_the_file_was_made_so(tmp_path: Path) -> N
         async with store.open_journal(f"sqlite:///{file}"):
             pass
     async with hold_journal(f"sqlite:///{file}", "run", WHOLE) as journal:
-        await journal.approve("sha256:1", "ann@host", NOW)
+        await journal.approvals.give("sha256:1", "ann@host", NOW)
         modes = {suffix: mode(tmp_path / f"journal.db{suffix}") for suffix in ("", "-wal", "-shm", ".lock")}
     assert modes == {"": 0o640, "-wal": 0o640, "-shm": 0o640, ".lock": 0o600}
 
@@ -229,6 +229,6 @@ async def test_who_writes_a_row_makes_no_journal(journal_url: str, tmp_path: Pat
 async def test_who_reads_is_told_that_there_is_no_journal_yet(journal_url: str, tmp_path: Path) -> None:
     """It is empty, says so, and takes calls that nobody will ask for; no file is made."""
     async with store.read_journal(journal_url) as journal:
-        assert (journal.exists, await journal.in_flight()) == (False, ())
+        assert (journal.exists, await journal.batches.in_flight()) == (False, ())
         assert "there is no journal" in journal.notes[0]
     assert names_in(tmp_path) == []

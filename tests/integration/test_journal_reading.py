@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import released
 from opening import open_journal
 
 from worker.core.fleet.shards import Shard
@@ -29,7 +29,7 @@ from worker.errors import JournalError
 from worker.journal.store import read_journal
 async def read(url):
     async with read_journal(url) as journal:
-        found = [await journal.is_approved(f"sha256:{n}") for n in range(3)]
+        found = [await journal.approvals.is_given(f"sha256:{n}") for n in range(3)]
         journal.calls.note("default", next(iter(__import__("worker.core.calls").core.calls.CallGroup)), 1.0)
         try:
             await journal.calls.flush()
@@ -79,7 +79,7 @@ async def approve(file: Path, *numbers: int) -> None:
     """Make a journal, or go on with it, and end in order."""
     async with open_journal(f"sqlite:///{file}") as journal:
         for number in numbers:
-            await journal.approve(f"sha256:{number}", "ann@host", NOW)
+            await journal.approvals.give(f"sha256:{number}", "ann@host", NOW)
 
 
 async def test_after_its_end_it_is_read_where_nothing_may_be_written(shared_folder: Path) -> None:
@@ -98,8 +98,8 @@ async def test_while_it_is_written_the_newest_row_is_read(shared_folder: Path) -
     """What is in the log and not yet in the file counts, also for who may write neither."""
     file = shared_folder / "journal.db"
     async with hold_journal(f"sqlite:///{file}", "run", Shard()) as journal:
-        await journal.approve("sha256:0", "ann@host", NOW)
-        await journal.approve("sha256:2", "ann@host", NOW)
+        await journal.approvals.give("sha256:0", "ann@host", NOW)
+        await journal.approvals.give("sha256:2", "ann@host", NOW)
         assert (await read_as_nobody(file))["found"] == [True, False, True]
 
 
@@ -110,7 +110,7 @@ async def test_after_a_crash_the_log_is_read(shared_folder: Path, *, has_index: 
     crashed = shared_folder / "crashed"
     crashed.mkdir(mode=0o755)
     async with hold_journal(f"sqlite:///{file}", "run", Shard()) as journal:
-        await journal.approve("sha256:1", "ann@host", NOW)
+        await journal.approvals.give("sha256:1", "ann@host", NOW)
         for name in ("journal.db", "journal.db-wal", *(["journal.db-shm"] if has_index else [])):
             shutil.copy(shared_folder / name, crashed / name)
     before = state(crashed)
@@ -131,30 +131,17 @@ async def test_who_may_not_read_it_is_told(shared_folder: Path) -> None:
     assert (found["error"], "Permission denied" in str(found["text"])) == ("JournalError", True)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", released.VERSIONS)
 async def test_reading_leaves_a_journal_of_an_older_worker_as_it_is(tmp_path: Path, version: int) -> None:
     """Not a byte of it changes, and no file appears beside it, even for who may write both."""
-    file = tmp_path / "journal.db"
-    await approve(file, 1)
-    raw = sqlite3.connect(file)
-    raw.execute("ALTER TABLE quarantine DROP COLUMN together")
-    if version == 1:
-        raw.execute("DROP TABLE reservations")
-        for table in ("passes", "calls"):
-            raw.execute(f"ALTER TABLE {table} DROP COLUMN shard_index")
-            raw.execute(f"ALTER TABLE {table} DROP COLUMN shard_count")
-    raw.execute("UPDATE about SET schema_version = ?", (version,))
-    raw.commit()
-    raw.close()
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    released.make(url, version)
     before = state(tmp_path)
-    async with store.read_journal(f"sqlite:///{file}") as journal:
-        assert await journal.is_approved("sha256:1")
-        assert (await journal.in_flight(), await journal.quarantined(), (await journal.last_passes(9)).values) == (
-            (),
-            {},
-            (),
-        )
-        assert (await journal.rejected_since(0), await journal.calls.since(0)) == ({}, ())
+    async with store.read_journal(url) as journal:
+        assert await journal.approvals.is_given("sha256:0")
+        assert [each.run_id for each in (await journal.memory.overview(9, released.NOW)).passes.needed()] == ["old"]
+        assert list(await journal.quarantine.held()) == [released.HELD]
+        assert await journal.rejections.since(0) == {}
     assert state(tmp_path) == before
 
 
@@ -169,7 +156,7 @@ async def test_a_writer_that_comes_and_goes_meanwhile_is_noticed(tmp_path: Path)
         nonlocal written
         for number in range(20):
             async with store.open_journal(url) as journal:
-                await journal.approve(f"sha256:{number}", "ann@host", NOW)
+                await journal.approvals.give(f"sha256:{number}", "ann@host", NOW)
             written = number + 1
 
     writing = asyncio.create_task(write())
@@ -177,7 +164,9 @@ async def test_a_writer_that_comes_and_goes_meanwhile_is_noticed(tmp_path: Path)
         while not writing.done():
             await asyncio.sleep(0)
             before = written
-            assert all([await journal.is_approved(f"sha256:{number}") for number in range(max(0, before - 2), before)])
+            assert all(
+                [await journal.approvals.is_given(f"sha256:{number}") for number in range(max(0, before - 2), before)]
+            )
     await writing
 
 

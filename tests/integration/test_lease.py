@@ -60,7 +60,7 @@ async def test_a_second_holder_is_told_who_holds_and_others_may_write_a_row(jour
             async with hold_journal(journal_url, "run", WHOLE):
                 pass
         async with open_journal(journal_url) as journal:
-            await journal.approve("sha256:1", "ann@host", NOW)
+            await journal.approvals.give("sha256:1", "ann@host", NOW)
 
 
 async def test_after_a_kill_the_lease_is_free_and_the_end_known_as_unclean(journal_url: str) -> None:
@@ -91,7 +91,7 @@ async def test_shards_of_one_count_hold_together(journal_url: str) -> None:
         hold_journal(journal_url, "run", Shard(1, 2)) as other,
     ):
         for journal in (one, other):
-            await journal.intend(BATCH, "run-1", NOW, 0)
+            await journal.batches.intend(BATCH, "run-1", NOW, 0)
         with pytest.raises(JournalLocked, match="--shard 0/2"):
             async with hold_journal(journal_url, "run", WHOLE):
                 pass
@@ -103,20 +103,20 @@ async def test_who_lost_the_lease_without_noticing_sends_nothing_more(
 ) -> None:
     """When the lock was deleted and another took over, the first holder's intents are refused, the second's are not."""
     async with hold_journal(file_url, "run", WHOLE) as lost:
-        await lost.intend(BATCH, "run-1", NOW, 0)
+        await lost.batches.intend(BATCH, "run-1", NOW, 0)
         remove_locks(tmp_path)
         async with hold_journal(file_url, "run", next_shard) as journal:
             with pytest.raises(JournalLocked, match="taken the journal over"):
-                await lost.intend(BATCH, "run-1", NOW, 0)
-            key = await journal.intend(BATCH, "run-2", NOW + 1, 0)
-            assert [flight.key for flight in await journal.in_flight()][1:] == [key]
+                await lost.batches.intend(BATCH, "run-1", NOW, 0)
+            key = await journal.batches.intend(BATCH, "run-2", NOW + 1, 0)
+            assert [flight.key for flight in await journal.batches.in_flight()][1:] == [key]
 
 
 async def test_memory_needs_no_lock(tmp_path: Path) -> None:
     """Two workers whose journals are in memory know nothing of each other."""
     async with hold_journal(MEMORY, "run", WHOLE) as one, hold_journal(MEMORY, "run", WHOLE) as other:
-        await one.intend(BATCH, "run-1", NOW, 0)
-        assert await other.in_flight() == ()
+        await one.batches.intend(BATCH, "run-1", NOW, 0)
+        assert await other.batches.in_flight() == ()
 
 
 def remove_locks(folder: Path) -> None:

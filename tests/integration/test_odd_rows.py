@@ -20,12 +20,14 @@ from opening import open_journal
 from psycopg.types.json import Json
 
 from worker.cli import build_parser
+from worker.commands.performing import perform
 from worker.core.batch import Batch, End
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallCounts
-from worker.core.fleet.report import Exit, Result, RunReport
+from worker.core.exit import Exit
+from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.shards import WHOLE
-from worker.core.instruction import Verb
+from worker.core.instruction import InstructionKind
 from worker.core.operation import Operation
 from worker.core.quarantine import QuarantineUpdate
 from worker.core.reading import LastReading
@@ -33,9 +35,9 @@ from worker.core.share import Share
 from worker.errors import JournalError
 from worker.journal.holder import described
 from worker.journal.lease import HeldJournal, hold_journal
+from worker.journal.pruning import Retention
 from worker.journal.store import Journal
 from worker.simulator.naming import image_id, project_id
-from worker.verbs import perform
 
 NOW = 1_800_000_000.0
 PROJECT_IDS = (project_id(PROJECTS[0]), project_id(PROJECTS[1]))
@@ -55,7 +57,9 @@ TABLES = {
     ),
     "reservations": ("run_id", "project_id", "rejects", "at", "shard_index", "shard_count"),
     "approvals": ("digest", "approved_by", "approved_at", "used_by_run", "used_at", "key"),
-    "passes": ("run_id", "started_at", "finished_at", "result", "counts", "shard_index", "shard_count", "digest"),
+    "passes": (
+        *("run_id", "started_at", "finished_at", "result", "counts", "shard_index", "shard_count", "digest", "unread"),
+    ),
     "leases": ("shard_index", "shard_count", "fence", "holder", "is_open"),
     "calls": ("account", "call_group", "at", "made", "shard_index", "shard_count", "key"),
     "readings": ("project_id", "at", "desired"),
@@ -119,32 +123,36 @@ def test_every_column_of_the_journal_is_tried(whole: Path) -> None:
 def calls_of(journal: Journal) -> Iterator[Callable[[], Awaitable[Any]]]:
     """Yield a call of every method of a journal that a command or a pass makes."""
     yield journal.answers
-    yield journal.in_flight
-    yield journal.quarantined
-    yield lambda: journal.memory(10)
-    yield lambda: journal.last_passes(10)
-    yield lambda: journal.rejected_since(NOW - 86400)
+    yield journal.batches.in_flight
+    yield journal.quarantine.held
+    yield journal.memory.of_pass
+    yield lambda: journal.memory.open_work(10)
+    yield lambda: journal.memory.overview(10, NOW)
+    yield lambda: journal.passes.last(10)
+    yield lambda: journal.rejections.since(NOW - 86400)
     yield lambda: journal.calls.since(NOW - 3600)
     yield lambda: journal.calls.puts_since(NOW - 3600)
-    yield lambda: journal.is_approved(f"sha256:{'0' * 64}")
-    yield lambda: journal.use_approval(f"sha256:{'0' * 64}", "run-2", NOW)
-    yield lambda: journal.refusals("sha256:1")
-    yield lambda: journal.approve("sha256:1", "ann@host", NOW)
+    yield lambda: journal.approvals.is_given(f"sha256:{'0' * 64}")
+    yield lambda: journal.approvals.use(f"sha256:{'0' * 64}", "run-2", NOW)
+    yield lambda: journal.approvals.refusals("sha256:1")
+    yield lambda: journal.approvals.give("sha256:1", "ann@host", NOW)
     yield lambda: journal.instructions.standing(NOW)
     yield lambda: journal.instructions.after(0)
-    yield lambda: journal.instructions.ask(Verb.PAUSE, "ann@host", NOW)
+    yield lambda: journal.instructions.ask(InstructionKind.PAUSE, "ann@host", NOW)
     yield lambda: journal.instructions.resume("ann@host", NOW)
-    yield lambda: journal.release_quarantined(lambda _: True, "ann@host", NOW)
-    yield lambda: journal.reserve({PROJECT_IDS[1]: 1}, "run-2", NOW, NOW - 3600, lambda _: ())
-    yield lambda: journal.settle(1, End.SUCCEEDED, "", NOW)
-    yield lambda: journal.intend(BATCH, "run-2", NOW, 0)
-    yield lambda: journal.release(SHARE, "ann@host", NOW)
-    yield lambda: journal.change_quarantine(NOTHING)
-    yield journal.last_readings
-    yield journal.sizes.known
-    yield lambda: journal.sizes.learn(SizeKey("default", "eu-west-0"), BatchSize(7))
-    yield lambda: journal.record(A_PASS, NOTHING, {PROJECT_IDS[1]: LastReading(NOW, 3)})
-    yield lambda: journal.prune(NOW - 30 * 86400)
+    yield lambda: journal.releases.free_quarantined(lambda _: True, "ann@host", NOW)
+    yield lambda: journal.rejections.reserve({PROJECT_IDS[1]: 1}, "run-2", NOW, NOW - 3600, lambda _: ())
+    yield lambda: journal.batches.settle(1, End.SUCCEEDED, "", NOW)
+    yield lambda: journal.batches.intend(BATCH, "run-2", NOW, 0)
+    yield lambda: journal.releases.free(SHARE, "ann@host", NOW)
+    yield lambda: journal.quarantine.change(NOTHING)
+    yield lambda: journal.quarantine.revise(PROJECT_IDS[0], lambda _: NOTHING)
+    yield lambda: journal.batches.is_in_flight(1)
+    yield journal.readings.last
+    yield journal.batch_sizes.known
+    yield lambda: journal.batch_sizes.learn(SizeKey("default", "eu-west-0"), BatchSize(7))
+    yield lambda: journal.passes.record(A_PASS, NOTHING, {PROJECT_IDS[1]: LastReading(NOW, 3)})
+    yield lambda: journal.prune(Retention.at(NOW, 30 * 86400, 300.0, {"p1"}, {"default"}))
 
 
 @asynccontextmanager
@@ -288,6 +296,8 @@ NEEDED_BY = {
     ("instructions", "until", "yesterday"): set[str](),
     ("instructions", "asked_by", b"\xff\x1b[2J"): set[str](),
     ("passes", "digest", b"\xff"): set[str](),
+    ("passes", "unread", "[1]"): set[str](),
+    ("passes", "unread", "[" * 100_000): set[str](),
     ("reservations", "rejects", "many"): set[str](),
     ("leases", "holder", HOSTILE): set[str](),
     ("leases", "fence", float("inf")): {"run"},
@@ -394,8 +404,8 @@ async def test_one_write_that_meets_an_odd_row_fails_alone(journal_file: Path) -
     make_odd(journal_file, "batches", "rejects", "many")
     async with open_journal(f"sqlite:///{journal_file}") as journal:
         refused, written = await asyncio.gather(
-            journal.reserve({"p": 1}, "run-2", NOW, NOW - 3600, lambda _: ()),
-            journal.intend(BATCH, "run-2", NOW, 0),
+            journal.rejections.reserve({"p": 1}, "run-2", NOW, NOW - 3600, lambda _: ()),
+            journal.batches.intend(BATCH, "run-2", NOW, 0),
             return_exceptions=True,
         )
         assert isinstance(refused, JournalError)
@@ -405,14 +415,14 @@ async def test_one_write_that_meets_an_odd_row_fails_alone(journal_file: Path) -
 async def test_words_that_nobody_knows_are_named_on_a_server_too(postgresql: str) -> None:
     """PostgreSQL keeps types, and not what the words of a text mean, nor the shape of a document."""
     async with open_journal(postgresql) as journal:
-        await journal.intend(BATCH, "run-1", NOW, 0)
+        await journal.batches.intend(BATCH, "run-1", NOW, 0)
     for column, value in (("status", "'frozen'"), ("images", "'{}'"), ("intent_at", "'NaN'"), ("state", "'frozen'")):
         with psycopg.connect(postgresql) as connection:
             before = connection.execute(f"SELECT {column} FROM batches").fetchone()  # noqa: S608 - of this test
             connection.execute(f"UPDATE batches SET {column} = {value}")  # noqa: S608 - as above
         async with open_journal(postgresql) as journal:
             with pytest.raises(JournalError, match=f"table batches, row with key 1: {column} is"):
-                await journal.in_flight()
+                await journal.batches.in_flight()
         assert before is not None
         with psycopg.connect(postgresql) as connection:
             kept = Json(before[0]) if column == "images" else before[0]
@@ -448,12 +458,12 @@ async def test_a_pause_that_cannot_be_read_holds_and_a_resume_ends_it(
         assert standing.pause.odd in standing.odd
         noticed, _ = await log.after(0)
         assert standing.pause in noticed.values
-        made = await log.ask(Verb.RECONCILE, "ann@host", NOW)
+        made = await log.ask(InstructionKind.RECONCILE, "ann@host", NOW)
         assert (await log.standing(NOW)).pause == standing.pause
         assert await log.resume("ann@host", NOW) == standing.pause
         after = await log.standing(NOW)
         assert (after.pause, after.odd, after.last_key) == (None, (), made.key + 1)
-        again = await log.ask(Verb.PAUSE, "ann@host", NOW)
+        again = await log.ask(InstructionKind.PAUSE, "ann@host", NOW)
         assert (await log.standing(NOW)).pause == again
 
 
@@ -465,7 +475,7 @@ async def test_a_word_that_nobody_knows_is_said_until_something_else_stands(jour
         assert standing.pause is None
         assert standing.odd
         assert all('"Pause"' in odd for odd in standing.odd)
-        pause = await journal.instructions.ask(Verb.PAUSE, "ann@host", NOW)
+        pause = await journal.instructions.ask(InstructionKind.PAUSE, "ann@host", NOW)
         standing = await journal.instructions.standing(NOW)
         assert (standing.pause, standing.odd) == (pause, ())
 

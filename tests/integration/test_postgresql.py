@@ -38,14 +38,14 @@ def cut_off(url: str) -> None:
 async def test_a_lost_connection_ends_the_lease_at_once(postgresql: str) -> None:
     """Not one intent is taken after the connection is gone, though no other worker has taken over yet."""
     async with hold_journal(postgresql, "run", Shard()) as journal:
-        key = await journal.intend(BATCH, "run-1", NOW, 0)
+        key = await journal.batches.intend(BATCH, "run-1", NOW, 0)
         cut_off(postgresql)
         for why in ("terminating connection", "the lease with it"):
             with pytest.raises(JournalError, match=why):
-                await journal.intend(BATCH, "run-1", NOW, 0)
+                await journal.batches.intend(BATCH, "run-1", NOW, 0)
         with pytest.raises(JournalError, match="the lease with it"):
-            await journal.see_that_it_is_held()
-        assert [flight.key for flight in await journal.in_flight()] == [key]
+            await journal.verify_lease()
+        assert [flight.key for flight in await journal.batches.in_flight()] == [key]
     async with hold_journal(postgresql, "run", Shard()) as journal:
         assert journal.unclean
 
@@ -96,12 +96,12 @@ from worker.journal.lease import hold_journal
 BATCH = Batch("p1", Operation.ACCEPT, None, ("a",))
 async def main():
     async with hold_journal(sys.argv[1], "run", Shard()) as journal:
-        await journal.intend(BATCH, "before", 1.0, 0)
+        await journal.batches.intend(BATCH, "before", 1.0, 0)
         print("held", flush=True)
         os.kill(os.getpid(), signal.SIGSTOP)
         for attempt in ("first", "second"):
             try:
-                await journal.intend(BATCH, attempt, 2.0, 0)
+                await journal.batches.intend(BATCH, attempt, 2.0, 0)
                 print("would send")
             except JournalError as error:
                 print(type(error).__name__)
@@ -123,7 +123,7 @@ async def test_a_holder_that_stands_still_loses_the_lease_and_sends_nothing_when
             stopped.send_signal(signal.SIGCONT)
             said, _ = await stopped.communicate()
             assert said.split() == [b"JournalUnreachable", b"JournalUnreachable"]
-            assert [flight.run_id for flight in await journal.in_flight()] == ["before"]
+            assert [flight.run_id for flight in await journal.batches.in_flight()] == ["before"]
     finally:
         if stopped.returncode is None:
             stopped.kill()

@@ -31,17 +31,20 @@ from rehearse import (
 
 from worker.core.batch import End
 from worker.core.calls import CallGroup
-from worker.core.fleet.report import Exit, Result, exit_of_report
+from worker.core.exit import Exit
+from worker.core.fleet.report import Result, exit_of_report
 from worker.core.manifest.model import Manifest, Wish
 from worker.core.operation import Operation
 from worker.core.status import Status
 from worker.simulator import effects
 from worker.simulator.faults import Fault
+from worker.simulator.jobs import JobRules
+from worker.simulator.model import Account, Answer, Image
 from worker.simulator.naming import project_id
 from worker.simulator.options import Group, Limits, Options
 from worker.simulator.options import Rate as Limit
 from worker.simulator.server import Simulator
-from worker.simulator.world import Account, Answer, Image, JobRules, World
+from worker.simulator.world import World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -101,7 +104,7 @@ async def test_1_what_cannot_be_read_again_is_unknown_and_not_sent_again() -> No
 async def test_1_what_a_project_shares_out_is_not_offered_to_it() -> None:
     """An image of its own in the project's list is neither accepted nor counted as unmanaged."""
     world = fleet({"p": 6, "q": 1})
-    world.add_image(Image(image(99), "own", project_id("p")))
+    world.add(Image(image(99), "own", project_id("p")))
     world.share(image(99), project_id("q"), Answer.ACCEPTED)
     manifest = manifest_of(world)
     wishes = {**manifest.wishes[project_id("p")], image(99): Wish(Operation.ACCEPT)}
@@ -121,7 +124,7 @@ async def test_1_full_ecs_images_are_told_from_others(attribute: Any, whole_filt
     """By the filter, by where they come from, or by their attribute: they alone are sent with the vault."""
     world = fleet({"p": 6}, whole=2)
     for each in list(world.images.values()):
-        world.add_image(replace(each, attributes=hints))
+        world.add(replace(each, attributes=hints))
     options = Options(whole_attribute=attribute, whole_filter=whole_filter)
     async with rehearsal(world, options=options) as worker:
         assert kinds(await worker.run()) == CHANGED
@@ -196,7 +199,7 @@ async def test_2_a_pass_cut_off_at_any_moment_is_taken_up(moment: float, tmp_pat
                 await asyncio.wait_for(worker.run(), moment)
         async with working(cloud, manifest, settings) as worker:
             assert (await worker.run()).result is Result.CONVERGED
-            assert await worker.journal.in_flight() == ()
+            assert await worker.journal.batches.in_flight() == ()
         assert (accepted(cloud, "p"), accepted(cloud, "q")) == (6, 6)
         assert sent_while_alive(cloud) == []
 
@@ -246,8 +249,8 @@ async def test_5_what_is_bad_stops_nothing_else() -> None:
     """A poisoned image, a project that is forbidden and a wrong secret, in one pass: all the rest converges."""
     world = fleet({"poisoned": 6, "good": 6, "forbidden": 6, "wrong": 6})
     known = tuple(project_id(name) for name in ("poisoned", "good", "wrong"))
-    world.add_account(Account(KEYS["access_key"], KEYS["secret_key"], projects=known))
-    world.add_account(Account("AKWRONG", "the-secret-that-the-cloud-knows"))
+    world.add(Account(KEYS["access_key"], KEYS["secret_key"], projects=known))
+    world.add(Account("AKWRONG", "the-secret-that-the-cloud-knows"))
     manifest = manifest_of(world, credentials={"wrong": "wrong"})
     wrong = {"kind": "static", "access_key": "AKWRONG", "secret_key": "another-secret"}
     poison = Fault(effects.Poison(), project=("poisoned",), image=(image(3),))
@@ -308,7 +311,7 @@ async def test_7_a_refused_plan_sends_nothing_until_it_is_approved_and_then_once
         assert kinds(refused) == {Status.NOT_SENT: 3}
         assert "3 of 20" in str(refused.refusals[0])
         assert accepted(worker.cloud, "p") == 20
-        await worker.journal.approve(refused.digest, "somebody", 0.0)
+        await worker.journal.approvals.give(refused.digest, "somebody", 0.0)
         assert kinds(await worker.run()) == {Status.CHANGED: 3}
         for number in range(3):
             world.share(image(number), project_id("p"), Answer.ACCEPTED)
@@ -321,7 +324,7 @@ async def test_7_rejections_of_a_day_add_up() -> None:
     world = fleet({"p": 20}, status=Answer.ACCEPTED)
     async with rehearsal(world, rejecting(world, 2), guards={"max_reject": "10%"}) as worker:
         assert (await worker.run()).result is Result.CONVERGED
-        refused = await replace(worker, site=replace(worker.site, manifest=rejecting(world, 4))).run()
+        refused = await replace(worker, inputs=replace(worker.inputs, manifest=rejecting(world, 4))).run()
         assert (refused.result, accepted(worker.cloud, "p")) == (Result.REFUSED, 18)
         assert "on top of 2 in the last 24 hours" in str(refused.refusals[0])
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cloud.signing import Request, SigningKeys, canonical_query, sign
+from worker.cloud.auth.signing import SigningKeys, sign
+from worker.cloud.request import Request, canonical_query
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NAME = st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=12)

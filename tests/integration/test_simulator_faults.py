@@ -14,9 +14,11 @@ from simulator_client import Client, Unanswered
 from virtual import wall
 
 from worker.simulator.faults import parse_faults
+from worker.simulator.jobs import JobRules
+from worker.simulator.model import Answer, Image
 from worker.simulator.options import Group
 from worker.simulator.server import Simulator
-from worker.simulator.world import Answer, Image, JobRules, World
+from worker.simulator.world import World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -29,7 +31,7 @@ def world() -> World:
     world = World(wall, JobRules(seconds=(0.0, 0.0)))
     world.add_project(PROJECT, "payments")
     for name in ("x", "y"):
-        world.add_image(Image(name, f"name-of-{name}", OWNER))
+        world.add(Image(name, f"name-of-{name}", OWNER))
         world.share(name, PROJECT)
     return world
 
@@ -199,3 +201,16 @@ async def test_a_throttled_call_uses_no_fault_up(world: World) -> None:
     faults = parse_faults('[[fault]]\nwhat = "status"\nskip = 1\ntimes = 1')
     async with Simulator(world, faults=faults) as cloud, Client.of(cloud, PROJECT) as client:
         assert [(await client.images()).status for _ in range(3)] == [200, 500, 200]
+
+
+async def test_an_answer_in_drops_comes_in_the_end_or_is_left(world: World) -> None:
+    """Its bytes take their time, and all of them make the answer; who leaves in between harms nobody."""
+    async with cloud_with(world, "drip", "seconds = 0.01", "times = 2") as cloud, Client.of(cloud, PROJECT) as client:
+        begun = asyncio.get_running_loop().time()
+        slow = await client.images()
+        assert asyncio.get_running_loop().time() - begun >= 0.005 * len(slow.body)
+        assert len(slow.json["images"]) == 2
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await client.images()
+        assert (await client.images()).body == slow.body

@@ -13,11 +13,13 @@ import pytest
 from simulator_client import Client, Unanswered
 from virtual import wall
 
-from worker.simulator.effects import Delay, Hang
+from worker.simulator.effects.calls import Delay, Hang
 from worker.simulator.faults import Fault
+from worker.simulator.jobs import HOSTILE_JOB_IDS, JobRules
+from worker.simulator.model import Account, Answer, Image
 from worker.simulator.options import Group, Limits, Options, Rate
 from worker.simulator.server import Simulator
-from worker.simulator.world import HOSTILE_JOB_IDS, Account, Answer, Image, JobRules, World
+from worker.simulator.world import World
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -36,7 +38,7 @@ def new_world(*images: str, rules: JobRules = AT_ONCE, now: Callable[[], float] 
     world = World(now, rules)
     world.add_project(PROJECT, "payments")
     for number, name in enumerate(images):
-        world.add_image(Image(name, name, OWNER, created_at=1e9 + number))
+        world.add(Image(name, name, OWNER, created_at=1e9 + number))
         world.share(name, PROJECT)
     return world
 
@@ -76,7 +78,7 @@ async def test_an_unknown_path_is_the_gateways_404() -> None:
 async def test_accounts_are_checked_over_the_wire() -> None:
     """With an account in the world the right secret is let in and a wrong one is not, queries and bodies included."""
     world = new_world("x")
-    world.add_account(Account("AK", "SK"))
+    world.add(Account("AK", "SK"))
     async with Simulator(world) as cloud:
         async with Client.of(cloud, PROJECT) as client:
             assert (await client.images(name="a b/ü~*")).status == 200

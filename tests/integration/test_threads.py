@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.threads import Loop, Threads
+from worker.session.threads import Loop, Threads
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import asyncio_throttle.throttler
 import pytest
 from asyncio_throttle import Throttler
 
-from worker.cloud.pool import Pool
-from worker.cloud.throttle import Throttle
+from worker.cloud.limits.pool import Pool
+from worker.cloud.limits.throttle import Throttle
 from worker.core.calls import CallGroup
 from worker.core.limits import Rate
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import shutil
 import ssl
-import subprocess
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw_servers import Server, answer, as_server, certificate_for_localhost, listening, serving, silence
 
+from worker.cloud.auth.signing import SigningKeys
 from worker.cloud.bodies import MEGABYTE
 from worker.cloud.proxies import LoginRefused
-from worker.cloud.signing import SigningKeys
-from worker.cloud.transport import Call, Connections, Transport
+from worker.cloud.request import Call, Connections
+from worker.cloud.transport import Transport, tls_context
 from worker.core.calls import CallGroup
 from worker.errors import (
     AuthFailed,
@@ -38,88 +36,6 @@ NOW = 1_768_465_800.0
 KEYS = SigningKeys("AKEXAMPLE0000000000A", "SKexample/0000000000000000000000000000AB", "STS-TOKEN-EXAMPLE")
 QUICK = Connections(connect_timeout=2, read_timeout=0.3, max_connections=4, ca_file="")
 METHODS = pytest.mark.parametrize("method", ["GET", "PUT"])
-
-
-@asynccontextmanager
-async def serving(
-    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
-) -> AsyncIterator[int]:
-    """Let `handle` have each connection on loopback; yield the port, and end when all connections are closed."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await handle(reader, writer)
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.create_task(serve(reader, writer)))
-
-    async with await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls) as listener:
-        yield listener.sockets[0].getsockname()[1]
-        await asyncio.gather(*tasks)
-
-
-@dataclass
-class Server:
-    """Counts what reaches a raw socket; `answer` gets each request, numbered from 1, and None drops the connection."""
-
-    answer: Callable[[int, str], bytes | None]
-    trickle: float = 0.0
-    connections: int = 0
-    requests: list[str] = field(default_factory=list)
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read requests from one connection and answer them."""
-        self.connections += 1
-        while True:
-            self.requests.append(await self._read(reader))
-            answer = self.answer(len(self.requests), self.requests[-1])
-            if answer is not None:
-                await self._write(writer, answer)
-            if answer is None or b"Connection: close" in answer:
-                return
-
-    async def _read(self, reader: asyncio.StreamReader) -> str:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = [line.split(":")[1] for line in head.splitlines() if line.lower().startswith("content-length:")]
-        return head + (await reader.readexactly(int(length[0]) if length else 0)).decode()
-
-    async def _write(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
-        size = 1 if self.trickle else len(answer)
-        for start in range(0, len(answer), size):
-            writer.write(answer[start : start + size])
-            await writer.drain()
-            await asyncio.sleep(self.trickle)
-
-
-@asynccontextmanager
-async def listening(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Serve on loopback; yield the origin."""
-    async with serving(server.handle, tls) as port:
-        yield f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
-
-
-@asynccontextmanager
-async def silence(arrived: asyncio.Event | None = None) -> AsyncIterator[int]:
-    """Take connections and never say a word; yield the port, and set `arrived` when something comes."""
-
-    async def hold(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        if arrived is not None:
-            arrived.set()
-        await reader.read()
-
-    async with serving(hold) as port:
-        yield port
-
-
-def answer(body: bytes = b"{}", status: str = "200 OK", *headers: str) -> bytes:
-    """Return an answer on the wire."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 async def exchange(
@@ -175,6 +91,14 @@ class TestSentOnce:
         assert len(server.requests) == 1
         assert isinstance(error, TransientCloudError)
         assert not error.nothing_done
+
+    async def test_a_token_in_a_header_may_be_long(self) -> None:
+        """Those of some clouds have more than the 8 KB that the library takes by default."""
+        token = "MII" + "x" * 30_000
+        server = Server(lambda _number, _request: answer(b"{}", "201 Created", f"X-Subject-Token: {token}"))
+        async with listening(server) as origin, Transport.open(QUICK, lambda: NOW) as transport:
+            reply = await transport.exchange(Call(CallGroup.TOKEN, "POST", origin, "/v3/auth/tokens", ""), KEYS)
+        assert reply.headers["X-Subject-Token"] == token
 
     async def test_redirects_are_not_followed(self) -> None:
         """A signed request does not travel to another place; the error names its host."""
@@ -473,7 +397,7 @@ class TestProxy:
                 assert len(server.requests) == passes
                 assert {type(end) for end in ends} == {LoginRefused}
                 assert "secret-pass" not in str(ends)
-                transport.allow_proxies()
+                transport.proxies.allow()
 
     async def test_who_is_let_through_waits_for_nobody(
         self, monkeypatch: pytest.MonkeyPatch, certificate: Path
@@ -499,7 +423,7 @@ class TestProxy:
             await writer.drain()
 
         slow = Connections(connect_timeout=5, read_timeout=20, max_connections=4, ca_file=f"{certificate}.crt")
-        async with serving(together, TestTls.context(certificate)) as port, serving(tunnel) as way:
+        async with serving(together, as_server(certificate)) as port, serving(tunnel) as way:
             monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass@127.0.0.1:{way}")
             async with Transport.open(slow, lambda: NOW) as transport:
                 call = Call(CallGroup.IMAGES_LIST, "GET", f"https://localhost:{port}", "/", "p1")
@@ -529,10 +453,11 @@ class TestProxy:
         assert type(error) is TerminalCloudError
         assert "the proxy that the environment names" in error.message
 
-    async def test_exceptions_are_obeyed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("exceptions", ["nowhere.invalid", "*.invalid", "localhost, nowhere.invalid:443"])
+    async def test_exceptions_are_obeyed(self, monkeypatch: pytest.MonkeyPatch, exceptions: str) -> None:
         """`NO_PROXY` lets a host be reached without it."""
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-        monkeypatch.setenv("NO_PROXY", "nowhere.invalid")
+        monkeypatch.setenv("NO_PROXY", exceptions)
         error = await failure("https://nowhere.invalid")
         assert error.message.startswith("cannot connect to nowhere.invalid:443: ")
 
@@ -558,44 +483,58 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file with a key and a certificate for `localhost` that no system trusts."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs the openssl command")
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [openssl, *options.split(), "-addext", "subjectAltName=DNS:localhost", "-keyout", file, "-out", f"{file}.crt"],
-        check=True,
-        capture_output=True,
-    )
-    file.write_bytes(file.read_bytes() + file.with_suffix(".pem.crt").read_bytes())
-    return file
+    return certificate_for_localhost(tmp_path_factory.mktemp("tls"))
 
 
 class TestTls:
     """Whom the transport trusts."""
 
-    @staticmethod
-    def context(certificate: Path) -> ssl.SSLContext:
-        """Return what a server with this certificate needs."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate)
-        return context
-
     async def test_a_private_ca_is_trusted_when_it_is_named(self, certificate: Path) -> None:
         """A certificate signed by the configured CA is accepted."""
         private = Connections(connect_timeout=2, read_timeout=2, max_connections=1, ca_file=f"{certificate}.crt")
-        async with listening(Server(lambda _number, _request: answer()), self.context(certificate)) as origin:
+        async with listening(Server(lambda _number, _request: answer()), as_server(certificate)) as origin:
             assert await exchange(origin, connections=private) == b"{}"
 
     async def test_an_unknown_ca_is_not_trusted(self, certificate: Path) -> None:
         """Without it the call ends before anything is sent, and is not worth a repeat."""
         server = Server(lambda _number, _request: answer())
-        async with listening(server, self.context(certificate)) as origin:
+        async with listening(server, as_server(certificate)) as origin:
             error = await failure(origin, "PUT")
         assert type(error) is TerminalCloudError
         assert error.message.startswith("the certificate of localhost is not trusted: ")
         assert server.requests == []
+
+    async def test_a_certificate_for_another_host_is_not_trusted(self, certificate: Path) -> None:
+        """The authority alone is not enough: the name must be that of the host."""
+        private = Connections(connect_timeout=2, read_timeout=2, max_connections=1, ca_file=f"{certificate}.crt")
+        server = Server(lambda _number, _request: answer())
+        async with listening(server, as_server(certificate)) as origin:
+            error = await failure(origin.replace("localhost", "127.0.0.1"), connections=private)
+        assert type(error) is TerminalCloudError
+        assert server.requests == []
+
+    @pytest.mark.parametrize("has_ca", [False, True])
+    async def test_what_is_older_than_tls_1_2_gets_no_request(self, certificate: Path, has_ca: bool) -> None:  # noqa: FBT001 - a parameter
+        """A server that speaks nothing newer than TLS 1.1 is not spoken to."""
+        old = as_server(certificate)
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+            old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_1
+        options = Connections(2, 2, 1, f"{certificate}.crt" if has_ca else "")
+        server = Server(lambda _number, _request: answer())
+        async with listening(server, old) as origin:
+            error = await failure(origin, connections=options)
+        assert isinstance(error, TransientCloudError)
+        assert error.message == f"cannot connect to {origin.removeprefix('https://')}: the other side broke it off"
+        assert server.requests == []
+
+    @pytest.mark.parametrize("ca_file", [False, True])
+    def test_verification_is_always_on(self, certificate: Path, ca_file: bool) -> None:  # noqa: FBT001 - a parameter
+        """Whatever the system's configuration of OpenSSL allows, the oldest version and the checks are ours."""
+        context = tls_context(f"{certificate}.crt" if ca_file else "")
+        assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
 
     @pytest.mark.parametrize("content", [None, "not a certificate"])
     async def test_a_ca_file_that_cannot_be_used_is_a_setting(self, tmp_path: Path, content: str | None) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from worker.simulator.faults import parse_faults
+from worker.simulator.jobs import JobRules
+from worker.simulator.model import Account, Image
 from worker.simulator.server import Simulator
-from worker.simulator.world import Account, Image, JobRules, World
+from worker.simulator.world import World
 
 PROJECT, OWNER = "edc89b490d7d4392898e19b2deb34797", "b" * 32
 IMAGES = ("d164b5df-1bc3-4c3f-893e-3e471fd16e64", "0b680482-acaa-4045-b14c-9a8c7dfe9c70")
@@ -23,9 +25,9 @@ def world() -> World:
     """Return a world with one account, whose project is offered two images; jobs end at once."""
     world = World(rules=JobRules(seconds=(0.0, 0.0)))
     world.add_project(PROJECT)
-    world.add_account(Account("AKEXAMPLE", "SKEXAMPLE", projects=(PROJECT,)))
+    world.add(Account("AKEXAMPLE", "SKEXAMPLE", projects=(PROJECT,)))
     for image_id in IMAGES:
-        world.add_image(Image(image_id, image_id[:8], OWNER))
+        world.add(Image(image_id, image_id[:8], OWNER))
         world.share(image_id, PROJECT)
     return world
 

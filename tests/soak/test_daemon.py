@@ -27,17 +27,16 @@ from commands import Stage, fleet, manifest, share, stage
 from served import Served, serving
 
 import worker
+from worker.core.fleet.selection import Selector
 from worker.core.fleet.shards import Shard
+from worker.daemon.revision import Reader
+from worker.daemon.serve import Daemon
 from worker.journal.lease import hold_journal
+from worker.session.stopping import Stopper
 from worker.simulator import effects
 from worker.simulator.faults import Fault, FaultSet
+from worker.simulator.model import Answer
 from worker.simulator.options import Group, Rate
-from worker.simulator.world import Answer
-from worker.wiring.daemon import Daemon
-from worker.wiring.front import Front
-from worker.wiring.generation import Reader
-from worker.wiring.site import Aim
-from worker.wiring.stop import Stopper
 
 IN_FULL = bool(os.environ.get("SOAK"))
 PASSES = 1000 if IN_FULL else 60
@@ -125,10 +124,10 @@ async def test_many_passes_leave_nothing_behind(tmp_path: Path) -> None:
 async def test_many_passes_leave_no_task_behind(tmp_path: Path) -> None:
     """Once the cloud is well and at rest again, no task stays that did not come and go in the beginning."""
     async with stage(tmp_path, fleet(6, seconds=(0.05, 0.5))) as here:
-        reader = Reader(here.path / "config.toml", variables(QUICK), Aim())
+        reader = Reader(here.path / "config.toml", variables(QUICK), Selector())
         stopper, first = Stopper(GRACE), reader.read()
         with structlog.testing.capture_logs() as lines:
-            work = asyncio.create_task(Daemon(reader, first, stopper, Front(first, {}, lambda _: None)).run())
+            work = asyncio.create_task(Daemon(reader, first, stopper, lambda _: None).run())
             usual = reduce(or_, await tasks_at_rest(lines))
             here.cloud.set_faults(FaultSet(FAULTS, 2))
             begun = len(lines)

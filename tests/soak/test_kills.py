@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from commands import Stage, fleet, stage
 
-from worker.simulator.effects import Delay, Refuse, Reset
+from worker.simulator.effects.calls import Delay, Refuse, Reset
 from worker.simulator.faults import Fault, FaultSet
+from worker.simulator.jobs import JobState
 from worker.simulator.options import Group
-from worker.simulator.world import JobState
 
 SEEDS = range(50 if os.environ.get("SOAK") else 5)
 SETTINGS = {"batch.max_images": "3", "quarantine.first": "100ms", "quarantine.max": "100ms", "polling.unknown": "2s"}

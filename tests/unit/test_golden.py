@@ -18,7 +18,7 @@ from golden_texts import assert_golden
 from passes import ACCEPT, REJECT, TIMINGS, context, manifest, request
 from structlog.testing import capture_logs
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.allowance import Allowance
 from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallGroup, CallRecord
@@ -26,11 +26,13 @@ from worker.core.fleet.forecast import Forecast
 from worker.core.fleet.guard import GuardPolicy
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.report import RunReport
+from worker.core.limits import LimitStanding, Rate
 from worker.core.manifest.model import Project, Wish
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined
 from worker.core.reading import LastReading
 from worker.core.share import MemberStatus, Share
+from worker.core.status import Status
 from worker.errors import BadRequest, Forbidden, Problem, Scope
 from worker.reconcile.run import Prepared, prepare, run_once
 from worker.render.check import CheckView, check_json
@@ -41,7 +43,7 @@ from worker.render.report import report_json
 from worker.render.status import StatusView, status_json
 from worker.simulator.naming import image_id, project_id
 from worker.telemetry.board import Board
-from worker.telemetry.gauges import LimitStanding, Readings
+from worker.telemetry.gauges import Readings
 from worker.telemetry.logs import log_event
 from worker.telemetry.metrics import Metrics
 
@@ -107,12 +109,12 @@ async def tell(**changes: object) -> Told:
         held, Operation.ACCEPT, 3, "first it failed", "then it failed again", EPOCH + 1500
     )
     stuck = Batch(PAYMENTS, Operation.ACCEPT, None, (image("stuck"),))
-    key = await journal.intend(stuck, "run-0", wall(), 0)
-    await journal.accept(key, await cloud.update_members(Project(PAYMENTS, "payments"), stuck, nothing), wall())
+    key = await journal.batches.intend(stuck, "run-0", wall(), 0)
+    await journal.batches.accept(key, await cloud.update_members(Project(PAYMENTS, "payments"), stuck, nothing), wall())
     asked = request(WISHES, **changes)
     prepared = await prepare(asked, context(cloud, journal))
     report = await run_once(asked, context(cloud, journal, emit=told.append))
-    return Told(prepared, report, tuple(told), await journal.in_flight())
+    return Told(prepared, report, tuple(told), await journal.batches.in_flight())
 
 
 def told_in_virtual_time(**changes: object) -> Told:
@@ -150,11 +152,11 @@ def status_document(told: Told) -> dict[str, Any]:
     report = told.report
     counts = {kind.value: count for kind, count in report.counts().items()}
     record = PassRecord(report.run_id, report.started_at, report.finished_at, report.result.value, counts)
-    ward = Quarantined(Share(STOCK, image("bad")), Operation.ACCEPT, 1, "it failed", "it failed", EPOCH + 900)
+    held = Quarantined(Share(STOCK, image("bad")), Operation.ACCEPT, 1, "it failed", "it failed", EPOCH + 900)
     view = StatusView(
         "sqlite:///journal.db",
         told.in_flight,
-        (ward,),
+        (held,),
         (record,),
         (record,),
         EPOCH + 100,
@@ -170,7 +172,7 @@ def status_document(told: Told) -> dict[str, Any]:
 def board_after(told: Told) -> Board:
     """Return the daemon's board after the pass."""
     board = Board(lambda: EPOCH)
-    board(events.AtWork(unclean=False))
+    board(daemon_events.AtWork(unclean=False))
     for event in told.events:
         board(event)
     return board
@@ -185,7 +187,7 @@ def daemon_document(told: Told) -> dict[str, Any]:
 def check_document(told: Told) -> dict[str, Any]:
     """Return the document of `check`, with a problem."""
     problem = Problem("manifest.toml", 3, 1, "images.x", "'x' cannot be the id of this image", "x", "a UUID")
-    return check_json(CheckView((problem,), ("an odd variable",), {}, manifest(WISHES)))
+    return check_json(CheckView((problem,), ("an odd variable",), (), manifest(WISHES)))
 
 
 def log_lines(told: Told) -> list[Any]:
@@ -198,8 +200,8 @@ def log_lines(told: Told) -> list[Any]:
 
 def metrics_text(told: Told) -> list[str]:
     """Return the metrics after the pass, without those of the process itself."""
-    standing = LimitStanding("default", CallGroup.MEMBERS_PUT, 200, 300.0, 190, 0, 0.0)
-    readings = Readings(lambda: [standing], lambda: {"default": False}, lambda: 900.0, lambda: 0.0)
+    standing = {CallGroup.MEMBERS_PUT: LimitStanding(Rate(200, 300.0), 190, 0, 0.0)}
+    readings = Readings(lambda: {"default": standing}, lambda: {"default": False}, lambda: 900.0, lambda: 0.0)
     metrics = Metrics(board_after(told), readings, "1.2.3", EPOCH, lambda: EPOCH + 100)
     for event in told.events:
         metrics.observe(event)
@@ -235,6 +237,13 @@ def test_a_document_of_a_refused_pass_is_as_it_was(refused: Told, name: str) -> 
 def assert_golden_document(name: str, document: object) -> None:
     """See that a document is the golden one."""
     assert_golden(f"{name}.json", json.dumps(document, indent=1, ensure_ascii=True, default=str) + "\n")
+
+
+def test_each_desired_share_is_in_one_list_of_a_plan_or_counted(told: Told) -> None:
+    """None is lost between what is as desired, what is due, and what is left out, whatever statuses there are."""
+    document = plan_document(told)
+    left_out = sum(len(document[status]) for status in Status if status.is_left_out)
+    assert document["desired"] == document["converged"] + len(document["changes"]) + left_out
 
 
 def test_the_pass_has_something_of_everything(told: Told) -> None:

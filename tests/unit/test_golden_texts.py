@@ -6,6 +6,7 @@ Each scene is a pass of its own; what several commands say of it stands in one t
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,11 +19,14 @@ from rich.console import Console
 
 from worker.core.allowance import Allowance
 from worker.core.batch import Batch, InFlight
-from worker.core.fleet.forecast import Forecast
+from worker.core.calls import CallGroup
+from worker.core.fleet.forecast import AccountRoom, Expected, Forecast, Shape, forecast, load_of_run
 from worker.core.fleet.guard import GuardPolicy
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.report import RunReport
+from worker.core.fleet.unread import told_unread
 from worker.core.job import underway
+from worker.core.limits import Rate, Room, Window
 from worker.core.manifest.model import Manifest, Project, Wish
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined
@@ -37,6 +41,19 @@ from worker.simulator.naming import image_id, project_id
 
 SIZES = {"3x60": (3, 60), "300x40": (300, 40)}
 GUARD = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
+SHAPE = Shape(500, 100, CallGroup.JOB_GET)
+AN_ACCOUNT = AccountRoom(
+    {
+        group: Room(0.0, ((Window(Rate(calls, window)), math.inf),))
+        for group, calls, window in (
+            (CallGroup.MEMBERS_PUT, 200, 300.0),
+            (CallGroup.JOB_GET, 1400, 60.0),
+            (CallGroup.IMAGES_LIST, 1400, 60.0),
+        )
+    },
+    Room(0.0, ((Window(Rate(100, 1.0)), math.inf),)),
+)
+"""What the published limits let through of an account whose windows are empty."""
 REJECTED_EVERYWHERE = 8
 BAD = BadRequest("The image does not exist.", status=400, code="IMG.0144", scope=Scope.IMAGE)
 REFUSED = CredentialRefused(
@@ -74,10 +91,11 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Told:
-    """What a pass over a fleet told: before it was made, and in the end."""
+    """What a pass over a fleet told: before it was made, when `lists` had been asked for, and in the end."""
 
     fleet: Fleet
     prepared: Prepared
+    lists: int
     before: tuple[InFlight, ...]
     report: RunReport
     after: tuple[InFlight, ...]
@@ -87,18 +105,31 @@ class Told:
         """Show what `plan`, `run` and `status` say, one after the other."""
         names, started_at = self.fleet.names(), self.report.started_at
         console.print("$ ims-share-worker plan")
-        view = view_of(self.prepared, Forecast(1_234, 81.0), names, (), underway(self.before, started_at, TIMINGS))
+        view = view_of(self.prepared, self._forecast(), names, (), underway(self.before, started_at, TIMINGS))
         print_plan(view, console)
         console.print("\n$ ims-share-worker run")
         print_report(self.report, names, console)
         console.print("\n$ ims-share-worker status")
         print_status(self._status(names), console)
 
+    def _forecast(self) -> Forecast:
+        plans = self.prepared.plan.projects
+        expected = Expected(
+            offers={plan.project.id: plan.offers for plan in plans},
+            batches=self.prepared.batches,
+            in_flight={plan.project.id: [sent.intent_at for sent in plan.in_flight] for plan in plans},
+            lists_made=self.lists,
+        )
+        now = self.report.started_at
+        return forecast(load_of_run(expected, {}, SHAPE, now), {"": AN_ACCOUNT}, now)
+
     def _status(self, names: Names) -> StatusView:
         report = self.report
         counts = {kind.value: count for kind, count in report.counts().items()}
         counts = {"desired": report.desired, "converged": report.converged, **counts}
-        record = PassRecord(report.run_id, report.started_at, report.finished_at, report.result.value, counts)
+        unread = told_unread(report.unread, report.projects)
+        times = (report.started_at, report.finished_at)
+        record = PassRecord(report.run_id, *times, report.result.value, counts, unread=unread)
         return StatusView(
             "sqlite:///journal.db",
             self.after,
@@ -168,13 +199,13 @@ def stick(fleet: Fleet) -> None:
 async def stick_before(fleet: Fleet) -> None:
     """Send the batch whose job an earlier pass has left."""
     batch = Batch(team(0), Operation.ACCEPT, None, tuple(sorted(golden(image) for image in range(12))))
-    key = await fleet.journal.intend(batch, "run-0", wall() - 11_520, 0)
+    key = await fleet.journal.batches.intend(batch, "run-0", wall() - 11_520, 0)
 
     async def nothing() -> None:
         """Do nothing when the turn of the PUT has come."""
 
     job_id = await fleet.cloud.update_members(fleet.manifest().projects[team(0)], batch, nothing)
-    await fleet.journal.accept(key, job_id, wall() - 11_519)
+    await fleet.journal.batches.accept(key, job_id, wall() - 11_519)
 
 
 SCENES: Mapping[str, Callable[[Fleet], None]] = {
@@ -192,9 +223,10 @@ async def tell(scene: str, fleet: Fleet) -> Told:
         await stick_before(fleet)
     asked = request(fleet.wishes, manifest=fleet.manifest(), guard=GUARD)
     prepared = await prepare(asked, context(fleet.cloud, fleet.journal))
-    before = await fleet.journal.in_flight()
+    lists = fleet.cloud.counts().made.get(CallGroup.IMAGES_LIST, 0)
+    before = await fleet.journal.batches.in_flight()
     report = await run_once(asked, context(fleet.cloud, fleet.journal))
-    return Told(fleet, prepared, before, report, await fleet.journal.in_flight(), wall() + 60)
+    return Told(fleet, prepared, lists, before, report, await fleet.journal.batches.in_flight(), wall() + 60)
 
 
 @pytest.mark.parametrize("size", SIZES)

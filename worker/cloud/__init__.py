@@ -2,12 +2,15 @@
 
 ```
 ims          list shared images, update members, get job
-credentials  whose keys sign; the first call alone, a refused key stopped, failed reads repeated
-account      the limits of one account, and what its refusals teach
+cbr          look up vaults
+client       a call with its retries; a client for each credential
+config       what it needs to know
+auth/        who may make a call, and how it is authorised
+limits/      when a call of an account may leave, on which connection, and what its refusals teach
 transport    one exchange over HTTP, whatever comes of it
-proxies      the way to an origin      bodies         what arrives, unpacked and bounded
 wire         bodies of answers -> values          refusals     answers that say no -> errors
-throttle     when a call may leave                signing      SDK-HMAC-SHA256
-regions      region -> host                       redaction    foreign text without secrets
+request      a call, and what authorises it       bodies       what arrives, unpacked and bounded
+proxies      the way to an origin                 no_proxy     what the environment says of it
+regions      region -> host                       permissions  what to check after a 403
 ```
 """

@@ -1,4 +1,4 @@
-"""List shared images, update members, get job: the image service, for every project of the fleet.
+"""List shared images, update members, get job: the image service, for every project of the fleet; and its vaults.
 
 The query of the image list does not name an enterprise project. The reference leaves open what is listed without
 one; shares are made to a project, so an answer that is narrower than the project shows as absent shares, and nothing
@@ -8,32 +8,29 @@ is planned on those. Source: API reference of IMS, "Querying Images".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Final, Self
 
-from worker.cloud.account import Account, AccountLimits, Tally
-from worker.cloud.credentials import Credential
-from worker.cloud.proving import Proving
-from worker.cloud.redaction import MASK
-from worker.cloud.regions import endpoint_origin, region_origin
-from worker.cloud.signing import SigningKeys, quoted
-from worker.cloud.throttle import Standing
-from worker.cloud.transport import Call, Connections, Transport
+from worker.cloud.cbr import look_up_vaults
+from worker.cloud.client import Client, Clients
+from worker.cloud.config import CloudConfig
+from worker.cloud.limits.account import Tally
+from worker.cloud.permissions import LIST_IMAGES, QUERY_JOBS, SHARE_IMAGES, permission_named
+from worker.cloud.regions import Service
+from worker.cloud.request import Call, quoted
+from worker.cloud.transport import Transport
 from worker.cloud.wire import Page, checked_job_id, members_body, read_job, read_page, read_submitted
 from worker.core.batch import Batch
 from worker.core.calls import CallCounts, CallGroup, CallRecord
-from worker.core.fleet.forecast import AccountRoom
-from worker.core.fleet.shards import Split
 from worker.core.job import JobApi, JobReply
-from worker.core.limits import Rate
 from worker.core.manifest.model import Project
 from worker.core.reading import ObservedImage
 from worker.core.share import MemberStatus
-from worker.core.timing import RetryPolicy
+from worker.core.vault import Vault
 from worker.errors import (
     BadRequest,
     CloudError,
@@ -58,43 +55,9 @@ _MAX_SPELLED: Final = 100_000
 
 _MEMBERS: Final = "/v1/cloudimages/members"
 _IMAGES: Final = "/v2/cloudimages"
+_JOBS: Final = "/v1/cloudimages/job"
 _JOB_UNKNOWN: Final = "IMG.0023"
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Fixed keys, and the name of the account whose limits they share."""
-
-    account: str
-    keys: SigningKeys
-
-
-@dataclass(frozen=True, slots=True)
-class CloudConfig:
-    """All that the client needs to know, in plain values.
-
-    `endpoint` holds for every project, whatever its region; where it is empty, the project's region decides, and
-    else `region`. `limits` and `burst` hold per account; of those, and of what a throttle teaches, this process may use
-    the part that `splits` gives it, by account, or all. `clock` is the wall clock in seconds since the epoch.
-    `observer` gets a record of each attempt at a call.
-    """
-
-    credentials: Mapping[str, Keys]
-    limits: Mapping[CallGroup, Rate]
-    burst: Rate
-    retry: RetryPolicy
-    region: str
-    endpoint: str
-    page_size: int
-    job_api: JobApi
-    connections: Connections
-    clock: Callable[[], float]
-    observer: Callable[[CallRecord], None]
-    splits: Mapping[str, Split] = field(default_factory=dict)
-
-    def split(self, account: str) -> Split:
-        """Return how the limits of an account are shared with other processes."""
-        return self.splits.get(account, Split())
+_NO_RIGHT: Final = "IMG.0026"
 
 
 class Ims:
@@ -102,22 +65,11 @@ class Ims:
 
     def __init__(self, config: CloudConfig, transport: Transport) -> None:
         self._config = config
-        self._transport = transport
+        self.clients = Clients(config, transport, self._observe)
         self._tally = Tally()
-        names = {entry.account for entry in config.credentials.values()}
-        self._accounts = {name: self._account(name, transport) for name in sorted(names)}
-        self._credentials = {
-            name: Credential(
-                name,
-                entry.keys,
-                self._accounts[entry.account],
-                config.retry,
-                Proving(config.connections.connect_timeout),
-            )
-            for name, entry in config.credentials.items()
-        }
         self._progress_only: set[tuple[str, str]] = set()
         self._spelled: dict[str, dict[str, str]] = {}
+        self._asked_since: dict[str, float] = {}
         self._in_vain_since: dict[str, float] = {}
 
     @classmethod
@@ -125,7 +77,11 @@ class Ims:
     async def open(cls, config: CloudConfig) -> AsyncIterator[Self]:
         """Open the connections, and close them at the end. Raises SettingsError for an unusable CA file."""
         async with Transport.open(config.connections, config.clock) as transport:
-            yield cls(config, transport)
+            ims = cls(config, transport)
+            try:
+                yield ims
+            finally:
+                await ims.clients.close()
 
     async def list_shared(
         self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
@@ -137,24 +93,39 @@ class Ims:
         ListBrokenOff where the image that its next page begins after was deleted or withdrawn meanwhile. What was
         yielded before is then only a part. Stopping or cancelling leaves nothing behind.
         """
-        credential, origin = self._route(project)
+        client, origin = self._route(project)
+        granted = self._config.credentials[project.credential].enterprise_project
         query: tuple[tuple[str, str | int], ...] = (
             ("__imagetype", "shared"),
             ("visibility", "shared"),
             ("member_status", status.value),
             ("limit", self._config.page_size),
             *(() if full_ecs is None else (("__whole_image", str(full_ecs).lower()),)),
+            *((("enterprise_project_id", granted),) if granted else ()),
         )
         most = max(_PAGES_IN_ONE * self._config.page_size, _LEAST_PAGE)
-        size, values = most * _IMAGE_BYTES, most * _IMAGE_VALUES
-        call = Call(CallGroup.IMAGES_LIST, "GET", origin, _IMAGES, project.id, query, b"", size, values)
+        call = Call(
+            CallGroup.IMAGES_LIST,
+            "GET",
+            origin,
+            _IMAGES,
+            project.id,
+            query,
+            max_bytes=most * _IMAGE_BYTES,
+            max_values=most * _IMAGE_VALUES,
+            region=project.region,
+        )
         read = partial(read_page, max_images=most)
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
+            self._asked_since[project.id] = asyncio.get_running_loop().time()
             try:
-                page = await credential.fetch(call, read)
+                with permission_named(LIST_IMAGES):
+                    page = await client.fetch(call, read)
             except (BadRequest, Forbidden, NotFound) as error:
                 if call.query == query:
+                    if error.code == _NO_RIGHT and not granted:
+                        error.message += _by_enterprise_project(project.credential)
                     raise
                 raise ListBrokenOff(
                     f"the image list cannot go on at its marker: {error.message}",
@@ -165,6 +136,7 @@ class Ims:
                 ) from error
             finally:
                 self._in_vain_since.pop(project.id, None)
+                self._asked_since.pop(project.id, None)
             self._remember_spelling(project.id, page)
             fresh = {image.id: image for image in page.images if image.id not in seen}
             seen.update(fresh)
@@ -188,10 +160,20 @@ class Ims:
         TransientCloudError without, and UnexpectedReply, that it may be. Cancellation after `on_slot` leaves it
         unknown as well.
         """
-        credential, origin = self._route(project)
+        client, origin = self._route(project)
         body = members_body(batch, self._spelled.get(project.id, {}))
-        call = Call(CallGroup.MEMBERS_PUT, "PUT", origin, _MEMBERS, project.id, body=body, is_part=batch.is_part)
-        return read_submitted(await credential.send(call, on_slot=on_slot), credential.secrets)
+        call = Call(
+            CallGroup.MEMBERS_PUT,
+            "PUT",
+            origin,
+            _MEMBERS,
+            project.id,
+            body=body,
+            is_part=batch.is_part,
+            region=project.region,
+        )
+        with permission_named(SHARE_IMAGES):
+            return read_submitted(await client.send(call, on_slot=on_slot), client.credential.secrets(call))
 
     async def get_job(self, project: Project, job_id: str) -> JobReply:
         """Ask what became of a job; failed calls are repeated.
@@ -200,8 +182,8 @@ class Ims:
         preferred, since it has per-image results and a far higher limit; where it is gone, the newer one is asked,
         and from then on at once.
         """
-        credential, origin = self._route(project)
-        place = (credential.account.name, origin)
+        client, origin = self._route(project)
+        place = (client.account.name, origin)
         job_api = self._config.job_api
         if job_api is JobApi.PROGRESS or place in self._progress_only:
             return await self._ask_job(JobApi.PROGRESS, project, job_id)
@@ -214,72 +196,49 @@ class Ims:
         self._progress_only.add(place)
         return reply
 
+    async def look_up_vaults(self, project: Project, vault_ids: Collection[str]) -> Mapping[str, Vault | None]:
+        """Return what the backup service says of vaults of a project, None of one that is not there.
+
+        Failed calls are repeated. Raises CloudError.
+        """
+        client, origin = self._route(project, Service.CBR)
+        granted = self._config.credentials[project.credential].enterprise_project
+        try:
+            return await look_up_vaults(client, origin, project, granted, vault_ids)
+        except Forbidden as error:
+            if error.permission and not granted:
+                error.message += _by_enterprise_project(project.credential)
+            raise
+
     def counts(self) -> CallCounts:
         """Return how many calls were made since the opening."""
         return self._tally.counts()
-
-    def standing(self) -> Mapping[str, Mapping[CallGroup, Standing]]:
-        """Return how each call group of each account stands against its limits now."""
-        return {
-            name: {group: account.throttle.standing(group) for group in CallGroup}
-            for name, account in self._accounts.items()
-        }
-
-    def rooms(self) -> Mapping[str, AccountRoom]:
-        """Return what the limits of each account let through from now on, for a forecast made at once."""
-        return {name: account.throttle.room() for name, account in self._accounts.items()}
 
     def silent_for(self, project: Project) -> float:
         """Return since how many seconds a project's lists are asked for in vain; waits for a limit are not in vain.
 
         That begins with the first of the calls that failed in a row, and shows when that has failed. Who waits for
-        others of its account, whose calls its host does not answer, asks in vain too.
+        others of its account, whose calls its host does not answer, asks in vain too; and so does who waits for an
+        identity service to authorise it.
         """
-        credential, origin = self._route(project)
-        of_host = credential.account.silent_for(origin, CallGroup.IMAGES_LIST)
-        since = self._in_vain_since.get(project.id)
-        return of_host if since is None else max(of_host, asyncio.get_running_loop().time() - since)
+        client, origin = self._route(project)
+        now = asyncio.get_running_loop().time()
+        call = Call(CallGroup.IMAGES_LIST, "GET", origin, _IMAGES, project.id, region=project.region)
+        return max(
+            client.account.silent_for(origin, CallGroup.IMAGES_LIST),
+            now - self._in_vain_since.get(project.id, now),
+            min(client.credential.silent_for(call), now - self._asked_since.get(project.id, now)),
+        )
 
-    def without_secrets(self, text: str) -> str:
-        """Return a text of our own, such as a traceback, in which no key stands as it is."""
-        for credential in self._credentials.values():
-            for secret in filter(None, credential.secrets):
-                text = text.replace(secret, MASK)
-        return text
-
-    def refused(self) -> Mapping[str, bool]:
-        """Return, by name, whether each credential's keys are refused now."""
-        return {name: credential.refused for name, credential in self._credentials.items()}
-
-    def remember(self, account: str, group: CallGroup, ages: Iterable[float]) -> None:
-        """Count calls that an earlier process made, answered `ages` seconds ago. Unknown accounts are passed over."""
-        if account in self._accounts:
-            self._accounts[account].throttle.remember(group, ages)
-
-    def retry_stopped(self) -> None:
-        """Let every credential and proxy login that was refused be tried once more, as at the start of a pass."""
-        self._transport.allow_proxies()
-        for credential in self._credentials.values():
-            credential.retry_if_stopped()
-
-    def _account(self, name: str, transport: Transport) -> Account:
-        limits = AccountLimits(self._config.limits, self._config.burst, self._config.split(name))
-        return Account(name, limits, transport, self._observe)
-
-    def _route(self, project: Project) -> tuple[Credential, str]:
-        credential = self._credentials.get(project.credential)
-        if credential is None:
-            raise TerminalCloudError(f"there is no credential {project.credential!r}")
+    def _route(self, project: Project, service: Service = Service.IMS) -> tuple[Client, str]:
+        client = self.clients.of(project.credential)
         try:
-            if self._config.endpoint:
-                origin = endpoint_origin(self._config.endpoint)
-            else:
-                origin = region_origin("ims", project.region or self._config.region)
+            origin = self._config.endpoints.origin(service, project.region)
         except ValueError as error:
             raise TerminalCloudError(str(error)) from error
         # Now, and not when its turn comes: what others borrow until then leaves it its share.
-        credential.account.connections.know(origin)
-        return credential, origin
+        client.account.connections.know(origin)
+        return client, origin
 
     def _remember_spelling(self, project_id: str, page: Page) -> None:
         """Keep how a project's lists spell ids that are not in small letters: so, and not otherwise, they are found."""
@@ -294,14 +253,15 @@ class Ims:
                 del known[forgotten]
 
     async def _ask_job(self, job_api: JobApi, project: Project, job_id: str) -> JobReply:
-        credential, origin = self._route(project)
-        name = checked_job_id(job_id, credential.secrets)
-        if job_api is JobApi.LEGACY:
-            group, path = CallGroup.JOB_GET, f"/v1/{quoted(project.id)}/jobs/{name}"
-        else:
-            group, path = CallGroup.JOB_PROGRESS, f"/v1/cloudimages/job/{name}"
+        client, origin = self._route(project)
+        is_legacy = job_api is JobApi.LEGACY
+        group = CallGroup.JOB_GET if is_legacy else CallGroup.JOB_PROGRESS
+        call = Call(group, "GET", origin, _JOBS, project.id, region=project.region)
+        name = checked_job_id(job_id, client.credential.secrets(call))
+        path = f"/v1/{quoted(project.id)}/jobs/{name}" if is_legacy else f"{_JOBS}/{name}"
         try:
-            return await credential.fetch(Call(group, "GET", origin, path, project.id), read_job)
+            with permission_named(QUERY_JOBS):
+                return await client.fetch(replace(call, path=path), read_job)
         except BadRequest as error:
             if error.code != _JOB_UNKNOWN:
                 raise
@@ -318,7 +278,13 @@ class Ims:
 
     def _is_paused(self, record: CallRecord) -> bool:
         """Tell whether a throttle answer was for the whole account, and not for a project that is throttled alone."""
-        return self._accounts[record.account].throttle.standing(record.group).paused_for > 0
+        return self.clients.accounts[record.account].throttle.standing(record.group).paused_for > 0
+
+
+def _by_enterprise_project(credential: str) -> str:
+    """Say what to try where a list is refused for a right that may be granted by enterprise project."""
+    key = f'enterprise_project of credential "{credential}", such as "all_granted_eps"'
+    return f" (where rights are granted by enterprise project, set {key})"
 
 
 def _query_is_gone(error: CloudError) -> bool:

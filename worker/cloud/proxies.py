@@ -1,4 +1,4 @@
-"""The way to an origin: straight, or through the proxy that the environment names for https.
+"""The way to an origin: straight, or through the proxy that the environment names for it.
 
 A proxy may check its login against a directory, which locks an account after a few refusals. So until a proxy has let
 somebody through, one call at a time offers the login; once it is refused, nobody offers it again until it is allowed.
@@ -7,15 +7,15 @@ somebody through, one call at a time offers the login; once it is refused, nobod
 from __future__ import annotations
 
 import asyncio
+import os
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
+from worker.cloud.no_proxy import proxy_named
 from worker.errors import CloudError, TerminalCloudError, TransientCloudError
 
 
@@ -107,9 +107,8 @@ class Proxies:
 
 
 def _environment_proxy(origin: str) -> Proxy | None:
-    parts = urlsplit(origin)
-    named = getproxies().get("https", "")
-    if parts.scheme != "https" or not named or proxy_bypass(parts.netloc):
+    named = proxy_named(origin, os.environ)
+    if not named:
         return None
     try:
         url = URL(named if "://" in named else f"http://{named}")

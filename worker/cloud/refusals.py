@@ -22,7 +22,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from worker.cloud.redaction import MAX_READ, holds_any, tidy, without_last_word
+from worker.core.redaction import MAX_READ, holds_any, sanitize, without_last_word
 from worker.errors import (
     AuthFailed,
     BadRequest,
@@ -38,11 +38,16 @@ from worker.errors import (
 MAX_SKEW: Final = 300.0
 """Seconds of clock difference beyond which a 401 names the clock. The cloud tolerates 900."""
 
+CLOCK: Final = "this machine's clock"
+"""What a message about that difference begins with."""
+
 UNDECIDED: Final = frozenset({408, 421, 425})
 """Statuses of a place on the way that could not wait, or was the wrong one: nobody knows what the cloud has done."""
 
 _REDIRECTS: Final = frozenset({300, 301, 302, 303, 305, 307, 308})
-_PATH_UNKNOWN: Final = frozenset({"APIGW.0101", "APIGW.0103", "APIG.0101", "APIG.0103"})
+PATH_UNKNOWN: Final = frozenset({"APIGW.0101", "APIGW.0103", "APIG.0101", "APIG.0103"})
+"""Codes of a service that is not there: they say nothing about the thing that was asked for."""
+
 _NOTHING_DONE: Final = frozenset({"IMG.0018", "IMG.0061", "IMG.0064", "IMG.0065", "IMG.0112", "IMG.0113", "IMG.0114"})
 _CODES: Final = {
     Scope.THROTTLE: "IMG.0060 APIGW.0308 APIG.0308",
@@ -98,7 +103,7 @@ def refusal(reply: Reply, now: float, secrets: Sequence[str] = ()) -> CloudError
     """
     said = _said(reply, secrets)
     status, code, scope = reply.status, said.code, scope_of(said.code, reply.status)
-    message = _said_once(tidy(said.message, secrets), status, code) or "the cloud gave no reason"
+    message = _said_once(sanitize(said.message, secrets), status, code) or "the cloud gave no reason"
     nothing_done = scope is Scope.THROTTLE or (status < 500 and code in _NOTHING_DONE)
     if nothing_done or status >= 500 or status in UNDECIDED:
         return TransientCloudError(
@@ -113,14 +118,14 @@ def refusal(reply: Reply, now: float, secrets: Sequence[str] = ()) -> CloudError
     kind = _kind(status, code)
     if kind is UnexpectedReply:
         redirects = status in _REDIRECTS
-        where = tidy(_location_host(reply), secrets) or "a place without a name"
+        where = sanitize(_location_host(reply), secrets) or "a place without a name"
         message = f"the answer redirects to {where}" if redirects else "nobody asked for an answer of this kind"
         return UnexpectedReply(
             message, lasting=redirects, status=status, code=code, scope=scope, request_id=said.request_id
         )
     if kind is AuthFailed:
         message += _clock_hint(reply, now)
-    elif code in _PATH_UNKNOWN:
+    elif code in PATH_UNKNOWN:
         message = f"no such path on this host, so the endpoint or region is wrong: {message}"
     return kind(message, status=status, code=code, scope=scope, request_id=said.request_id)
 
@@ -146,7 +151,7 @@ def _kind(status: int, code: str) -> type[TerminalCloudError]:
         return AuthFailed
     if status == 403 or code == "IMG.0026":
         return Forbidden
-    if status == 404 and code not in _PATH_UNKNOWN:
+    if status == 404 and code not in PATH_UNKNOWN:
         return NotFound
     return BadRequest
 
@@ -214,7 +219,12 @@ def _retry_after(reply: Reply, now: float) -> float | None:
     until = _date(value)
     if until is None:
         return None
-    return max(until - (_date(reply.headers.get("Date", "")) or now), 0.0)
+    return max(until - cloud_time(reply, now), 0.0)
+
+
+def cloud_time(reply: Reply, now: float) -> float:
+    """Return the cloud's own wall clock where an answer shows it, and else ours, in seconds since the epoch."""
+    return _date(reply.headers.get("Date", "")) or now
 
 
 def _clock_hint(reply: Reply, now: float) -> str:
@@ -222,7 +232,7 @@ def _clock_hint(reply: Reply, now: float) -> str:
     if theirs is None or abs(now - theirs) <= MAX_SKEW:
         return ""
     minutes = round(abs(now - theirs) / 60)
-    return f" (this machine's clock is {minutes} minutes {'ahead of' if now > theirs else 'behind'} the cloud's)"
+    return f" ({CLOCK} is {minutes} minutes {'ahead of' if now > theirs else 'behind'} the cloud's)"
 
 
 def _date(text: str) -> float | None:

@@ -1,38 +1,124 @@
-"""Where a region's services are.
+"""Where the services of a cloud are.
 
-Every region of the main cloud follows one pattern, so a region that is newer than this file works as well. The other
-clouds built on the same software have domains of their own. Sources conflict on `eu-west-101`: the vendor's Python
-SDK has it under `myhuaweicloud.com`; its newer Terraform provider and the EU site's own pages have all regions of
-that site under `myhuaweicloud.eu`, and so does this file. An endpoint in the config overrides all of this.
-Source: endpoint lists of the vendor's SDK and Terraform provider, and of Open Telekom Cloud's documentation.
+Every region of a cloud follows one pattern, so a region that is newer than this file works as well. Sources, and what
+they are worth:
+
+- Huawei Cloud: documented, by the endpoint lists of the vendor's SDK. They conflict on `eu-west-101`: the SDK has its
+  image service under `myhuaweicloud.com` and its identity service under `myhuaweicloud.eu`; the newer Terraform
+  provider and the EU site's own pages have all of that site under `myhuaweicloud.eu`, and so does this file. The SDK
+  also lists regions of its sister clouds, under a domain that is not theirs.
+- Open Telekom Cloud: documented, by its pages on regions and endpoints. Its Swiss sister: the identity service by what
+  its users configure, the others inferred from the same pattern.
+- FlexibleEngine: the identity service documented, the others inferred. Cloud.ru and Huawei Cloud Stack: documented, by
+  their Terraform providers; the first had the domain `hc.sbercloud.ru` before.
+
+An endpoint in the config overrides all of this.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from worker.core.hosts import is_loopback
+
 _REGION: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+")
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]+\]")
-_OTHER_CLOUDS: Final = {
-    "eu-de": "otc.t-systems.com",
-    "eu-nl": "otc.t-systems.com",
-    "eu-ch2": "sc.otc.t-systems.com",
-    "eu-west-0": "prod-cloud-ocb.orange-business.com",
-    "ru-moscow-1": "hc.cloud.ru",
+_DOMAIN: Final = re.compile(rf"(?=.{{3,200}}\Z){_LABEL.pattern}(?:\.{_LABEL.pattern})+")
+
+
+class Service(StrEnum):
+    """A service, by the name that its hosts begin with: images, identity, temporary keys, backups."""
+
+    IMS = "ims"
+    IAM = "iam"
+    STS = "sts"
+    CBR = "cbr"
+
+
+class CloudName(StrEnum):
+    """A cloud whose hosts follow a pattern."""
+
+    HUAWEI = "huawei"
+    OTC = "otc"
+    OTC_SWISS = "otc-swiss"
+    FLEXIBLEENGINE = "flexibleengine"
+    CLOUDRU = "cloudru"
+    HCS = "hcs"
+
+
+_DOMAINS: Final = {
+    CloudName.OTC: "otc.t-systems.com",
+    CloudName.OTC_SWISS: "sc.otc.t-systems.com",
+    CloudName.FLEXIBLEENGINE: "prod-cloud-ocb.orange-business.com",
+    CloudName.CLOUDRU: "hc.cloud.ru",
+}
+_OF_OTHERS: Final = {
+    "eu-de": CloudName.OTC,
+    "eu-nl": CloudName.OTC,
+    "eu-ch2": CloudName.OTC_SWISS,
+    "eu-west-0": CloudName.FLEXIBLEENGINE,
+    "ru-moscow-1": CloudName.CLOUDRU,
+}
+_PREFIXES: Final = {
+    (CloudName.OTC_SWISS, Service.IAM): "iam-pub",
+    (CloudName.HCS, Service.IAM): "iam-apigateway-proxy",
 }
 
 
-def region_origin(service: str, region: str) -> str:
-    """Return the origin of a service such as `ims` in a region, as `https://host`; raise ValueError."""
-    if not _REGION.fullmatch(region) or len(region) > 63:
-        raise ValueError(f"{region!r} is not a region: write it as the console does, such as eu-west-101")
-    domain = _OTHER_CLOUDS.get(region)
-    if domain is None:
-        domain = "myhuaweicloud.eu" if region.startswith("eu-west-1") else "myhuaweicloud.com"
-    return f"https://{service}.{region}.{domain}"
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the services of a cloud are, for regions of it; `region` is that of projects that name none.
+
+    `given` has origins that hold for every region. Where the image service is given and on this machine, as in a
+    rehearsal, the other services are taken to be there too, lest it shows its keys to the real ones. `amiss` says of a
+    service why where it is given leads nowhere. `domain` is that of a Huawei Cloud Stack.
+    """
+
+    cloud: CloudName = CloudName.HUAWEI
+    region: str = ""
+    domain: str = ""
+    given: Mapping[Service, str] = field(default_factory=dict)
+    amiss: Mapping[Service, str] = field(default_factory=dict)
+
+    def origin(self, service: Service, region: str = "") -> str:
+        """Return the origin of a service in a region, as `https://host[:port]`; raise ValueError."""
+        if service in self.amiss:
+            raise ValueError(self.amiss[service])
+        if given := self.given.get(service):
+            return endpoint_origin(given)
+        beside = self.given.get(Service.IMS, "")
+        if beside and stays_here(urlsplit(endpoint_origin(beside)).hostname or ""):
+            return endpoint_origin(beside)
+        region = region or self.region
+        if not region:
+            raise ValueError(f"nobody says where {service} is: give a region, or {service}_endpoint")
+        if not (_LABEL if self.cloud is CloudName.HCS else _REGION).fullmatch(region) or len(region) > 63:
+            raise ValueError(f"{region!r} is not a region: write it as the console does, such as eu-west-101")
+        cloud = cloud_of(self.cloud, region)
+        return f"https://{_PREFIXES.get((cloud, service), service)}.{region}.{_domain(cloud, region, self.domain)}"
+
+
+def cloud_of(cloud: CloudName, region: str) -> CloudName:
+    """Return the cloud that a region is of; raise ValueError for one that another cloud is known for.
+
+    With the default, a region that another cloud is known for leads to that; on a stack of one's own it is as named.
+    """
+    known = cloud if cloud is CloudName.HCS else _OF_OTHERS.get(region, cloud)
+    if known is not cloud and cloud is not CloudName.HUAWEI:
+        raise ValueError(f'{region} is a region of the cloud "{known}", not of "{cloud}"')
+    return known
+
+
+def is_domain(text: str) -> bool:
+    """Tell whether a text is the domain of a cloud's hosts, such as `cloud.example.com`."""
+    return _DOMAIN.fullmatch(text) is not None
 
 
 def endpoint_origin(endpoint: str) -> str:
@@ -40,22 +126,46 @@ def endpoint_origin(endpoint: str) -> str:
 
     A bare host means https. Plain http is for loopback only, since requests carry signatures and tokens.
     """
+    return _origin(endpoint, stays_here, "loopback")
+
+
+def metadata_origin(endpoint: str) -> str:
+    """Return the origin of what tells a machine who it is, likewise; plain http may go to link-local addresses too.
+
+    Only the machine's own host answers there.
+    """
+    return _origin(endpoint, lambda host: stays_here(host) or _is_link_local(host), "loopback and link-local addresses")
+
+
+def stays_here(host: str) -> bool:
+    """Tell whether a host is this machine itself."""
+    return host == "localhost" or is_loopback(host)
+
+
+def _origin(endpoint: str, may_be_plain: Callable[[str], bool], where: str) -> str:
     try:
         parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
         netloc = _netloc(parts)
     except ValueError as error:
         raise ValueError(f"{endpoint!r} is not an endpoint: {error}") from error
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ValueError(f"{endpoint!r} is not an endpoint: plain http is allowed to loopback only, use https")
+    if parts.scheme == "http" and not may_be_plain(parts.hostname or ""):
+        raise ValueError(f"{endpoint!r} is not an endpoint: plain http is allowed to {where} only, use https")
     return f"{parts.scheme}://{netloc}"
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address stays on this machine."""
+def _domain(cloud: CloudName, region: str, given: str) -> str:
+    if cloud is CloudName.HCS:
+        return given
+    if cloud is CloudName.HUAWEI:
+        return "myhuaweicloud.eu" if region.startswith("eu-west-1") else "myhuaweicloud.com"
+    return _DOMAINS[cloud]
+
+
+def _is_link_local(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_link_local
     except ValueError:
-        return host == "localhost"
+        return False
 
 
 def _netloc(parts: SplitResult) -> str:

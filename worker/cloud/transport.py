@@ -1,10 +1,10 @@
-"""One exchange over HTTP: signed, sent once, read within bounds, and every failure put into our own words.
+"""One exchange over HTTP: sent once, read within bounds, and every failure put into our own words.
 
 - Nothing is sent twice. aiohttp itself sends a PUT or GET again when the connection dies before the answer, on fresh
   connections too; a client middleware that puts the error into our words first keeps it from that.
 - No redirect is followed, no cookie is kept, no `.netrc` is read.
 - A proxy of the environment (`HTTPS_PROXY`, `NO_PROXY`) is used for https, through a tunnel that shows it nothing but
-  the host. Plain http is for loopback only and never goes to a proxy.
+  the host. Plain http is for loopback and link-local addresses only and never goes to a proxy.
 - Bodies are capped while they stream, counted after decompression.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Final, Self, TypeVar
@@ -22,13 +21,11 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from worker.cloud.bodies import MAX_VALUES, MEGABYTE, Body
-from worker.cloud.pool import Pool
+from worker.cloud.bodies import MAX_VALUES, Body
 from worker.cloud.proxies import LoginRefused, Proxies, Proxy
-from worker.cloud.redaction import tidy
 from worker.cloud.refusals import Reply, refusal
-from worker.cloud.signing import Request, SigningKeys, canonical_query, sign
-from worker.core.calls import CallGroup
+from worker.cloud.request import Authorization, Call, Connections, Request, canonical_query
+from worker.core.redaction import sanitize
 from worker.errors import (
     AuthFailed,
     CloudError,
@@ -43,50 +40,19 @@ _T = TypeVar("_T")
 
 _REFUSAL_BYTES: Final = 64 * 1024
 _CHUNK: Final = 64 * 1024
+_HEADER_BYTES: Final = 64 * 1024
+"""Bytes of a header that is read: a token comes in one, and may be longer than the library takes by default."""
 _READS_IN_ALL: Final = 3
 """Read time-outs that a whole exchange may last: an answer that trickles must end too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connections:
-    """How to connect: time-outs in seconds, how many connections at once, the file of a private CA or nothing."""
-
-    connect_timeout: float
-    read_timeout: float
-    max_connections: int
-    ca_file: str
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call to be made. `origin` is `https://host[:port]`, `path` as it is on the wire.
-
-    `max_bytes` and `max_values` bound the answer, unpacked, and as JSON. `is_part` tells that it is about a part of
-    what failed as a whole, and so lets others go first.
-
-    The project is named in a header, where the signature covers it.
-    """
-
-    group: CallGroup
-    method: str
-    origin: str
-    path: str
-    project_id: str
-    query: tuple[tuple[str, str | int], ...] = ()
-    body: bytes = field(default=b"", repr=False)
-    max_bytes: int = MEGABYTE
-    max_values: int = MAX_VALUES
-    is_part: bool = False
-
-
 class Transport:
-    """The session that all calls of all accounts share, and its connections, which `pool` shares out."""
+    """The session that all calls of all accounts share."""
 
-    def __init__(self, session: aiohttp.ClientSession, max_connections: int, clock: Callable[[], float]) -> None:
-        self.pool = Pool(max_connections)
+    def __init__(self, session: aiohttp.ClientSession, clock: Callable[[], float]) -> None:
         self._session = session
         self._clock = clock
-        self._proxies = Proxies()
+        self.proxies = Proxies()
 
     @classmethod
     @asynccontextmanager
@@ -100,7 +66,7 @@ class Transport:
             sock_connect=connections.connect_timeout,
             sock_read=connections.read_timeout,
         )
-        # Without an authority of its own the library's context will do, which it has made already.
+        # Without an authority of its own the library's context will do, which it has made already, as strict as ours.
         tls = tls_context(connections.ca_file) if connections.ca_file else True
         connector = aiohttp.TCPConnector(limit=connections.max_connections, ssl=tls)
         async with aiohttp.ClientSession(
@@ -111,31 +77,28 @@ class Transport:
             middlewares=(_send_once,),
             trace_configs=[_told_of_connections()],
             auto_decompress=False,
+            max_field_size=_HEADER_BYTES,
         ) as session:
-            yield cls(session, connections.max_connections, clock)
+            yield cls(session, clock)
 
-    async def exchange(self, call: Call, keys: SigningKeys) -> Reply:
-        """Sign a call, send it once, and return the answer if its status is 2xx.
+    async def exchange(self, call: Call, authorization: Authorization) -> Reply:
+        """Send a call once, with what authorises it, and return the answer if its status is 2xx.
 
-        The caller holds a connection of `pool`, so that no time passes between the signature and the sending. Raises
+        The caller holds one of the connections, so that no time passes between a signature and the sending. Raises
         CloudError; its `nothing_done` says that the call certainly had no effect: there was no connection to send it
         on, or the cloud said so. Cancellation drops the connection; the call may have been carried out.
         """
-        proxy = self._proxies.to(call.origin)
-        secrets = (*keys.secrets, *(proxy.secrets if proxy else ()))
+        proxy = self.proxies.to(call.origin)
+        secrets = (*authorization.secrets, *(proxy.secrets if proxy else ()))
         async with proxy.turn() if proxy else nullcontext():
-            headers = self._signed(call, keys)
-            secrets = (headers["Authorization"], *secrets)
-            reply = await _in_our_words(self._ask(call, headers, proxy), secrets)
+            headers = self._headers(call, authorization)
+            secrets = (headers.get("Authorization", ""), *secrets)
+            reply = await _translate_errors(self._ask(call, headers, proxy), secrets)
         if reply.status == 206:
             raise UnexpectedReply("the answer is only a part of one, which nobody asked for", status=reply.status)
         if 200 <= reply.status < 300:
             return reply
         raise refusal(reply, self._clock(), secrets)
-
-    def allow_proxies(self) -> None:
-        """Let the login of every proxy that refused it be offered once more."""
-        self._proxies.allow()
 
     async def _ask(self, call: Call, headers: Mapping[str, str], proxy: Proxy | None) -> Reply:
         query = f"?{canonical_query(call.query)}" if call.query else ""
@@ -151,26 +114,30 @@ class Transport:
         ) as response:
             return Reply(response.status, response.headers, await _body(response, call))
 
-    def _signed(self, call: Call, keys: SigningKeys) -> dict[str, str]:
-        headers = {"X-Project-Id": call.project_id}
+    def _headers(self, call: Call, authorization: Authorization) -> Mapping[str, str]:
+        headers = {"X-Project-Id": call.project_id} if call.project_id else {}
         if call.body:
             headers["Content-Type"] = "application/json;charset=UTF-8"
         request = Request(call.method, urlsplit(call.origin).netloc, call.path, call.query, headers, call.body)
         try:
-            return sign(request, keys, datetime.fromtimestamp(self._clock(), UTC))
+            return authorization.headers(request, datetime.fromtimestamp(self._clock(), UTC))
         except ValueError as error:
             raise AuthFailed(str(error)) from error
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
-    """Return a context that trusts the system, and a private authority if given; raise SettingsError for a bad file."""
+    """Return a context that trusts the system, and a private authority if given; raise SettingsError for a bad file.
+
+    Certificates and the names of hosts are always verified, and nothing older than TLS 1.2 is spoken.
+    """
     context = ssl.create_default_context()
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     if ca_file:
         try:
             context.load_verify_locations(ca_file)
         except OSError as error:
             message = f"the CA file cannot be used: {error.strerror or error}"
-            raise SettingsError((Problem(ca_file, 0, 0, "cloud.ca_file", message),)) from error
+            raise SettingsError((Problem.about(ca_file, message, path="cloud.ca_file"),)) from error
     return context
 
 
@@ -220,7 +187,7 @@ async def _body(response: aiohttp.ClientResponse, call: Call) -> bytes:
         return body.content if body else b""
 
 
-async def _in_our_words(exchange: Awaitable[_T], secrets: Sequence[str]) -> _T:
+async def _translate_errors(exchange: Awaitable[_T], secrets: Sequence[str]) -> _T:
     try:
         return await exchange
     except _NotAnsweredError as error:
@@ -230,22 +197,22 @@ async def _in_our_words(exchange: Awaitable[_T], secrets: Sequence[str]) -> _T:
     except Exception as error:  # noqa: BLE001 - of what is no answer, the library fails in more ways than it promises
         failure = error
     # Raised out here, since the original may carry the headers that were sent, signature and token among them.
-    raise _translated(failure, secrets)
+    raise _translate_error(failure, secrets)
 
 
-def _translated(error: Exception, secrets: Sequence[str]) -> CloudError:
+def _translate_error(error: Exception, secrets: Sequence[str]) -> CloudError:
     match error:
         case aiohttp.ClientHttpProxyError():
-            return _no_way(error.status, tidy(error.message, secrets))
+            return _translate_proxy_refusal(error.status, sanitize(error.message, secrets))
         case aiohttp.ClientResponseError():
-            return UnexpectedReply(f"the answer is not proper HTTP: {tidy(error.message, secrets)}")
+            return UnexpectedReply(f"the answer is not proper HTTP: {sanitize(error.message, secrets)}")
         case aiohttp.ClientError() | OSError():
-            return _broken(error)
+            return _translate_connection_error(error)
         case _:
             return UnexpectedReply(f"the answer is not proper HTTP: {type(error).__name__}")
 
 
-def _no_way(status: int, reason: str) -> CloudError:
+def _translate_proxy_refusal(status: int, reason: str) -> CloudError:
     message = f"the proxy does not connect: HTTP {status} {reason}"
     if status in {401, 407}:
         return LoginRefused(f"{message} (HTTPS_PROXY names the proxy and its login, as http://user:password@host:port)")
@@ -254,13 +221,14 @@ def _no_way(status: int, reason: str) -> CloudError:
     return TransientCloudError(message, nothing_done=True)
 
 
-def _broken(error: aiohttp.ClientError | OSError) -> CloudError:
+def _translate_connection_error(error: aiohttp.ClientError | OSError) -> CloudError:
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            reason = tidy(str(error.certificate_error))
+            reason = sanitize(str(error.certificate_error))
             return TerminalCloudError(f"the certificate of {error.host} is not trusted: {reason}")
         case aiohttp.ClientConnectorError():
-            reason = tidy(error.os_error.strerror or str(error.os_error))
+            # One that is broken off during the handshake, as by who speaks an older TLS, has no words of its own.
+            reason = sanitize(error.os_error.strerror or str(error.os_error)) or "the other side broke it off"
             return TransientCloudError(f"cannot connect to {error.host}:{error.port}: {reason}", nothing_done=True)
         case aiohttp.ConnectionTimeoutError():
             return TransientCloudError("cannot connect in time", nothing_done=True)

@@ -23,11 +23,11 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from worker.cloud.redaction import MAX_READ, holds_any, tidy
 from worker.cloud.refusals import plain_text, scope_of
 from worker.core.batch import Batch, End
 from worker.core.job import JobReply
 from worker.core.reading import ObservedImage
+from worker.core.redaction import MAX_READ, holds_any, sanitize
 from worker.errors import UnexpectedReply
 
 MAX_NAME: Final = 4096
@@ -50,7 +50,7 @@ class _Image(msgspec.Struct, gc=False):
     id: Any = None
     name: Any = None
     owner: Any = None
-    whole: Any = msgspec.field(name="__whole_image", default=None)
+    full_ecs: Any = msgspec.field(name="__whole_image", default=None)
     origin: Any = msgspec.field(name="__data_origin", default=None)
     backup: Any = msgspec.field(name="__backup_id", default=None)
     status: Any = None
@@ -93,7 +93,7 @@ class Page:
 
 def read_page(body: bytes, secrets: Sequence[str] = (), max_images: int = 10_000) -> Page:
     """Return a page of the image list, in the order of the answer; raise UnexpectedReply without `secrets`."""
-    page = _decoded(_PAGE, body, "image list", secrets)
+    page = decoded(_PAGE, body, "image list", secrets)
     if len(page.images) > max_images:
         what = (
             f"a page of the image list has {len(page.images):,} images, and {max_images:,} are the most that are read"
@@ -116,7 +116,7 @@ def members_body(batch: Batch, spelled: Mapping[str, str]) -> bytes:
 
 def read_submitted(body: bytes, secrets: Sequence[str] = ()) -> str:
     """Return the id of the job that a members update started; raise UnexpectedReply without `secrets`."""
-    return checked_job_id(_decoded(_SUBMITTED, body, "answer to the members update", secrets).job_id, secrets)
+    return checked_job_id(decoded(_SUBMITTED, body, "answer to the members update", secrets).job_id, secrets)
 
 
 def checked_job_id(job_id: object, secrets: Sequence[str] = ()) -> str:
@@ -130,7 +130,7 @@ def checked_job_id(job_id: object, secrets: Sequence[str] = ()) -> str:
 
 def read_job(body: bytes, secrets: Sequence[str] = ()) -> JobReply:
     """Return what either job query says, without the `secrets` of the call; raise UnexpectedReply."""
-    job = _decoded(_JOB, body, "job", secrets)
+    job = decoded(_JOB, body, "job", secrets)
     state = _STATES.get(job.status.strip().lower(), None)
     entities = job.entities if isinstance(job.entities, dict) else {}
     top = {"error_code": job.error_code, "fail_reason": job.fail_reason}
@@ -141,14 +141,17 @@ def read_job(body: bytes, secrets: Sequence[str] = ()) -> JobReply:
     return JobReply(
         end=state,
         results=_results(entities.get("results")),
-        reason=tidy(": ".join(texts), secrets),
+        reason=sanitize(": ".join(texts), secrets),
         code=code,
         scope=scope_of(code),
     )
 
 
-def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes, what: str, secrets: Sequence[str]) -> _T:
-    """Decode fast, and again with patience where bad encoding or an absurd number in a field is all that is wrong."""
+def decoded(decoder: msgspec.json.Decoder[_T], body: bytes, what: str, secrets: Sequence[str]) -> _T:
+    """Return what a body says as a decoder has it; raise UnexpectedReply without `secrets`.
+
+    It is decoded fast, and again with patience where bad encoding or an absurd number in a field is all that is wrong.
+    """
     if not body.strip():
         raise UnexpectedReply(f"the answer that should be the {what} is empty")
     try:
@@ -163,7 +166,7 @@ def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes, what: str, secrets:
     try:
         found: _T = msgspec.convert(document, decoder.type)
     except (ValueError, RecursionError) as error:
-        raise UnexpectedReply(f"the {what} is not what the API promises: {tidy(str(error), secrets)}") from error
+        raise UnexpectedReply(f"the {what} is not what the API promises: {sanitize(str(error), secrets)}") from error
     return found
 
 
@@ -175,7 +178,7 @@ def _image(image: _Image, secrets: Sequence[str]) -> ObservedImage:
         id=id_,
         name=_text(image.name)[:MAX_NAME],
         owner=_text(image.owner).lower(),
-        full_ecs=_whole(image),
+        full_ecs=_full_ecs(image),
         state="" if image.status == "active" and image.hidden is None else _state(image),
     )
 
@@ -189,10 +192,10 @@ def _state(image: _Image) -> str:
     return said if _STATE.fullmatch(said) else "something else"
 
 
-def _whole(image: _Image) -> bool | None:
-    if isinstance(image.whole, bool):
-        return image.whole
-    flag = _BOOLEANS.get(_text(image.whole).strip().lower())
+def _full_ecs(image: _Image) -> bool | None:
+    if isinstance(image.full_ecs, bool):
+        return image.full_ecs
+    flag = _BOOLEANS.get(_text(image.full_ecs).strip().lower())
     if flag is not None:
         return flag
     origin, backup = _text(image.origin).strip(), _text(image.backup).strip()
@@ -241,7 +244,7 @@ def _text(value: object) -> str:
 
 def _shown(value: object, secrets: Sequence[str]) -> str:
     if isinstance(value, str):
-        return ascii(tidy(value, secrets)[:_MAX_SHOWN])
+        return ascii(sanitize(value, secrets)[:_MAX_SHOWN])
     if isinstance(value, dict | list):
         return f"of type {type(value).__name__}"
-    return tidy(str(value), secrets, _MAX_SHOWN)
+    return sanitize(str(value), secrets, _MAX_SHOWN)

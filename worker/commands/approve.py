@@ -2,56 +2,84 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 import re
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from worker.commands.command import Command, who
-from worker.commands.presence import presence_after, presence_json
-from worker.commands.writing import journal_to_write
-from worker.core.fleet.report import Exit
+from worker.commands.verb import Verb
+from worker.core.exit import Exit
 from worker.core.timing import format_duration, timestamp
 from worker.errors import Problem, SettingsError
-from worker.files import read_file
-from worker.journal.approvals import Refusals
-from worker.render.plan_file import read_plan_file
-from worker.wiring.site import journal_url
+
+if TYPE_CHECKING:
+    from worker.commands.command import Command
+    from worker.journal.approvals import Approval, Refusals
+    from worker.render.plan_file import SavedPlan
+
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _FORCE = "`--force` approves it all the same"
 
 
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    what = "as the refusal printed it: sha256:..., or a file of plan --out"
+    parser.add_argument("digest", metavar="DIGEST", help=what)
+    parser.add_argument("--force", action="store_true", help="also one that no refused pass has")
+
+
 async def approve(command: Command) -> Exit:
     """Let exactly one plan pass the guards, once."""
+    from worker.commands.journal_row import journal_to_write, presence_after, presence_json
+    from worker.wiring import journal_url
+
     given, forced = command.options.digest, command.options.force
-    is_digest = bool(_DIGEST.fullmatch(given))
-    digest = given if is_digest else _digest_of_file(given, forced=forced)
-    loaded, by = command.configure(), who()
+    saved = None if _DIGEST.fullmatch(given) else _saved_plan(given, forced=forced)
+    digest = saved.digest if saved else given
+    loaded, by = command.configure(), command.by
     url, now = journal_url(loaded.settings), time.time()
     async with journal_to_write(url) as journal:
         command.note(journal.notes)
-        if is_digest and not forced:
-            _see_that_it_was_refused(command, digest, await journal.refusals(digest), now)
-        before = await journal.approve(digest, by, now)
+        refused_at = math.inf
+        if not forced:
+            refusals = await journal.approvals.refusals(digest)
+            if saved is None:
+                _see_that_it_was_refused(command, digest, refusals, now)
+            times = (refusals.at, saved.saved_at if saved else None)
+            refused_at = max((at for at in times if at is not None), default=math.inf)
+        before = await journal.approvals.give(digest, by, now, refused_at)
         presence = await presence_after(url, journal)
     document = {
         "schema": "ims-share-worker/approve/1",
         "digest": digest,
-        "approved_by": before[0] if before else by,
-        "approved_at": timestamp(before[1] if before else now),
+        "approved_by": before.by if before else by,
+        "approved_at": timestamp(before.at if before else now),
+        "used_by_run": before.used_by_run if before else None,
         "at_work": presence_json(presence),
         "begins_a_pass": before is None and presence.begins_a_pass,
     }
-    said = (
-        f"It was approved by {before[0]} already, {format_duration(now - before[1])} ago, and not used yet."
-        if before
-        else f"Approved by {by}: the next pass with this very plan may go, once."
-    )
-    return command.show(document, lambda: print(f"{said} {presence.takes_effect()}"))
+    said = _said(before, by, now)
+    if before is None or before.used_by_run is None:
+        said = f"{said} {presence.takes_effect()}"
+    return command.show(document, lambda: print(said))
 
 
-def _digest_of_file(name: str, *, forced: bool) -> str:
-    """Return the digest of a plan that was saved, and that guards refused unless this is `forced`."""
+def _said(before: Approval | None, by: str, now: float) -> str:
+    if before is None:
+        return f"Approved by {by}: the next pass with this very plan may go, once."
+    already = f"It was approved by {before.by} already, {format_duration(now - before.at)} ago, and"
+    if before.used_by_run is None:
+        return f"{already} not used yet."
+    return f"{already} run {before.used_by_run} went by it: it is not approved again. {_FORCE}."
+
+
+def _saved_plan(name: str, *, forced: bool) -> SavedPlan:
+    """Return a plan that was saved, and that guards refused unless this is `forced`."""
+    from worker.files import read_file
+    from worker.render.plan_file import read_plan_file
+
     file = Path(name)
     try:
         source = read_file(file)
@@ -59,21 +87,21 @@ def _digest_of_file(name: str, *, forced: bool) -> str:
         hint = "copy the digest from the refusal, or name the file of `plan --out FILE`"
         why = getattr(error, "strerror", None) or str(error)
         message = f"it is no digest, sha256: and 64 hex digits, and no file that can be read: {why}"
-        raise SettingsError((Problem("DIGEST", 0, 0, "", message, name, hint),)) from error
+        raise SettingsError((Problem.about("DIGEST", message, value=name, hint=hint),)) from error
     try:
         saved = read_plan_file(source)
     except ValueError as error:
         hint = "save the plan again: `ims-share-worker plan --out FILE`"
-        raise SettingsError((Problem(name, 0, 0, "", str(error), "", hint),)) from error
+        raise SettingsError((Problem.about(name, str(error), hint=hint),)) from error
     if not saved.is_refused and not forced:
         message = "the guards did not refuse this plan, so it needs no approval"
-        raise SettingsError((Problem(name, 0, 0, "", message, saved.digest, _FORCE),))
-    return saved.digest
+        raise SettingsError((Problem.about(name, message, value=saved.digest, hint=_FORCE),))
+    return saved
 
 
 def _see_that_it_was_refused(command: Command, digest: str, refusals: Refusals, now: float) -> None:
     """Raise SettingsError for a digest that no refused pass has; say so where an older worker's journal cannot tell."""
-    if refusals.is_known:
+    if refusals.at is not None:
         return
     if not refusals.are_told:
         command.note(("the journal is that of an older worker, and does not tell which plans were refused",))
@@ -84,4 +112,7 @@ def _see_that_it_was_refused(command: Command, digest: str, refusals: Refusals, 
         hint = f"the last one that was refused has {last.digest} (run {last.run_id}, {ago} ago)"
     message = "no refused pass of `run` or `serve` has this digest"
     way = f"{hint}; what `plan` refused is approved by the file of `plan --out FILE`; {_FORCE}"
-    raise SettingsError((Problem("DIGEST", 0, 0, "", message, digest, way),))
+    raise SettingsError((Problem.about("DIGEST", message, value=digest, hint=way),))
+
+
+VERB = Verb("approve", "let exactly the refused plan with this digest pass once", approve, _add_options, logs=False)

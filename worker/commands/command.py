@@ -14,28 +14,30 @@ from typing import Any
 from rich.console import Console
 
 from worker.commands.options import Asked
-from worker.core.fleet.report import Exit
+from worker.core.exit import Exit
 from worker.core.text import json_text, visible
 from worker.errors import OutputError, Problem
+from worker.render.output import printing, say, say_unwritten
 from worker.render.problems import problems_json
 from worker.settings import Loaded, load_settings
-from worker.streams import say, say_unwritten
-from worker.wiring.stop import printing
+from worker.telemetry.late_logs import when_needed
 
-_WITH_PROGRESS = frozenset({"plan", "run"})
 _LONGEST_NAME = 200
-NO_SOURCES: Mapping[str, bytes] = {}
-"""Where problems are not shown in their files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its options, what they ask for, the environment, and where results go."""
+    """One command: its options, what they ask for, the environment, and where results go.
+
+    `is_shown_live` tells whether a person on a terminal sees how far it is, `logs` whether it has anything to log.
+    """
 
     options: argparse.Namespace
     asked: Asked
     environ: Mapping[str, str]
     out: Console
+    is_shown_live: bool
+    logs: bool
 
     def configure(self) -> Loaded:
         """Read the config, and set up the logs as it says."""
@@ -46,15 +48,31 @@ class Command:
     def take(self, loaded: Loaded) -> None:
         """Say what is odd about the settings, and log as they say."""
         self.warn(loaded.warnings)
-        from worker.telemetry.logs import set_up  # noqa: PLC0415 - what logs nothing need not load it
-
         level = "debug" if self.options.verbose else loaded.settings.log.level
-        set_up(self.options.log_format, "warning" if self.is_live and level == "info" else level)
+
+        def set_up_logs() -> None:
+            from worker.telemetry.logs import set_up
+
+            set_up(self.options.log_format, "warning" if self.is_live and level == "info" else level)
+
+        if self.logs:
+            set_up_logs()
+        else:
+            when_needed(set_up_logs)
+
+    @property
+    def by(self) -> str:
+        """The person who gave the command, as far as the system knows: the user, at this machine."""
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):
+            user = f"uid {os.getuid()}"
+        return visible(f"{user}@{socket.gethostname()}")[:_LONGEST_NAME]
 
     @property
     def is_live(self) -> bool:
         """Whether a person watches the live progress of this command on a terminal."""
-        return self.options.verb in _WITH_PROGRESS and sys.stderr.isatty() and self.options.log_format == "auto"
+        return self.is_shown_live and sys.stderr.isatty() and self.options.log_format == "auto"
 
     @property
     def errors_in_color(self) -> bool:
@@ -101,12 +119,3 @@ class Command:
 def error_json(status: Exit, problems: tuple[Problem, ...]) -> dict[str, Any]:
     """Return the document that stands for the result where there is none."""
     return {"schema": "ims-share-worker/error/1", "exit": status, "problems": problems_json(problems)}
-
-
-def who() -> str:
-    """Name the person who gave the command, as far as the system knows: the user, at this machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = f"uid {os.getuid()}"
-    return visible(f"{user}@{socket.gethostname()}")[:_LONGEST_NAME]

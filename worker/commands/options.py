@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from worker.core.fleet.selection import Selector
 from worker.core.fleet.shards import Shard, parse_shard
 from worker.core.timing import parse_duration
 from worker.errors import Problem, SettingsError
-from worker.wiring.site import Aim
 
 T = TypeVar("T")
 _LONGEST_DEADLINE = 30 * 86400.0
@@ -18,9 +18,9 @@ _LONGEST_DEADLINE = 30 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The part of the fleet that a command is aimed at, and in how many seconds a pass is to end, if that was said."""
+    """The part of the fleet that a command selects, and in how many seconds a pass is to end, if that was said."""
 
-    aim: Aim = field(default_factory=Aim)
+    selector: Selector = field(default_factory=Selector)
     deadline: float | None = None
 
 
@@ -39,13 +39,13 @@ def judge(options: argparse.Namespace) -> Asked:
         try:
             return parse(text)
         except ValueError as error:
-            problems.append(Problem(f"--{option}", 0, 0, "", str(error), text))
+            problems.append(Problem.about(f"--{option}", str(error), value=text))
             return None
 
     shard, deadline = read("shard", parse_shard), read("deadline", _deadline)
     if problems:
         raise SettingsError(tuple(problems))
-    return Asked(Aim(tuple(given.get("project", ())), tuple(given.get("image", ())), shard or Shard()), deadline)
+    return Asked(Selector(tuple(given.get("project", ())), tuple(given.get("image", ())), shard or Shard()), deadline)
 
 
 def _deadline(text: str) -> float:

@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+import argparse
+import shlex
 import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from worker.commands.command import Command
-from worker.commands.plan_out import save, see_where_to_save
-from worker.commands.watched import watched
-from worker.core.fleet.report import Exit, exit_of_plan
-from worker.core.job import underway
-from worker.render.names import Names
-from worker.render.plan import plan_json, print_plan, view_of
-from worker.telemetry.logs import log_call
-from worker.wiring import work
-from worker.wiring.policies import cloud_config
-from worker.wiring.site import load_site, order_of
-from worker.wiring.times import timings
+from worker.commands.verb import Verb, add_selection
+from worker.core.exit import Exit
+from worker.errors import Problem, SettingsError
+
+if TYPE_CHECKING:
+    from worker.commands.command import Command
+    from worker.render.plan import PlanView
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_selection(parser)
+    parser.add_argument("--fail-on-drift", action="store_true", help="exit with 6 when there are changes")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="save the plan, for `approve FILE`")
 
 
 async def plan(command: Command) -> Exit:
     """Observe and diff, and print what a run would do; save it, where that is asked for."""
-    see_where_to_save(command)
-    site = load_site(command.configure())
-    order = order_of(site, command.asked.aim)
-    async with work.at_look(site, cloud_config(site, command.environ), order.selection.shard, log_call) as (
-        journal,
-        ims,
-    ):
-        async with watched(command, site, ims) as events:
-            prepared, forecast = await work.plan(site, order, ims, journal, events)
-        notes = (*prepared.plan.notes, *journal.notes, *await work.record_calls(journal))
-    sent = prepared.plan.in_flight_of(order.selection.images)
-    in_flight = underway(sent, time.time(), timings(site.settings))
-    view = view_of(prepared, forecast, Names.of(site.manifest), notes, in_flight)
+    from worker.commands.watched import watched
+    from worker.core.fleet.report import exit_of_plan
+    from worker.core.job import underway
+    from worker.render.names import Names
+    from worker.render.plan import plan_json, print_plan, view_of
+    from worker.session.opening import open_for_reading, record_calls
+    from worker.session.passes import plan_pass
+    from worker.settings.inputs import load_inputs
+    from worker.telemetry.logs import log_call
+    from worker.wiring import cloud_config, pass_request, timings
+
+    _see_where_to_save(command)
+    inputs = load_inputs(command.configure())
+    request = pass_request(inputs, command.asked.selector)
+    config, shard = cloud_config(inputs, command.environ), request.selection.shard
+    async with open_for_reading(inputs, config, shard, log_call) as (journal, ims):
+        async with watched(command, inputs, ims) as events:
+            prepared, forecast = await plan_pass(inputs, request, ims, journal, events)
+        notes = (*prepared.plan.notes, *journal.notes, *await record_calls(journal))
+    sent = prepared.plan.in_flight_of(request.selection.images)
+    in_flight = underway(sent, time.time(), timings(inputs.settings))
+    view = view_of(prepared, forecast, Names.of(inputs.manifest), notes, in_flight)
     command.note(notes)
-    view, saved = save(command, view)
+    view, saved = _save(command, view)
     shown = command.show(plan_json(view), lambda: print_plan(view, command.out))
     command.own_up(prepared.bugs)
     return (
@@ -47,3 +62,40 @@ async def plan(command: Command) -> Exit:
         or saved
         or shown
     )
+
+
+def _see_where_to_save(command: Command) -> None:
+    """Raise SettingsError for a file that surely cannot be written, before anything is read for it."""
+    file = command.options.out
+    if file is None:
+        return
+    why = ""
+    try:
+        if file.is_dir():
+            why = "it is a folder, and a plan is saved in a file"
+        elif not file.parent.is_dir():
+            why = f"there is no folder {file.parent}"
+    except (OSError, ValueError) as error:
+        why = f"it cannot be the name of a file: {getattr(error, 'strerror', None) or error}"
+    if why:
+        raise SettingsError((Problem.about("--out", why, value=str(file)),))
+
+
+def _save(command: Command, view: PlanView) -> tuple[PlanView, Exit]:
+    """Save a plan where that is asked for; return what is shown of it, and what this adds to the exit status."""
+    from worker.files import write_file
+    from worker.render.output import say
+    from worker.render.plan_file import plan_file
+
+    file = command.options.out
+    if file is None:
+        return view, Exit.CONVERGED
+    try:
+        write_file(file, plan_file(view, time.time()))
+    except OSError as error:
+        say(f"error: the plan cannot be written to {file}: {error.strerror or error}")
+        return view, Exit.INCOMPLETE
+    return replace(view, approval=f"ims-share-worker approve {shlex.quote(str(file))}"), Exit.CONVERGED
+
+
+VERB = Verb("plan", "observe, and print what a run would do", plan, _add_options, is_shown_live=True)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from worker.commands.command import Command
-from worker.core.fleet.report import Exit
-from worker.wiring.daemon import Daemon
-from worker.wiring.front import Front
-from worker.wiring.generation import Reader
-from worker.wiring.stop import stopped_by_signals
+from worker.commands.verb import Verb, add_shard
+from worker.core.exit import Exit
+
+if TYPE_CHECKING:
+    from worker.commands.command import Command
 
 
 async def serve(command: Command) -> Exit:
     """Make passes on the schedule until SIGTERM or SIGINT, and show what goes on."""
-    reader = Reader(command.options.config, command.environ, command.asked.aim)
+    from worker.daemon.revision import Reader
+    from worker.daemon.serve import Daemon
+    from worker.session.stopping import stopped_by_signals
+
+    reader = Reader(command.options.config, command.environ, command.asked.selector)
     with stopped_by_signals(grace=0.0) as stopper:
         stopper.reports = False
         # In a thread: a disk that hangs must not keep a signal from ending it.
@@ -27,6 +31,8 @@ async def serve(command: Command) -> Exit:
         first = reading.result()
         stopper.grace = first.settings.schedule.grace
         command.take(first.loaded)
-        front = Front(first, command.environ, command.take)
-        await Daemon(reader, first, stopper, front).run()
+        await Daemon(reader, first, stopper, command.take).run()
     return Exit.CONVERGED
+
+
+VERB = Verb("serve", "make passes on a schedule, until SIGTERM", serve, add_shard, rereads=True, if_stopped="")

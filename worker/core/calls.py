@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class CallGroup(StrEnum):
@@ -15,6 +16,11 @@ class CallGroup(StrEnum):
     JOB_PROGRESS = "job_progress"
     IMAGES_LIST = "images_list"
     TOKEN = "token"  # noqa: S105 - the name of a call group
+    VAULTS_LIST = "vaults_list"
+
+
+WITHOUT_LIMIT: Final = frozenset({CallGroup.TOKEN, CallGroup.VAULTS_LIST})
+"""Calls whose limits are published nowhere: only that of all calls together holds them up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""TOML documents that people write: reading them, and saying what is wrong with them and where.
+"""TOML documents that people write, and what is wrong with them, where.
 
 A reader collects findings while it goes, each at a path in a document. Only when there are any does it pay for
 their lines and columns, and turn them into problems.
@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import tomli
-
-from worker.core.places import Path, locate
+from worker.core.excerpts import Lines
+from worker.core.places import Path, Place, Span, locate
 from worker.core.text import visible
-from worker.errors import Problem
+from worker.errors import Excerpt, Problem
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_HUGE_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4299,}")
+EXCERPTS = 100
+"""Problems of a document that are shown where there are more."""
 _SHOWN = 60
 _KINDS = {
     str: "a string",
@@ -34,10 +33,14 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document: `name` is what messages call it, `source` its bytes as they were read."""
+    """One document: `name` is what messages call it, `source` its bytes as they were read.
+
+    Of one that `may_hold_secrets` messages show no more than keys, and values that a finding shows.
+    """
 
     name: str
     source: bytes
+    may_hold_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,10 @@ class At:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong, before its line and column are known.
+    """Something that is wrong, before its line and column are known: with a value, or `of_key`, with its key.
 
-    Where it takes two places to be wrong, `other` is the second, and the message ends so as to lead to it.
+    Where it takes two places to be wrong, `other` is the second, and the message ends so as to lead to it. An empty
+    `value` may be a secret.
     """
 
     at: At
@@ -64,57 +68,58 @@ class Finding:
     value: str = ""
     hint: str = ""
     other: At | None = None
+    of_key: bool = False
 
 
-def read_table(document: Document) -> dict[str, Any] | Problem:
-    """Parse a document, or return the one thing that keeps it from being TOML."""
-    source = document.source
-    try:
-        text = source.decode()
-        if text.startswith("\ufeff"):
-            return Problem(document.name, 1, 1, "", "a byte order mark", hint="save the file as UTF-8 without one")
-        return tomli.loads(text)
-    except UnicodeDecodeError as error:
-        before = source[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before[before.rfind(b"\n") + 1 :].decode()) + 1
-        value = "".join(f"\\x{byte:02x}" for byte in source[error.start : error.end])
-        return Problem(document.name, line, column, "", "not UTF-8", value, "save the file as UTF-8")
-    except tomli.TOMLDecodeError as error:
-        message = f"not TOML: {visible(error.msg[:1].lower() + error.msg[1:])}"
-        return Problem(document.name, error.lineno, error.colno, "", message)
-    except ValueError:  # of int(), which reads no more digits than this
-        return _huge_number(document.name, text)
-    except RecursionError:
-        return Problem(document.name, 0, 0, "", "lists, tables or keys are nested too deeply")
+def problems_of(findings: Iterable[Finding], documents: Iterable[Document]) -> tuple[Problem, ...]:
+    """Give findings their lines and columns in the documents; 0, 0 in any other.
 
-
-def _huge_number(name: str, text: str) -> Problem:
-    match = _HUGE_NUMBER.search(text)
-    start = match.start() if match else 0
-    line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
-    return Problem(name, line, column, "", "a number with thousands of digits", visible(text[start : start + _SHOWN]))
-
-
-def problems_of(findings: Iterable[Finding], sources: Mapping[str, bytes]) -> tuple[Problem, ...]:
-    """Give findings their lines and columns in the documents, named in `sources`; 0, 0 in any other."""
+    The first of each document have excerpts: as many as are shown.
+    """
+    sources = {document.name: document for document in documents}
     found = tuple(findings)
     wanted: defaultdict[str, set[Path]] = defaultdict(set)
     for finding in found:
         for at in (finding.at, finding.other):
             if at and at.file in sources:
                 wanted[at.file].add(at.path)
-    places = {file: locate(sources[file], paths) for file, paths in wanted.items()}
+    places = {file: locate(sources[file].source, paths) for file, paths in wanted.items()}
+    lines = {file: Lines(sources[file].source) for file in wanted}
 
-    def problem(finding: Finding) -> Problem:
-        at, other, message = finding.at, finding.other, finding.message
-        if other:
-            line, column = places[other.file][other.path]
-            message += f" {other.file}:{line}:{column} ({path_text(other.path)})"
-        line, column = places[at.file][at.path] if at.file in places else (0, 0)
-        return Problem(at.file, line, column, path_text(at.path), message, finding.value, finding.hint)
+    def begin(finding: Finding) -> tuple[str, int]:
+        file = finding.at.file
+        return file, _blamed(finding, places[file]).start if file in places else 0
 
-    return tuple(problem(finding) for finding in found)
+    # In the order in which they stand, so that a line of a megabyte is counted through but once.
+    problems = []
+    shown: Counter[str] = Counter()
+    for finding in sorted(found, key=begin):
+        at, message = finding.at, finding.message
+        if finding.other:
+            file, path = finding.other.file, finding.other.path
+            line, column = Lines(sources[file].source).place(places[file][path].key)
+            message += f" {file}:{line}:{column} ({path_text(path)})"
+        line, column, excerpt = 0, 0, None
+        if at.file in places:
+            line, column = lines[at.file].place(_blamed(finding, places[at.file]))
+            shown[at.file] += 1
+            if shown[at.file] <= EXCERPTS:
+                excerpt = _excerpt(finding, sources[at.file], places[at.file], lines[at.file])
+        problems.append(
+            Problem(at.file, line, column, path_text(at.path), message, finding.value, finding.hint, excerpt)
+        )
+    return tuple(problems)
+
+
+def _excerpt(finding: Finding, document: Document, places: Mapping[Path, Place], lines: Lines) -> Excerpt:
+    if document.may_hold_secrets:
+        return lines.pair(places[finding.at.path], finding.value, of_key=finding.of_key)
+    return lines.around(_blamed(finding, places))
+
+
+def _blamed(finding: Finding, places: Mapping[Path, Place]) -> Span:
+    place = places[finding.at.path]
+    return place.key if finding.of_key or place.value is None else place.value
 
 
 def path_text(path: Path) -> str:
@@ -124,12 +129,12 @@ def path_text(path: Path) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            key = step if _BARE_KEY.fullmatch(step) else shown(step)
+            key = step if _BARE_KEY.fullmatch(step) else quote(step)
             text += f".{key}" if text else key
     return text
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """Write a value in a few printable characters, and a list or a table by its kind alone."""
     if isinstance(value, str):
         short = value if len(value) <= _SHOWN else f"{value[: _SHOWN - 3]}..."
@@ -146,7 +151,7 @@ def kind_of(value: object) -> str:
     return _KINDS.get(type(value), "a date or time")
 
 
-class Speller:
+class Suggester:
     """Suggests what a misspelt word may have meant.
 
     Comparing words is slow, and a document may hold as many unknown words as known ones, so after looking at
@@ -166,4 +171,4 @@ class Speller:
             for other in known
             if abs(len(other) - len(word)) <= 3 and (other[:1] == word[:1] or other[-1:] == word[-1:])
         ]
-        return "".join(f"did you mean {shown(match)}?" for match in difflib.get_close_matches(word, likely, 1, 0.7))
+        return "".join(f"did you mean {quote(match)}?" for match in difflib.get_close_matches(word, likely, 1, 0.7))

@@ -1,4 +1,4 @@
-"""What happens in a pass and around it, as frozen records: all that operators see is fed these and nothing else."""
+"""What happens in a pass, as frozen records: all that operators see is fed these, and those of the daemon."""
 
 from __future__ import annotations
 
@@ -7,56 +7,13 @@ from dataclasses import dataclass, field
 
 from worker.core.batch import Batch, End, InFlight
 from worker.core.batch_size import BatchSize, SizeKey
-from worker.core.fleet.history import PassRecord
+from worker.core.daemon_events import DaemonEvent
 from worker.core.fleet.plan import Plan
 from worker.core.fleet.refusal import Refusal
 from worker.core.fleet.report import RunReport
-from worker.core.instruction import Instruction
 from worker.core.job import Job, Settlement
 from worker.core.project.plan import ProjectPlan
-from worker.core.quarantine import Quarantined
-from worker.core.reading import LastReading
 from worker.core.status import ShareStatus
-
-
-@dataclass(frozen=True, slots=True)
-class StandingBy:
-    """The daemon waits until it may work; `reason` says who holds the journal, or why it cannot be had."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AtWork:
-    """The daemon holds the journal from now on; `unclean` tells that the last holder did not give it back."""
-
-    unclean: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stopping:
-    """The process was asked to stop: nothing more is sent, what was sent is followed for `grace` seconds at most.
-
-    `message` says it to people. A second time nothing is followed any more.
-    """
-
-    grace: float
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """The daemon's HTTP server answers at an address."""
-
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reloaded:
-    """Config and manifest were read again, and from now on it goes by them."""
-
-    projects: int
-    shares: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +22,6 @@ class Superseded:
 
     They hold at once: nothing more is sent that they do not ask for. The pass ends early, the next begins by them.
     """
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadFailed:
-    """Config or manifest cannot be used as they are now: the last good ones stay. `reason` has every problem."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class PassScheduled:
-    """The next pass begins at `at` (seconds since the epoch), or earlier when the files change."""
 
     at: float
 
@@ -94,45 +37,10 @@ class ClockSet:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedFor:
-    """Somebody has asked the daemon for something, by a row of the journal."""
-
-    instruction: Instruction
-
-
-@dataclass(frozen=True, slots=True)
-class PauseBegan:
-    """Passes plan and report from now on, and send nothing."""
-
-    pause: Instruction
-
-
-@dataclass(frozen=True, slots=True)
-class PauseEnded:
-    """Passes send again: somebody said so, or the pause has come to its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """What the journal holds: batches in flight, oldest first; quarantined shares; the last passes, newest first."""
-
-    in_flight: tuple[InFlight, ...]
-    quarantined: tuple[Quarantined, ...]
-    passes: tuple[PassRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LastKnown:
-    """What projects were, by id, when they could last be read, before the first pass of this worker."""
-
-    readings: Mapping[str, LastReading]
-
-
-@dataclass(frozen=True, slots=True)
 class TakenUp:
     """A batch that an earlier pass left in flight is followed beside the passes from now on."""
 
-    flight: InFlight
+    sent: InFlight
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +81,20 @@ class Planned:
     batches: int
     resumed: int
     refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PassWaits:
+    """A limit holds the pass up: `cause` names it, and it lets go of the last call that waits at `until`.
+
+    The pass takes `seconds` more, where that is known, and at least so long unless `is_all`. `until` is in seconds
+    since the epoch.
+    """
+
+    cause: str
+    until: float
+    seconds: float | None
+    is_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,25 +185,15 @@ class PassFinished:
 
 
 Event = (
-    StandingBy
-    | AtWork
-    | Stopping
-    | Listening
-    | Reloaded
+    DaemonEvent
     | Superseded
-    | ReloadFailed
-    | PassScheduled
     | ClockSet
-    | AskedFor
-    | PauseBegan
-    | PauseEnded
-    | Remembered
-    | LastKnown
     | TakenUp
     | PassStarted
     | ProjectObserved
     | ProjectPlanned
     | Planned
+    | PassWaits
     | BatchSubmitted
     | BatchNotAccepted
     | JobSettled

@@ -30,7 +30,7 @@ def grouped(facts: Iterable[tuple[str, T]]) -> tuple[Fact[T], ...]:
     """
     found: dict[str, tuple[set[str], list[T]]] = {}
     for reason, what in facts:
-        reasons, those = found.setdefault(_REQUEST.sub("", reason), (set(), []))
+        reasons, those = found.setdefault(without_request(reason), (set(), []))
         reasons.add(reason)
         those.append(what)
     of_reason = (
@@ -38,6 +38,11 @@ def grouped(facts: Iterable[tuple[str, T]]) -> tuple[Fact[T], ...]:
         for common, (reasons, those) in found.items()
     )
     return tuple(sorted(of_reason, key=lambda fact: (-len(fact.of), fact.reason)))
+
+
+def without_request(reason: str) -> str:
+    """Return a reason without the id of the request, which makes no other reason."""
+    return _REQUEST.sub("", reason)
 
 
 def many(count: int, noun: str) -> str:

@@ -19,7 +19,7 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d
 _LONGEST_PAUSE = 3660 * 86400.0
 
 
-class Verb(StrEnum):
+class InstructionKind(StrEnum):
     """What may be asked for. RELEASE and APPROVE tell that something has been written that a pass should look at."""
 
     RECONCILE = "reconcile"
@@ -29,7 +29,7 @@ class Verb(StrEnum):
     APPROVE = "approve"
 
 
-STANDING = (Verb.PAUSE, Verb.RESUME)
+STANDING = (InstructionKind.PAUSE, InstructionKind.RESUME)
 """Of these the last one stands until the next, whoever works; the others are of their moment."""
 
 
@@ -43,7 +43,7 @@ class Instruction:
     """
 
     key: int
-    asked: Verb
+    asked: InstructionKind
     by: str
     at: float
     until: float | None = None
@@ -79,15 +79,15 @@ class Instruction:
 def pause_of(instructions: Iterable[Instruction], now: float) -> Instruction | None:
     """Return the pause that holds at `now`: the last that was asked for, unless its end or a later RESUME has come."""
     standing = max((each for each in instructions if each.asked in STANDING), key=lambda each: each.key, default=None)
-    return standing if standing is not None and standing.asked is Verb.PAUSE and standing.left(now) else None
+    return standing if standing is not None and standing.asked is InstructionKind.PAUSE and standing.left(now) else None
 
 
 def begins_a_pass(instruction: Instruction, *, paused: bool) -> bool:
     """Tell whether a pass is to begin at once: not for what a paused pass could do nothing about."""
     match instruction.asked:
-        case Verb.RECONCILE | Verb.RESUME:
+        case InstructionKind.RECONCILE | InstructionKind.RESUME:
             return True
-        case Verb.RELEASE | Verb.APPROVE:
+        case InstructionKind.RELEASE | InstructionKind.APPROVE:
             return not paused
         case _:
             return False

@@ -180,6 +180,20 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitStanding:
+    """How a call group stands at one instant.
+
+    `rate` is the slowest in force, `left` how many calls the group's rates have room for, `waiting` how many
+    callers queue, and `paused_for` the seconds that a pause still lasts.
+    """
+
+    rate: Rate
+    left: int
+    waiting: int
+    paused_for: float
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """What the limits of a call group let through from `now` on, for a forecast made at once: its windows go on.
 

@@ -176,7 +176,7 @@ def judge(end: BatchEnd, image_id: str, before: MemberStatus | None, seen: Seen,
     return stands(_status(end, image_id, read_at), _why(end, image_id, seen), seen)
 
 
-def broken(share: Share, desired: Operation, before: MemberStatus | None, reason: str) -> ShareStatus:
+def failed_by_bug(share: Share, desired: Operation, before: MemberStatus | None, reason: str) -> ShareStatus:
     """Say where a share stands whose work met a bug, which says nothing of the image."""
     return ShareStatus(share, Status.FAILED, desired, before, None, reason, blames_image=False)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from worker.core.share import MemberStatus
 from worker.core.status import ShareStatus
+from worker.core.vault import NO_VAULTS, VaultsRead
 
 CUT_SHORT = "the pass was told to stop before it was read"
 """Why a project was not read that nobody tried to read to the end: nothing is known of it, and nothing was amiss."""
@@ -37,10 +38,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What IMS reported of one project in this pass: its offers by image id, or by `failure` why it was not read."""
+    """What was reported of one project in this pass: its offers by image id, or by `failure` why it was not read.
+
+    `vaults` tells which of those that would be used cannot be.
+    """
 
     offers: Mapping[str, Offer]
     failure: str = ""
+    vaults: VaultsRead = NO_VAULTS
 
 
 @dataclass(frozen=True, slots=True)

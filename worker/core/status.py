@@ -47,6 +47,11 @@ class Status(StrEnum):
         return self.is_trouble and self not in _WENT_WRONG
 
     @property
+    def is_left_out(self) -> bool:
+        """Whether a plan may say it of a share that it neither changes nor finds as desired."""
+        return self not in _AS_DESIRED_OR_DUE | _BY_SENDING
+
+    @property
     def is_final(self) -> bool:
         """Whether a pass may end with it: it is counted in the report."""
         return self not in _NOT_FINAL
@@ -54,7 +59,9 @@ class Status(StrEnum):
 
 _LETTERS = dict(zip(Status, "caridfumkbqn", strict=True))
 _WENT_WRONG = frozenset({Status.FAILED, Status.UNKNOWN})
-_NOT_FINAL = frozenset({Status.CONVERGED, Status.TO_ACCEPT, Status.TO_REJECT, Status.IN_FLIGHT})
+_AS_DESIRED_OR_DUE = frozenset({Status.CONVERGED, Status.TO_ACCEPT, Status.TO_REJECT})
+_BY_SENDING = frozenset({Status.CHANGED, Status.FAILED, Status.UNSETTLED, Status.NOT_SENT})
+_NOT_FINAL = _AS_DESIRED_OR_DUE | {Status.IN_FLIGHT}
 FINAL = tuple(status for status in Status if status.is_final)
 """The statuses that a report counts, in its order."""
 

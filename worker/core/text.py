@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+VISIBLE = re.compile(r"[!-~]+")
+"""What stands in a header or an address as it is: the letters, digits and signs of ASCII, without a space."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

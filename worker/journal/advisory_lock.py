@@ -31,13 +31,13 @@ _OTHER_COUNTS = text(
 )
 
 
-def take_turn(connection: Connection, turn: int) -> None:
-    """Wait until no other transaction has this turn, and keep it to the end of this one.
+def lock(connection: Connection, key: int) -> None:
+    """Wait until no other transaction has this lock, and keep it to the end of this one.
 
-    On SQLite all transactions that write take turns anyway.
+    On SQLite transactions that write wait for each other anyway.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(turn)))
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 def take(connection: Connection, shard: Shard) -> bool:

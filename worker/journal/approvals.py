@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
-from worker.core.instruction import Verb
+from worker.core.instruction import InstructionKind
 from worker.journal import advisory_lock
 from worker.journal.instructions import wake
 from worker.journal.rows import Cells, read
-from worker.journal.schema import approvals, has_instructions, passes
+from worker.journal.schema import WITH_INSTRUCTIONS, approvals, passes
+from worker.journal.writer import Writer
 
-_TURN = 4_947_534
+_LOCK = 4_947_534
+_LOOKED_AT = 9
+"""How many rows are looked at for one that can be read."""
 _UNUSED = approvals.c.used_at.is_(None)
 
 
@@ -27,54 +31,89 @@ class RefusedPass:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Whether a refused pass has a digest, and the last refused pass of all; `are_told`: the journal keeps digests."""
+    """When a pass with this digest was last refused, if any was (seconds since the epoch), and the last refused of all.
 
-    is_known: bool
+    `are_told` tells that the journal keeps digests.
+    """
+
+    at: float | None
     last: RefusedPass | None = None
     are_told: bool = True
 
 
-def refusals(connection: Connection, digest: str) -> Refusals:
-    """Look for a digest among the refused passes that are remembered."""
-    if not has_instructions(connection):
-        return Refusals(is_known=False, are_told=False)
-    known = select(func.count()).select_from(passes).where(passes.c.digest == digest)
-    columns = (passes.c.run_id, passes.c.finished_at, passes.c.digest)
-    refused = select(*columns).where(passes.c.digest.is_not(None)).order_by(passes.c.finished_at.desc()).limit(1)
-    found = read(connection.execute(refused).mappings(), passes, _refused_pass)
-    return Refusals(bool(connection.execute(known).scalar_one()), next(iter(found.values), None))
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Who approved a plan and when (seconds since the epoch), and the pass that went by it, if one has."""
+
+    by: str
+    at: float
+    used_by_run: str | None = None
 
 
-def approve(connection: Connection, digest: str, by: str, at: float) -> tuple[str, float] | None:
-    """Let the plan of this digest pass once; return who said so before and when, if that still holds: once is once."""
-    advisory_lock.take_turn(connection, _TURN)
-    unused = select(approvals).where(approvals.c.digest == digest, _UNUSED).limit(1)
-    found = read(connection.execute(unused).mappings(), approvals, _given)
-    if found.values:
-        return found.values[0]
-    connection.execute(insert(approvals).values(digest=digest, approved_by=by, approved_at=at))
-    wake(connection, Verb.APPROVE, by, at)
-    return None
+class ApprovalLog:
+    """The approvals of a journal. Methods raise JournalError; what they write would survive a crash."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def refusals(self, digest: str) -> Refusals:
+        """Look for a digest among the refused passes that are remembered, and for the last refused one."""
+
+        def query(connection: Connection) -> Refusals:
+            if self._writer.version < WITH_INSTRUCTIONS:
+                return Refusals(None, are_told=False)
+            columns = (passes.c.run_id, passes.c.finished_at, passes.c.digest)
+            newest = select(*columns).order_by(passes.c.finished_at.desc()).limit(_LOOKED_AT)
+
+            def last(condition: ColumnElement[bool]) -> RefusedPass | None:
+                rows = connection.execute(newest.where(condition)).mappings()
+                return next(iter(read(rows, passes, _refused_pass).values), None)
+
+            of_it = last(passes.c.digest == digest)
+            return Refusals(of_it.at if of_it else None, last(passes.c.digest.is_not(None)))
+
+        return await self._writer.read(query)
+
+    async def give(self, digest: str, by: str, at: float, refused_at: float = math.inf) -> Approval | None:
+        """Let the plan of this digest pass once; who said so, and when, is kept.
+
+        Once is once: return the approval there is, and give none, where it was not used yet, or was used since the plan
+        was last refused.
+        """
+
+        def write(connection: Connection) -> Approval | None:
+            advisory_lock.lock(connection, _LOCK)
+            counts = _UNUSED | (approvals.c.used_at >= refused_at) if refused_at < math.inf else _UNUSED
+            there = select(approvals).where(approvals.c.digest == digest, counts).order_by(_UNUSED.desc()).limit(1)
+            found = read(connection.execute(there).mappings(), approvals, _approval)
+            if found.values:
+                return found.values[0]
+            connection.execute(insert(approvals).values(digest=digest, approved_by=by, approved_at=at))
+            wake(connection, self._writer.version, InstructionKind.APPROVE, by, at)
+            return None
+
+        return await self._writer.write(write)
+
+    async def is_given(self, digest: str) -> bool:
+        """Tell whether there is an approval of this digest that was not used yet."""
+        query = select(func.count()).where(approvals.c.digest == digest, _UNUSED)
+        return await self._writer.read(lambda connection: bool(connection.execute(query).scalar_one()))
+
+    async def use(self, digest: str, run_id: str, at: float) -> bool:
+        """Use up one approval of this digest; tell whether there was one."""
+        first = select(func.min(approvals.c.key)).where(approvals.c.digest == digest, _UNUSED).scalar_subquery()
+        use = update(approvals).where(approvals.c.key == first).values(used_by_run=run_id, used_at=at)
+        return await self._writer.write(lambda connection: bool(connection.execute(use).rowcount))
 
 
-def is_approved(connection: Connection, digest: str) -> bool:
-    """Tell whether there is an approval of this digest that was not used yet."""
-    query = select(func.count()).where(approvals.c.digest == digest, _UNUSED)
-    return bool(connection.execute(query).scalar_one())
+def forget(connection: Connection, before: float) -> None:
+    """Forget the approvals that were given before then (seconds since the epoch), as the refusals that they answer."""
+    connection.execute(delete(approvals).where(approvals.c.approved_at < before))
 
 
-def use(connection: Connection, digest: str, run_id: str, at: float) -> bool:
-    """Use up one approval of this digest; tell whether there was one."""
-    unused = (approvals.c.digest == digest) & _UNUSED
-    key = connection.execute(select(func.min(approvals.c.key)).where(unused)).scalar_one()
-    if key is None:
-        return False
-    connection.execute(update(approvals).where(approvals.c.key == key).values(used_by_run=run_id, used_at=at))
-    return True
-
-
-def _given(cells: Cells) -> tuple[str, float]:
-    return cells.text("approved_by"), cells.stamp("approved_at")
+def _approval(cells: Cells) -> Approval:
+    used_by_run = cells.optional(cells.text, "used_by_run")
+    return Approval(cells.text("approved_by"), cells.stamp("approved_at"), used_by_run)
 
 
 def _refused_pass(cells: Cells) -> RefusedPass:

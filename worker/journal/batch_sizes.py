@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, or_, select
 
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.journal.rows import Cells, Found, read
-from worker.journal.schema import batch_sizes, has_readings
+from worker.journal.schema import WITH_READINGS, batch_sizes
 from worker.journal.writer import Writer
 
 
@@ -20,7 +20,7 @@ class BatchSizeLog:
 
     async def known(self) -> Found[tuple[SizeKey, BatchSize]]:
         """Return what is known, as far as it can be read; raise JournalError."""
-        return await self._writer.read(_known)
+        return await self._writer.read(lambda connection: known(connection, self._writer.version))
 
     async def learn(self, key: SizeKey, size: BatchSize) -> None:
         """Keep what is known of an account in a region from now on; raise JournalError."""
@@ -41,8 +41,15 @@ class BatchSizeLog:
         await self._writer.write(write)
 
 
-def _known(connection: Connection) -> Found[tuple[SizeKey, BatchSize]]:
-    if not has_readings(connection):
+def forget(connection: Connection, before: float, accounts: Collection[str]) -> None:
+    """Forget what was learned before then (seconds since the epoch) of accounts that are not among these."""
+    is_old = or_(batch_sizes.c.learned_at < before, batch_sizes.c.learned_at.is_(None))
+    connection.execute(delete(batch_sizes).where(batch_sizes.c.account.not_in(accounts), is_old))
+
+
+def known(connection: Connection, version: int) -> Found[tuple[SizeKey, BatchSize]]:
+    """Return what is known, as far as it can be read."""
+    if version < WITH_READINGS:
         return Found(())
     return read(connection.execute(select(batch_sizes)).mappings(), batch_sizes, _size)
 
@@ -56,8 +63,3 @@ def _size(cells: Cells) -> tuple[SizeKey, BatchSize]:
             cells.optional(cells.stamp, "learned_at"),
         ),
     )
-
-
-def by_key(found: Found[tuple[SizeKey, BatchSize]]) -> Mapping[SizeKey, BatchSize]:
-    """Return what is known by account and region."""
-    return dict(found.values)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, and_, delete, insert, or_, select
 
 from worker.core.calls import CallGroup
 from worker.core.fleet.shards import Shard
 from worker.errors import JournalError
 from worker.journal.rows import Cells, read
-from worker.journal.schema import as_known, batches, calls, values_of_shard
+from worker.journal.schema import batches, calls, values_of_shard
+from worker.journal.version import as_known
 from worker.journal.writer import Writer
 
 
@@ -63,9 +64,9 @@ class CallLog:
         """Return the recorded calls of this and earlier processes since then; raise JournalError."""
 
         def query(connection: Connection) -> tuple[CallsMade, ...]:
-            made_by = as_known(connection, calls.c.shard_index, calls.c.shard_count)
+            made_by = as_known(self._writer.version, calls.c.shard_index, calls.c.shard_count)
             columns = (calls.c.key, calls.c.account, calls.c.call_group, calls.c.at, calls.c.made, *made_by)
-            found = select(*columns).where(calls.c.at >= moment).order_by(calls.c.key)
+            found = select(*columns).where(calls.c.at >= moment).order_by(calls.c.at, calls.c.key)
             return read(connection.execute(found).mappings(), calls, _calls_made).needed()
 
         return await self._writer.read(query)
@@ -75,14 +76,24 @@ class CallLog:
 
         That is None where no answer is known: it may be arriving only now. Raises JournalError.
         """
-        answered = func.coalesce(batches.c.submitted_at, batches.c.ended_at)
-        columns = (batches.c.key, batches.c.project_id, batches.c.submitted_at, batches.c.ended_at)
-        found = select(*columns).where(func.coalesce(answered, batches.c.intent_at) >= moment)
+        submitted_at, ended_at = batches.c.submitted_at, batches.c.ended_at
+        # By the first of its times that is known: each has an index, and an expression of them has none.
+        is_since = or_(
+            submitted_at >= moment,
+            and_(submitted_at.is_(None), ended_at >= moment),
+            and_(submitted_at.is_(None), ended_at.is_(None), batches.c.intent_at >= moment),
+        )
+        found = select(batches.c.key, batches.c.project_id, submitted_at, ended_at).where(is_since)
 
         def query(connection: Connection) -> tuple[tuple[str, float | None], ...]:
             return read(connection.execute(found).mappings(), batches, _put).needed()
 
         return await self._writer.read(query)
+
+
+def forget(connection: Connection, before: float) -> None:
+    """Forget the calls that were made before then (seconds since the epoch)."""
+    connection.execute(delete(calls).where(calls.c.at < before))
 
 
 def _calls_made(cells: Cells) -> CallsMade:

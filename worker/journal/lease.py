@@ -7,14 +7,12 @@ each lease, and every intent checks it, so that a holder who lost the lock witho
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
-from worker.core.batch import Batch
 from worker.core.fleet.shards import Shard
 from worker.errors import JournalError, JournalLocked, JournalMissing, JournalUnreachable
 from worker.journal import advisory_lock, file_lock, rejections, sqlite_file
@@ -22,7 +20,7 @@ from worker.journal.database import is_postgresql, open_database, warning_of
 from worker.journal.holder import described, introduction
 from worker.journal.migrations import upgrade
 from worker.journal.rows import read
-from worker.journal.schema import leases
+from worker.journal.schema import VERSION, leases
 from worker.journal.store import Journal, in_time
 from worker.journal.thread import Thread, never
 
@@ -51,28 +49,18 @@ class HeldJournal(Journal):
             backend = advisory_lock.backend(connection) if on_server else None
             if on_server:
                 advisory_lock.end_when_silent(connection)
-            return lambda later: _see_that_it_is_held(later, shard, fence, backend), unclean
+            return lambda later: _verify_lease(later, shard, fence, backend), unclean
 
-        self._still_held, self.unclean = await self._writer.write(write)
+        self._fence.verify, self.unclean = await self._writer.write(write)
+        self._writer.version = VERSION
 
-    async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
-        """Record that a batch is about to be sent; return its key.
-
-        Raises JournalUnreachable where the process stood still meanwhile: another may hold the journal by now.
-        """
-        begun = time.monotonic()
-        key = await super().intend(batch, run_id, at, rejects)
-        if time.monotonic() - begun > advisory_lock.SILENT_FOR:
-            raise JournalUnreachable(f"the journal {self._where} took so long that another worker may have taken it")
-        return key
-
-    async def see_that_it_is_held(self) -> None:
+    async def verify_lease(self) -> None:
         """Raise JournalError if the lease is lost, or the file: who opens it anew gets another one, and other locks."""
 
         def look(connection: Connection) -> None:
             if self.file is not None and _identity(self.file) != self.identity:
                 raise JournalError(f"the journal {self._where} was removed or replaced while it was in use")
-            self._still_held(connection)
+            self._fence.verify(connection)
 
         await self._writer.read(look)
 
@@ -80,10 +68,9 @@ class HeldJournal(Journal):
         """Give the lease back in order: all calls that count are recorded."""
 
         def write(connection: Connection) -> None:
-            self._still_held(connection)
             connection.execute(update(leases).where(_own(self.shard)).values(is_open=False))
 
-        await self._writer.write(write)
+        await self._fence.write(write)
 
 
 @asynccontextmanager
@@ -161,7 +148,7 @@ def _identity(file: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _see_that_it_is_held(connection: Connection, shard: Shard, fence: int, backend: int | None) -> None:
+def _verify_lease(connection: Connection, shard: Shard, fence: int, backend: int | None) -> None:
     if backend is not None and advisory_lock.backend(connection) != backend:
         raise JournalUnreachable("the connection to the journal was lost, and the lease with it")
     found = connection.execute(

@@ -1,72 +1,103 @@
-"""What a journal knows of work that is not done: batches in flight, and shares in quarantine."""
+"""What a journal knows, for each who asks: in one transaction, so that what belongs together is of one moment."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection
 
-from worker.core.batch import Batch, InFlight
-from worker.core.fleet.history import PassRecord
-from worker.core.operation import Operation
+from worker.core.batch import InFlight
+from worker.core.batch_size import BatchSize, SizeKey
+from worker.core.fleet.history import PassMemory, PassRecord
+from worker.core.fleet.shards import Shard
 from worker.core.quarantine import Quarantined
-from worker.core.share import Share
-from worker.journal.rows import Cells, Found, as_text, read
-from worker.journal.schema import ENDED, Life, as_known, batches, is_in_flight, quarantine
+from worker.core.reading import LastReading
+from worker.journal import batch_sizes, batches, instructions, passes, quarantine, readings, stamps
+from worker.journal.instructions import Standing
+from worker.journal.rows import Found
+from worker.journal.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What a journal knows: batches in flight, quarantined shares, the last passes, and the last one of each shard.
+class OpenWork:
+    """What no pass has in hand: batches in flight, oldest first, and shares in quarantine; and the last passes."""
 
-    These are of the shards that the newest pass is one of.
+    in_flight: tuple[InFlight, ...]
+    quarantined: tuple[Quarantined, ...]
+    passes: Found[PassRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All that people may see, as far as it can be read: `fleet` has the last pass of each shard.
+
+    These are of the shards that the newest pass is one of. `ahead` are the seconds by which the newest time lies ahead
+    of the wall clock.
     """
 
     in_flight: Found[InFlight]
     quarantined: Found[Quarantined]
     passes: Found[PassRecord]
     fleet: Found[PassRecord]
+    batch_sizes: Found[tuple[SizeKey, BatchSize]]
+    readings: Found[tuple[str, LastReading]]
+    ahead: float
+    standing: Standing
 
     @property
     def odd(self) -> tuple[str, ...]:
-        """The rows that could not be read."""
-        return tuple(dict.fromkeys((*self.in_flight.odd, *self.quarantined.odd, *self.passes.odd, *self.fleet.odd)))
+        """The rows that could not be read of what a worker rests on."""
+        found = (*self.in_flight.odd, *self.quarantined.odd, *self.passes.odd, *self.fleet.odd, *self.standing.odd)
+        return tuple(dict.fromkeys(found))
 
 
-def in_flight(connection: Connection, *where: ColumnElement[bool]) -> Found[InFlight]:
-    """Return the batches that were, or may have been, sent and are not settled; oldest first."""
-    columns = [column for column in batches.c if column is not batches.c.images]
-    query = select(*columns, as_text(batches.c.images)).where(is_in_flight(), *where)
-    rows = connection.execute(query.order_by(batches.c.intent_at, batches.c.key)).mappings()
-    return read((row for row in rows if row["state"] not in ENDED), batches, _flight)
+class MemoryReader:
+    """Reads a journal whole. Methods raise JournalError."""
 
+    def __init__(self, writer: Writer, shard: Shard) -> None:
+        self._writer = writer
+        self._shard = shard
 
-def _flight(cells: Cells) -> InFlight:
-    cells.word("state", Life)
-    status, vault_id = cells.word("status", Operation), cells.optional(cells.text, "vault_id")
-    return InFlight(
-        key=cells.count("key"),
-        batch=Batch(cells.text("project_id"), status, vault_id, cells.texts("images")),
-        intent_at=cells.stamp("intent_at"),
-        job_id=cells.optional(cells.text, "job_id"),
-        submitted_at=cells.optional(cells.stamp, "submitted_at"),
-        run_id=cells.text("run_id"),
-    )
+    async def of_pass(self) -> PassMemory:
+        """Return what a pass begins with."""
 
+        def query(connection: Connection) -> PassMemory:
+            version = self._writer.version
+            return PassMemory(
+                batches.in_flight(connection).needed(),
+                {each.share: each for each in quarantine.held(connection, version).needed()},
+                dict(readings.last(connection, version).values),
+            )
 
-def quarantined(connection: Connection) -> Found[Quarantined]:
-    """Return the shares that kept failing."""
-    query = select(*as_known(connection, *quarantine.c)).order_by(quarantine.c.project_id, quarantine.c.image_id)
-    return read(connection.execute(query).mappings(), quarantine, _quarantined)
+        return await self._writer.read(query)
 
+    async def open_work(self, count: int) -> OpenWork:
+        """Return what is not done, and the last `count` passes of this journal's shard, newest first."""
 
-def _quarantined(cells: Cells) -> Quarantined:
-    return Quarantined(
-        share=Share(cells.text("project_id"), cells.text("image_id")),
-        operation=cells.word("status", Operation),
-        attempts=cells.count("attempts", 1),
-        first_reason=cells.text("first_reason"),
-        last_reason=cells.text("last_reason"),
-        next_try=cells.stamp("next_try"),
-        failed_batch_size=cells.count("together", 1),
-    )
+        def query(connection: Connection) -> OpenWork:
+            version = self._writer.version
+            return OpenWork(
+                batches.in_flight(connection).needed(),
+                quarantine.held(connection, version).needed(),
+                passes.last(connection, version, count, self._shard),
+            )
+
+        return await self._writer.read(query)
+
+    async def overview(self, count: int, now: float) -> Overview:
+        """Return what people may see at `now`, with the last `count` passes."""
+
+        def query(connection: Connection) -> Overview:
+            version = self._writer.version
+            return Overview(
+                batches.in_flight(connection),
+                quarantine.held(connection, version),
+                passes.last(connection, version, count),
+                passes.of_fleet(connection, version),
+                batch_sizes.known(connection, version),
+                readings.last(connection, version),
+                stamps.ahead(connection, now),
+                instructions.standing(connection, version, now),
+            )
+
+        return await self._writer.read(query)

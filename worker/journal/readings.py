@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from worker.core.operation import Operation
 from worker.core.reading import LastReading
 from worker.core.share import MemberStatus, Share
 from worker.core.status import ShareStatus, Status
 from worker.journal.rows import Cells, Found, read
-from worker.journal.schema import has_readings, readings, readings_amiss
+from worker.journal.schema import WITH_READINGS, readings, readings_amiss
+from worker.journal.writer import Writer
 
 
-def last(connection: Connection) -> Found[tuple[str, LastReading]]:
+class ReadingLog:
+    """The last good readings of a journal."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def last(self) -> Mapping[str, LastReading]:
+        """Return, by project id, what each project was when it could last be read, as far as that can be told.
+
+        Raises JournalError.
+        """
+        return dict((await self._writer.read(lambda connection: last(connection, self._writer.version))).values)
+
+
+def last(connection: Connection, version: int) -> Found[tuple[str, LastReading]]:
     """Return the last good reading of each project, by its id; of a journal that is too old for them, none."""
-    if not has_readings(connection):
+    if version < WITH_READINGS:
         return Found(())
     found = read(connection.execute(select(readings)).mappings(), readings, _reading)
     amiss = read(
@@ -36,11 +51,9 @@ def last(connection: Connection) -> Found[tuple[str, LastReading]]:
 
 def keep(connection: Connection, found: Mapping[str, LastReading]) -> None:
     """Keep these readings in the place of the earlier ones of their projects."""
-    for project_id in found:
-        connection.execute(delete(readings).where(readings.c.project_id == project_id))
-        connection.execute(delete(readings_amiss).where(readings_amiss.c.project_id == project_id))
     if not found:
         return
+    _forget(connection, found)
     connection.execute(
         insert(readings),
         [{"project_id": project_id, "at": each.at, "desired": each.desired} for project_id, each in found.items()],
@@ -50,12 +63,18 @@ def keep(connection: Connection, found: Mapping[str, LastReading]) -> None:
         connection.execute(insert(readings_amiss), rows)
 
 
-def forget(connection: Connection, before: float) -> None:
-    """Forget the readings older than `before` (seconds since the epoch): those of projects that are read no more."""
-    old: Iterable[str] = connection.execute(select(readings.c.project_id).where(readings.c.at < before)).scalars().all()
-    for project_id in old:
-        connection.execute(delete(readings).where(readings.c.project_id == project_id))
-        connection.execute(delete(readings_amiss).where(readings_amiss.c.project_id == project_id))
+def forget(connection: Connection, before: float, projects: Collection[str]) -> None:
+    """Forget the readings older than `before` (seconds since the epoch) of projects that are not among these."""
+    old = connection.execute(select(readings.c.project_id).where(readings.c.at < before)).scalars()
+    gone = [project_id for project_id in old if project_id not in projects]
+    if gone:
+        _forget(connection, gone)
+
+
+def _forget(connection: Connection, projects: Collection[str]) -> None:
+    keys = [{"of_project": project_id} for project_id in projects]
+    for table in (readings, readings_amiss):
+        connection.execute(delete(table).where(table.c.project_id == bindparam("of_project")), keys)
 
 
 def _reading(cells: Cells) -> tuple[str, float, int]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import Column, ColumnElement, RowMapping, Table, Text, cast
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
-from worker.core.documents import shown
+from worker.core.documents import quote
 from worker.core.fleet.shards import SHARDS_AT_MOST, Shard
 from worker.errors import JournalError
 
@@ -72,8 +75,9 @@ class Cells:
     def word(self, column: str, kind: type[E]) -> E:
         """Return one of the words of an enumeration."""
         value = self._row[column]
-        if isinstance(value, str) and value in set(kind):
-            return kind(value)
+        if isinstance(value, str):
+            with suppress(ValueError):
+                return kind(value)
         raise self._odd(column, f"one of {', '.join(kind)}")
 
     def count(self, column: str, least: int = 0, at_most: int = _COUNT_AT_MOST) -> int:
@@ -142,6 +146,30 @@ def as_text(column: Column[Any]) -> ColumnElement[Any]:
     return cast(column, Text).label(column.name)
 
 
+class _Nothing(FunctionElement[Any]):
+    """What stands where a column has no value."""
+
+    inherit_cache = True
+
+
+@compiles(_Nothing)
+def _null(_nothing: _Nothing, _compiler: Any, **_options: Any) -> str:
+    return "NULL"
+
+
+@compiles(_Nothing, "sqlite")
+def _null_of_sqlite(_nothing: _Nothing, _compiler: Any, **_options: Any) -> str:
+    return "+NULL"
+
+
+def is_missing(column: Column[Any]) -> ColumnElement[bool]:
+    """Tell whether a column has no value, though its table asks for one: tools that copy tables drop such rules.
+
+    SQLite takes the table's word for `IS NULL`, and then reads the whole table where that is one of several ways.
+    """
+    return column.op("IS", is_comparison=True)(_Nothing())
+
+
 def _named(value: object) -> str:
     """Write a value of a row in a few printable characters."""
     match value:
@@ -152,4 +180,4 @@ def _named(value: object) -> str:
         case float() if not math.isfinite(value):
             return "no finite number"
         case _:
-            return shown(value)
+            return quote(value)

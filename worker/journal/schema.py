@@ -5,44 +5,50 @@ open when it is taken over was not given back, so its holder may have made calls
 
 The life of a batch is its `state`: `intent` (before the PUT) → `job` (the answer's id) → `settled` or `abandoned`; or
 `intent` → `refused` (the cloud did nothing) or `settled` or `abandoned` (its answer was lost, and a reading told).
+
+Each row is kept as long as it is of use, and forgotten after a pass (`pruning.py`):
+
+| table | a row goes |
+|---|---|
+| `about`, `leases` | never: one row, and one for each shard that ever was, whose number must not come again |
+| `batches` | when it has ended, and neither people (`journal.keep`) nor guards nor limits count it any more |
+| `quarantine` | when its share converges, is wished no more or otherwise, or is released |
+| `reservations` | with the end of its pass, the next pass of its shard, or after a day, when no guard counts it |
+| `approvals`, `passes` | `journal.keep` after it was made |
+| `instructions` | `journal.keep` after it was given; the last pause or resume, and the last of all, stay |
+| `calls` | after the longest window of the limits |
+| `readings`, `readings_amiss` | with the next reading; `journal.keep` after the last one of a project that has gone |
+| `batch_sizes` | with what is learned next; `journal.keep` after the last of an account that has gone |
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import (
     JSON,
     Boolean,
     Column,
     ColumnElement,
-    Connection,
     Float,
     Index,
     Integer,
     MetaData,
-    Select,
     String,
     Table,
     Text,
-    insert,
-    inspect,
-    literal,
     or_,
-    select,
 )
 
 from worker.core.fleet.shards import WHOLE, Shard
-from worker.journal.advisory_lock import take_turn
-from worker.journal.rows import Found, read
 
-_CREATION = 4_947_531
-VERSION = 5
-_WITH_READINGS = 4
-_WITH_INSTRUCTIONS = 5
-_LATER = {"shard_index": (2, 0), "shard_count": (2, 1), "together": (3, 1)}
+VERSION = 7
+LATER = {"shard_index": (2, 0), "shard_count": (2, 1), "together": (3, 1), "unread": (7, None)}
 """Columns that tables got in a later version: which, and their default, which is right for rows of older workers."""
+WITH_SHARDS = 2
+WITH_READINGS = 4
+WITH_INSTRUCTIONS = 5
+"""From which version on there are shards; readings and batch sizes; instructions, and digests of passes."""
 
 
 class Life(StrEnum):
@@ -62,7 +68,7 @@ metadata = MetaData()
 
 
 def _later(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default=str(_LATER[name][1]))
+    return Column(name, Integer, nullable=False, server_default=str(LATER[name][1]))
 
 
 def _shard() -> tuple[Column[int], Column[int]]:
@@ -96,6 +102,7 @@ batches = Table(
     Column("ended_at", Float),
     Index("batches_by_state", "state"),
     Index("batches_by_intent", "intent_at"),
+    Index("batches_by_submission", "submitted_at"),
     Index("batches_by_end", "ended_at"),
 )
 
@@ -120,6 +127,8 @@ reservations = Table(
     Column("rejects", Integer, nullable=False),
     Column("at", Float, nullable=False),
     *_shard(),
+    Index("reservations_by_shard", "shard_count", "shard_index"),
+    Index("reservations_by_time", "at"),
 )
 
 approvals = Table(
@@ -132,6 +141,7 @@ approvals = Table(
     Column("used_by_run", String(64)),
     Column("used_at", Float),
     Index("approvals_by_digest", "digest"),
+    Index("approvals_by_time", "approved_at"),
 )
 
 passes = Table(
@@ -145,7 +155,10 @@ passes = Table(
     *_shard(),
     # Of a refused pass, for who approves its plan; not there where an older worker has made the pass.
     Column("digest", String(128)),
-    Index("passes_by_end", "finished_at"),
+    # Lines for people, which an older worker has not written.
+    Column("unread", JSON(none_as_null=True)),
+    Index("passes_by_end", "finished_at", "run_id"),
+    Index("passes_by_shard", "shard_count", "shard_index", "finished_at", "run_id"),
 )
 
 instructions = Table(
@@ -157,6 +170,7 @@ instructions = Table(
     Column("asked_by", String(256), nullable=False),
     Column("asked_at", Float, nullable=False),
     Column("until", Float),
+    Index("instructions_by_time", "asked_at"),
 )
 
 leases = Table(
@@ -188,6 +202,7 @@ readings = Table(
     Column("project_id", String(64), primary_key=True),
     Column("at", Float, nullable=False),
     Column("desired", Integer, nullable=False),
+    Index("readings_by_time", "at"),
 )
 
 readings_amiss = Table(
@@ -218,52 +233,6 @@ def values_of_shard(shard: Shard) -> dict[str, int]:
     return {} if shard == WHOLE else {"shard_index": shard.index, "shard_count": shard.count}
 
 
-def as_known(connection: Connection, *columns: Column[Any]) -> list[ColumnElement[Any]]:
-    """Return columns as they can be read: where the tables are too old for one, it is the default that it will have."""
-    version = version_of(connection) or VERSION
-    return [
-        literal(later[1]).label(column.name) if (later := _LATER.get(column.name)) and version < later[0] else column
-        for column in columns
-    ]
-
-
-def has_readings(connection: Connection) -> bool:
-    """Tell whether the tables are new enough to have readings and batch sizes."""
-    return (version_of(connection) or VERSION) >= _WITH_READINGS
-
-
-def has_instructions(connection: Connection) -> bool:
-    """Tell whether the tables are new enough to have instructions, and the digests of refused passes."""
-    return (version_of(connection) or VERSION) >= _WITH_INSTRUCTIONS
-
-
-def version_of(connection: Connection) -> int | None:
-    """Return the version of the tables; None where there are none. Raises OddRowsError where it cannot be told."""
-    if not inspect(connection).has_table(about.name):
-        return None
-    return version_by(connection, select(about.c.schema_version))
-
-
-def create(connection: Connection) -> int:
-    """Create the tables, unless another process was quicker; return their version."""
-    # Tables are looked for and made in two steps: those that come at the same moment take turns.
-    take_turn(connection, _CREATION)
-    is_new = not inspect(connection).has_table(about.name)
-    metadata.create_all(connection)
-    if is_new:
-        connection.execute(insert(about).values(schema_version=VERSION))
-    return version_by(connection, select(about.c.schema_version))
-
-
 def is_in_flight() -> ColumnElement[bool]:
     """Tell of a batch whether it may be alive: also of one whose state is a word that nobody knows here."""
     return or_(batches.c.state.in_(IN_FLIGHT), batches.c.ended_at.is_(None))
-
-
-def version_by(connection: Connection, query: Select[Any]) -> int:
-    """Return the version of the tables as a query reads it; raise OddRowsError where it cannot be told."""
-    rows = connection.execute(query).mappings().all()
-    versions = read(rows, about, lambda cells: cells.count("schema_version", 1)).needed()
-    if len(versions) != 1:
-        return Found((), (f"table {about.name}: there are {len(versions)} rows, not one",)).needed()[0]
-    return versions[0]

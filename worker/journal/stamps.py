@@ -14,6 +14,7 @@ from worker.core.clock import TOLERANCE
 from worker.core.fleet.shards import WHOLE, Shard, shard_of
 from worker.journal.rows import YEAR_10000
 from worker.journal.schema import batches, calls, is_in_flight, metadata, passes, quarantine, reservations
+from worker.journal.writer import Writer
 
 _LOOKED_AT = (batches.c.intent_at, batches.c.ended_at, calls.c.at, passes.c.finished_at)
 """Each has an index, and hardly a moment of work goes by without one of them."""
@@ -28,25 +29,43 @@ _CLAMPED = (
 )
 
 
+class Stamps:
+    """The times of a journal's shard. Methods raise JournalError; what they write would survive a crash."""
+
+    def __init__(self, writer: Writer, shard: Shard) -> None:
+        self._writer = writer
+        self._shard = shard
+
+    async def ahead(self, now: float) -> float:
+        """Return by how many seconds the newest time lies ahead of the wall clock `now`: so far it was put back."""
+        return await self._writer.read(lambda connection: ahead(connection, now))
+
+    async def clamp(self, now: float) -> None:
+        """Have what lies ahead of `now` be of now, so that it counts its own span from now."""
+
+        def write(connection: Connection) -> None:
+            for column in _CLAMPED:
+                _set(connection, self._shard, column, now, _is_ahead(column, now))
+
+        await self._writer.write(write)
+
+    async def shift(self, by: float, until: float) -> None:
+        """Move what counts and was written up to `until` by the seconds that the clock was put forward then.
+
+        So it stays as old as it was: what was sent is not taken for dead, nor a day's rejections for those of another
+        day.
+        """
+        await self._writer.write(lambda connection: _shift(connection, self._shard, by, until))
+
+
 def ahead(connection: Connection, now: float) -> float:
     """Return by how many seconds the newest time lies ahead of `now`: so far, at least, the clock was put back."""
-    found = (
-        connection.execute(select(func.max(column)).where(_is_ahead(column, now))).scalar_one() for column in _LOOKED_AT
-    )
+    newest = [select(func.max(column)).where(_is_ahead(column, now)).scalar_subquery() for column in _LOOKED_AT]
+    found = connection.execute(select(*newest)).one()
     return max((at - now for at in found if at is not None), default=0.0)
 
 
-def clamp(connection: Connection, shard: Shard, now: float) -> None:
-    """Have everything of a shard that lies ahead of `now` be of now, so that it counts its own span from now."""
-    for column in _CLAMPED:
-        _set(connection, shard, column, now, _is_ahead(column, now))
-
-
-def shift(connection: Connection, shard: Shard, by: float, until: float) -> None:
-    """Move what counts of a shard and was written up to `until` by the seconds that the clock was put forward then.
-
-    So it stays as old as it was: what was sent is not taken for dead, nor a day's rejections for those of another day.
-    """
+def _shift(connection: Connection, shard: Shard, by: float, until: float) -> None:
     counts = or_(is_in_flight(), batches.c.rejects > 0)
     for column, where in (
         (batches.c.intent_at, counts),

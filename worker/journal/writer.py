@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.errors import JournalError, JournalUnreachable
 from worker.journal.engine import Database
 from worker.journal.rows import OddRowsError
+from worker.journal.schema import VERSION
 from worker.journal.thread import Thread
 
 T = TypeVar("T")
@@ -27,14 +28,23 @@ _Write = tuple[Callable[[Connection], Any], asyncio.Future[Any]]
 
 
 class Writer:
-    """Reads and durable writes, off the event loop; `commits` counts the transactions so far."""
+    """Reads and durable writes, off the event loop; `commits` counts the transactions so far.
+
+    `version` is that of the tables, once it is known.
+    """
 
     def __init__(self, database: Database, thread: Thread) -> None:
         self.commits = 0
+        self.version = VERSION
         self._database = database
         self._thread = thread
         self._waiting: list[_Write] = []
         self._flushing: asyncio.Task[None] | None = None
+
+    @property
+    def where(self) -> str:
+        """What people call the journal."""
+        return self._database.where
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query; raise JournalError."""

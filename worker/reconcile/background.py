@@ -12,7 +12,7 @@ from worker.errors import WorkerError
 T = TypeVar("T")
 
 
-class Start(Protocol):
+class StartTask(Protocol):
     """What begins a task beside the work of its caller."""
 
     def __call__(self, work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]:
@@ -21,7 +21,7 @@ class Start(Protocol):
 
 
 @asynccontextmanager
-async def background_tasks() -> AsyncIterator[Start]:
+async def background_tasks() -> AsyncIterator[StartTask]:
     """Give what starts tasks beside the body; those that still run when it ends are cancelled.
 
     If any of them fails, the body and the rest are cancelled, and its error is raised: of several a bug before what is

@@ -33,7 +33,7 @@ from worker.core.share import MemberStatus
 from worker.core.status import ShareStatus
 from worker.core.timing import retry_delay
 from worker.reconcile.batch_sizes import Turn
-from worker.reconcile.deadlines import DeadlinePassedError
+from worker.reconcile.deadline import DeadlinePassedError
 from worker.reconcile.ports import PassContext
 from worker.reconcile.reread import Rereader, read_until_known
 from worker.reconcile.submit import WISHED_OTHERWISE, submit
@@ -161,8 +161,8 @@ class BatchRunner:
         retry, deadlines = self._context.timings.retry, self._context.deadlines
         delay = retry_delay(retry, retry.attempts, self._context.chance())
         with suppress(DeadlinePassedError):
-            await deadlines.while_submitting(asyncio.sleep(delay))
-        return deadlines.submitting
+            await deadlines.to_submit.until(asyncio.sleep(delay))
+        return not deadlines.to_submit.is_over
 
     async def give_up(self, result: BatchResult) -> tuple[ShareStatus, ...]:
         """Say where the shares stand that failed together, from a reading."""
@@ -187,10 +187,12 @@ class BatchRunner:
             return
         context, key, now = self._context, end.key, self._context.now()
         if reads_as_desired(end, seen):
-            writing = context.journal.settle(key, End.SUCCEEDED, "its shares read as desired", now)
+            writing = context.journal.batches.settle(key, End.SUCCEEDED, "its shares read as desired", now)
             await context.record_or_stop_sending(writing)
         elif is_due_again(end, read_at) and not any(isinstance(status, Unreadable) for status in seen.values()):
-            await context.record_or_stop_sending(context.journal.abandon(key, f"no trace of it: {end.reason}", now))
+            await context.record_or_stop_sending(
+                context.journal.batches.abandon(key, f"no trace of it: {end.reason}", now)
+            )
 
     def judged(self, end: BatchEnd, seen: Mapping[str, Seen], read_at: float) -> tuple[ShareStatus, ...]:
         """Say where the shares of a batch stand, from how it ended and how they read at `read_at`."""

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from worker.core.batch import InFlight
 from worker.core.events import Incident, TakenUp
 from worker.core.manifest.model import Manifest, Project, empty_manifest
-from worker.core.quarantine import WishedOf, update_quarantine
+from worker.core.quarantine import Quarantined, QuarantineUpdate, WishedOf, update_quarantine
 from worker.core.share import Share
 from worker.core.status import ShareStatus, Status
 from worker.errors import JournalError
-from worker.reconcile.background import Start
+from worker.reconcile.background import StartTask
 from worker.reconcile.contain import contained
-from worker.reconcile.deadlines import DeadlinePassedError
+from worker.reconcile.deadline import DeadlinePassedError
 from worker.reconcile.ports import PassContext
 from worker.reconcile.project_run import ProjectWork, follow_project
 from worker.reconcile.reread import Rereader
@@ -41,7 +41,7 @@ class Follower:
     again, which only a pass does.
     """
 
-    def __init__(self, context: PassContext, start: Start, on_due: Callable[[], None]) -> None:
+    def __init__(self, context: PassContext, start: StartTask, on_due: Callable[[], None]) -> None:
         timings = context.timings
         # Beside the schedule nobody waits, so only the age at which a job is given up ends the following.
         self._context = replace(context, timings=replace(timings, deadline=timings.abandon))
@@ -86,7 +86,7 @@ class Follower:
                 pause = min(
                     self._context.timings.quarantine.first, self._context.timings.polling.max * 2 ** min(times, 32)
                 )
-                await self._context.deadlines.while_submitting(asyncio.sleep(pause))
+                await self._context.deadlines.to_submit.until(asyncio.sleep(pause))
         except DeadlinePassedError:
             pass  # the journal has it
         finally:
@@ -96,7 +96,7 @@ class Follower:
 
     async def _is_in_flight(self, earlier: InFlight) -> bool:
         try:
-            return any(each.key == earlier.key for each in await self._context.journal.in_flight())
+            return await self._context.journal.batches.is_in_flight(earlier.key)
         except JournalError:
             return True
 
@@ -112,11 +112,11 @@ class Follower:
             waiting={},
         )
         try:
-            await self._learn(await follow_project(self._context, work, self._readers[project]))
+            await self._learn(project.id, await follow_project(self._context, work, self._readers[project]))
         except JournalError as error:
             self._context.emit(Incident("what was learned beside the passes could not be journalled", str(error)))
 
-    async def _learn(self, statuses: tuple[ShareStatus, ...]) -> None:
+    async def _learn(self, project_id: str, statuses: tuple[ShareStatus, ...]) -> None:
         """Hold the shares that failed, free those that came about, and ask for a pass where something is due again."""
         followed = {status.share for status in statuses}
 
@@ -124,14 +124,9 @@ class Follower:
             wish = self._manifest.wishes.get(share.project_id, {}).get(share.image_id)
             return WishedOf(wish.operation if wish else None, wish is not None, share in followed)
 
-        change = update_quarantine(
-            await self._context.journal.quarantined(),
-            statuses,
-            wished,
-            self._context.timings.quarantine,
-            self._context.now(),
-        )
-        if change.held or change.freed:
-            await self._context.record_or_stop_sending(self._context.journal.change_quarantine(change))
+        def decide(held: Mapping[Share, Quarantined]) -> QuarantineUpdate:
+            return update_quarantine(held, statuses, wished, self._context.timings.quarantine, self._context.now())
+
+        await self._context.journal.quarantine.revise(project_id, decide)
         if any(status.status is Status.NOT_SENT for status in statuses):
             self._on_due()

@@ -6,17 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from worker.core.fleet.guard import Judge, Tally, WorstCase, refusals, tally
+from worker.core.fleet.guard import COUNTED_FOR, Judge, Tally, WorstCase, refusals, tally
 from worker.core.fleet.plan import Plan
 from worker.core.fleet.refusal import Refusal
 from worker.core.fleet.shards import WHOLE
 from worker.core.project.plan import ProjectPlan, meant_of
 from worker.core.project.wishes import wishes_of
-from worker.reconcile.background import Start
+from worker.reconcile.background import StartTask
 from worker.reconcile.ports import PassContext
 from worker.reconcile.request import PassRequest
-
-_A_DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +28,8 @@ class GuardVerdict:
 async def ask_guards(request: PassRequest, context: PassContext, plan: Plan) -> GuardVerdict:
     """Judge a plan by what was rejected in the last day; write nothing. Raises JournalError."""
     judge = _judge(request, tally(plan.changes), plan.managed)
-    refused = judge(await context.journal.rejected_since(context.now() - _A_DAY))
-    approved = bool(refused) and await context.journal.is_approved(plan.digest)
+    refused = judge(await context.journal.rejections.since(context.now() - COUNTED_FOR))
+    approved = bool(refused) and await context.journal.approvals.is_given(plan.digest)
     return GuardVerdict(() if approved else refused, approved)
 
 
@@ -43,7 +41,7 @@ class Guards:
     the verdict waits for these. `start` begins tasks that end with the pass, and raises their errors of the journal.
     """
 
-    def __init__(self, request: PassRequest, context: PassContext, worst: WorstCase, start: Start) -> None:
+    def __init__(self, request: PassRequest, context: PassContext, worst: WorstCase, start: StartTask) -> None:
         self._request = request
         self._context = context
         self._worst = worst
@@ -62,7 +60,12 @@ class Guards:
         """Take the plan of one project into account; allow the pass if that is certain, and there is anything to do."""
         self._worst.take(plan.project.id, plan.changes, plan.managed)
         self._is_anything_due |= bool(plan.changes or plan.in_flight)
-        if self._early is None and self._is_anything_due and self._context.deadlines.submitting and self._is_certain():
+        if (
+            self._early is None
+            and self._is_anything_due
+            and not self._context.deadlines.to_submit.is_over
+            and self._is_certain()
+        ):
             self._early = self._start(self._allow_early())
 
     async def decide(self, plan: Plan) -> GuardVerdict:
@@ -99,14 +102,14 @@ class Guards:
         reserved as well, for the other shards to see. A pass that may send nothing any more, or whose sending is held,
         writes nothing, and uses up no approval.
         """
-        if not self._context.deadlines.submitting:
+        if self._context.deadlines.to_submit.is_over:
             return await ask_guards(self._request, self._context, plan)
         journal, now = self._context.journal, self._context.now()
         judge = _judge(self._request, tally(plan.changes), plan.managed)
-        refused = judge(await journal.rejected_since(now - _A_DAY))
+        refused = judge(await journal.rejections.since(now - COUNTED_FOR))
         if rejects and not refused:
             refused = await self._reserve(rejects, judge)
-        if not refused or not await journal.use_approval(plan.digest, self._context.run_id, now):
+        if not refused or not await journal.approvals.use(plan.digest, self._context.run_id, now):
             return GuardVerdict(refused)
         if rejects:
             await self._reserve(rejects, _allow)
@@ -118,10 +121,12 @@ class Guards:
 
     async def _reserve(self, rejects: Mapping[str, int], judge: Judge) -> tuple[Refusal, ...]:
         at = self._reserved_at
-        return await self._context.journal.reserve(rejects, self._context.run_id, at, at - _A_DAY, judge)
+        return await self._context.journal.rejections.reserve(
+            rejects, self._context.run_id, at, at - COUNTED_FOR, judge
+        )
 
 
-async def guards_of(request: PassRequest, context: PassContext, managed: Mapping[str, int], start: Start) -> Guards:
+async def guards_of(request: PassRequest, context: PassContext, managed: Mapping[str, int], start: StartTask) -> Guards:
     """Return the guards of a pass that begins; `managed` counts the shares of the whole manifest by project id.
 
     Raises JournalError.
@@ -129,7 +134,7 @@ async def guards_of(request: PassRequest, context: PassContext, managed: Mapping
     manifest, images = request.manifest, request.selection.images
     wishes = {project_id: wishes_of(manifest, project_id, None) for project_id in request.project_ids}
     meant = {each: replace(wished, of_images=meant_of(wished.of_images, images)) for each, wished in wishes.items()}
-    recent = await context.journal.rejected_since(context.now() - _A_DAY)
+    recent = await context.journal.rejections.since(context.now() - COUNTED_FOR)
     return Guards(request, context, WorstCase(meant, managed, recent, request.guard), start)
 
 

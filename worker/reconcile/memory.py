@@ -41,12 +41,13 @@ async def remember(request: PassRequest, context: PassContext) -> Memory:
     """Return what the journal knows of the projects that are meant.
 
     What is in flight is told by its age before the reading, so that a plan never rests on a reading older than the end
-    of what was in flight. What another part of the fleet has in flight is followed by the passes that are aimed at it.
+    of what was in flight. What another part of the fleet has in flight is followed by the passes that select it.
     """
     now, meant = context.now(), frozenset(request.project_ids)
     alive: dict[str, list[InFlight]] = {}
     expired: list[InFlight] = []
-    for each in await context.journal.in_flight():
+    known = await context.journal.memory.of_pass()
+    for each in known.in_flight:
         if request.selection.is_whole or each.batch.project_id in meant:
             if each.may_be_alive(now, context.timings):
                 alive.setdefault(each.batch.project_id, []).append(each)
@@ -55,8 +56,8 @@ async def remember(request: PassRequest, context: PassContext) -> Memory:
     return Memory(
         {project_id: tuple(batches) for project_id, batches in alive.items()},
         tuple(expired),
-        await context.journal.quarantined(),
-        await context.journal.last_readings(),
+        known.quarantined,
+        known.readings,
     )
 
 
@@ -70,7 +71,7 @@ async def record(
     # With some images left out, it is not known how the others are.
     readings = {} if request.selection.images else _readings(plan, report)
     try:
-        await context.journal.record(report, update, readings)
+        await context.journal.passes.record(report, update, readings)
     except JournalError as error:
         context.emit(Incident("the pass could not be journalled", str(error)))
         context.unwritten.append(error)

@@ -1,4 +1,4 @@
-"""Ask every project what it is offered, and what it has said to it.
+"""Ask every project what it is offered, and what it has said to it; and of its vaults those that would be used.
 
 A project's state is three lists, one per member status: an image carries no status of its own. A list that fails, or
 that is partial, makes the whole project unreadable, and nothing is planned for it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
@@ -18,10 +18,14 @@ from worker.core.reading import CUT_SHORT, ObservedImage, Offer, Reading
 from worker.core.share import MemberStatus
 from worker.errors import BadRequest, CloudError, ListBrokenOff, UnexpectedReply
 from worker.reconcile.contain import contained
-from worker.reconcile.deadlines import DeadlinePassedError
+from worker.reconcile.deadline import DeadlinePassedError
 from worker.reconcile.ports import Cloud, PassContext
+from worker.reconcile.vaults import VaultLookups
 
 T = TypeVar("T")
+Of = Callable[[Project, Mapping[str, Offer]], Collection[str]]
+"""Tells of the offers of a project which images, or which vaults, are meant."""
+
 # Images leave the pending list and never come back: it is read first, so that one answered meanwhile is seen twice.
 _ORDER = (MemberStatus.PENDING, MemberStatus.ACCEPTED, MemberStatus.REJECTED)
 _READS_OF_A_MOVING_PROJECT = 3
@@ -33,22 +37,31 @@ _SHORTEST = 0.1
 """Seconds that reading goes on at least between two looks at how much time is left."""
 
 
+@dataclass(frozen=True, slots=True)
+class Matters:
+    """What must be known besides the offers: the images whose kind, full-ECS or not, counts, and the vaults to use."""
+
+    kinds: Of
+    vaults: Of
+
+
 async def observe(
     context: PassContext,
     projects: Iterable[Project],
-    of_kind: Callable[[Project, Mapping[str, Offer]], Collection[str]],
+    matters: Matters,
     use: Callable[[Project, Reading], T],
 ) -> list[T]:
     """Read all projects at once, and return what `use` makes of each reading, which is dropped then.
 
-    One that cannot be read is a reading with its reason and does not disturb the others. `of_kind` returns the images
-    whose kind (full-ECS or not) must be known. What has not been read when nothing more may be submitted is unreadable
-    too: there is no use in it any more. So is what is asked for in vain for long, once others have been read: these do
-    not wait for a host that hangs. Nor do they wait, where the pass has a deadline, for more than half of the time that
-    it has to send; if nothing has been read by then, for half of what is left, and so on.
+    One that cannot be read is a reading with its reason and does not disturb the others. What has not been read when
+    nothing more may be submitted is unreadable too: there is no use in it any more. So is what is asked for in vain for
+    long, once others have been read: these do not wait for a host that hangs. Nor do they wait, where the pass has a
+    deadline, for more than half of the time that it has to send; if nothing has been read by then, for half of what is
+    left, and so on.
     """
     used: dict[str, T] = {}
     is_any_read = False
+    lookups = VaultLookups(context)
 
     def take(project: Project, reading: Reading) -> None:
         nonlocal is_any_read
@@ -57,7 +70,7 @@ async def observe(
         context.emit(ProjectObserved(project.id, len(reading.offers), reading.failure))
 
     async def read_and_take(project: Project) -> None:
-        take(project, await _read_or_say_why(context, project, of_kind))
+        take(project, await _read_or_say_why(context, project, matters, lookups))
 
     async def read(project: Project) -> None:
         await contained(context, project.id, read_and_take(project), lambda reason: take(project, Reading({}, reason)))
@@ -76,13 +89,17 @@ async def observe(
     return list(used.values())
 
 
-async def _read_or_say_why(
-    context: PassContext, project: Project, of_kind: Callable[[Project, Mapping[str, Offer]], Collection[str]]
-) -> Reading:
+async def _read_or_say_why(context: PassContext, project: Project, matters: Matters, lookups: VaultLookups) -> Reading:
     """Return what a project is offered, or why it could not be read."""
+
+    async def read() -> Reading:
+        offers = await _read_project(context.cloud, project, matters.kinds)
+        return Reading(offers, vaults=await lookups.look_up(project, matters.vaults(project, offers)))
+
     try:
-        return Reading(await context.deadlines.while_reading(_read_project(context.cloud, project, of_kind)))
+        return await context.deadlines.to_read.until(read())
     except CloudError as error:
+        context.note_denial(project, error)
         return Reading({}, str(error))
     except DeadlinePassedError:
         return Reading({}, CUT_SHORT)
@@ -98,7 +115,7 @@ async def _given_up(
     """
     cloud, silence = context.cloud, context.timings.silence
     pending = set(readers)
-    half = context.deadlines.half_the_time
+    half = _half_of_the_time(context)
     while pending:
         timeout = min(silence / _LOOKS, max(_SHORTEST, half - context.clock()))
         _, pending = await asyncio.wait(pending, timeout=timeout)
@@ -107,8 +124,12 @@ async def _given_up(
         if context.clock() >= half:
             if is_any_read():
                 return pending, _LATE
-            half = context.deadlines.half_the_time
+            half = _half_of_the_time(context)
     return pending, ""
+
+
+def _half_of_the_time(context: PassContext) -> float:
+    return context.clock() + context.deadlines.to_read.left / 2
 
 
 async def read_offers(
@@ -182,9 +203,7 @@ async def _pages(
     return pages
 
 
-async def _read_project(
-    cloud: Cloud, project: Project, of_kind: Callable[[Project, Mapping[str, Offer]], Collection[str]]
-) -> Mapping[str, Offer]:
+async def _read_project(cloud: Cloud, project: Project, of_kind: Of) -> Mapping[str, Offer]:
     offers = await read_offers(cloud, project)
     unclear = {
         offer.status
@@ -194,14 +213,16 @@ async def _read_project(
         and offer.image.full_ecs is None
     }
     for status in sorted(unclear):
-        whole = await _whole_images(cloud, project, status, offers)
-        for image_id in whole:
+        full_ecs = await _full_ecs_images(cloud, project, status, offers)
+        for image_id in full_ecs:
             offer = offers[image_id]
             offers[image_id] = Offer(replace(offer.image, full_ecs=True), offer.status)
     return offers
 
 
-async def _whole_images(cloud: Cloud, project: Project, status: MemberStatus, offers: Mapping[str, Offer]) -> set[str]:
+async def _full_ecs_images(
+    cloud: Cloud, project: Project, status: MemberStatus, offers: Mapping[str, Offer]
+) -> set[str]:
     """Ask which of a list are full-ECS images, where the list itself did not say.
 
     Not every region knows the filter. One that refuses it, or answers with the unfiltered list, has not answered.
@@ -209,16 +230,16 @@ async def _whole_images(cloud: Cloud, project: Project, status: MemberStatus, of
     everything = {image_id for image_id, offer in offers.items() if offer.status is status}
     try:
         pages = await _read_list(cloud, project, status, full_ecs=True)
-        whole = {image.id for image in chain.from_iterable(pages)}
-        if whole >= everything:
+        full_ecs = {image.id for image in chain.from_iterable(pages)}
+        if full_ecs >= everything:
             # One page may well hold full-ECS images alone; more of them than that rather means an ignored filter.
-            return everything if len(pages) == 1 and await _has_no_others(cloud, project, status, whole) else set()
+            return everything if len(pages) == 1 and await _has_no_others(cloud, project, status, full_ecs) else set()
     except BadRequest:
         return set()
-    return whole & everything
+    return full_ecs & everything
 
 
-async def _has_no_others(cloud: Cloud, project: Project, status: MemberStatus, whole: Collection[str]) -> bool:
+async def _has_no_others(cloud: Cloud, project: Project, status: MemberStatus, full_ecs: Collection[str]) -> bool:
     """Ask for all but full-ECS images: a region that ignores the filter shows the same ones again."""
-    pages = await _read_list(cloud, project, status, whole, full_ecs=False)
-    return not any(image.id in whole for image in chain.from_iterable(pages))
+    pages = await _read_list(cloud, project, status, full_ecs, full_ecs=False)
+    return not any(image.id in full_ecs for image in chain.from_iterable(pages))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.core.batch import Batch, End, InFlight
+from worker.core.batch import Batch, End
 from worker.core.calls import CallCounts
 from worker.core.clock import age_of
 from worker.core.events import BugFound, Incident, Listener
 from worker.core.fleet.guard import Judge
+from worker.core.fleet.history import PassMemory
 from worker.core.fleet.refusal import Refusal
 from worker.core.fleet.report import RunReport
 from worker.core.job import JobReply
@@ -21,7 +22,8 @@ from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.reading import LastReading, ObservedImage
 from worker.core.share import MemberStatus, Share
 from worker.core.timing import Timings
-from worker.errors import JournalError
+from worker.core.vault import Vault
+from worker.errors import CloudError, Forbidden, JournalError
 from worker.reconcile.batch_sizes import BatchSizes
 from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.newest import Newest
@@ -30,7 +32,7 @@ _BUGS_KEPT = 20
 
 
 class Cloud(Protocol):
-    """The calls of IMS that a pass makes. Each raises CloudError."""
+    """The calls that a pass makes, of IMS and about vaults. Each raises CloudError."""
 
     def list_shared(
         self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
@@ -52,6 +54,10 @@ class Cloud(Protocol):
         """Ask how a job is; raise NotFound when the cloud does not know it."""
         ...
 
+    async def look_up_vaults(self, project: Project, vault_ids: Collection[str]) -> Mapping[str, Vault | None]:
+        """Return what the backup service says of vaults of a project, None of one that is not there."""
+        ...
+
     def counts(self) -> CallCounts:
         """Return how many calls were made so far."""
         ...
@@ -61,7 +67,7 @@ class Cloud(Protocol):
         ...
 
 
-class Journal(Protocol):
+class Batches(Protocol):
     """The life of batches, durable: each call has returned only when it would survive a crash. Raises JournalError."""
 
     async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
@@ -84,16 +90,24 @@ class Journal(Protocol):
         """Record that a batch is given up: it is no longer in flight."""
         ...
 
-    async def in_flight(self) -> tuple[InFlight, ...]:
-        """Return the batches that were, or may have been, sent and are not settled; oldest first."""
+    async def is_in_flight(self, key: int) -> bool:
+        """Tell whether a batch was, or may have been, sent and is not settled."""
         ...
 
-    async def quarantined(self) -> Mapping[Share, Quarantined]:
-        """Return the shares that kept failing."""
+
+class Quarantine(Protocol):
+    """The shares that kept failing."""
+
+    async def revise(self, project_id: str, decide: Callable[[Mapping[Share, Quarantined]], QuarantineUpdate]) -> None:
+        """Change what is held of a project as `decide` makes of what is held at that moment; raise JournalError."""
         ...
 
-    async def rejected_since(self, moment: float) -> Mapping[str, int]:
-        """Return, by project id, how many accepted images were sent to be rejected since then.
+
+class Rejections(Protocol):
+    """How many accepted images are rejected, by all passes of all shards together. Raises JournalError."""
+
+    async def since(self, moment: float) -> Mapping[str, int]:
+        """Return, by project id, how many were sent to be rejected since then.
 
         What passes beside this one have reserved, and not yet sent, counts too.
         """
@@ -108,26 +122,66 @@ class Journal(Protocol):
         """
         ...
 
-    async def is_approved(self, digest: str) -> bool:
+
+class Approvals(Protocol):
+    """The plans that people let pass the guards, by digest. Raises JournalError."""
+
+    async def is_given(self, digest: str) -> bool:
         """Tell whether the plan with this digest may pass the guards once."""
         ...
 
-    async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
+    async def use(self, digest: str, run_id: str, at: float) -> bool:
         """Use up one approval of the plan with this digest; tell whether there was one."""
         ...
 
-    async def last_readings(self) -> Mapping[str, LastReading]:
-        """Return, by project id, what each project was when it could last be read."""
+
+class Memory(Protocol):
+    """What the journal knows."""
+
+    async def of_pass(self) -> PassMemory:
+        """Return what a pass begins with, of one moment; raise JournalError."""
         ...
 
-    async def record(
-        self, report: RunReport, quarantine: QuarantineUpdate, readings: Mapping[str, LastReading]
-    ) -> None:
-        """Record a pass that has ended, what it changes about the quarantine, and what was read, in one go."""
+
+class Passes(Protocol):
+    """The passes that have ended."""
+
+    async def record(self, report: RunReport, update: QuarantineUpdate, found: Mapping[str, LastReading]) -> None:
+        """Record one, what it changes about the quarantine, and what was read, in one go; raise JournalError."""
         ...
 
-    async def change_quarantine(self, change: QuarantineUpdate) -> None:
-        """Record what was learned, beside the passes, of shares that kept failing."""
+
+class Journal(Protocol):
+    """What a pass remembers and is remembered by."""
+
+    @property
+    def batches(self) -> Batches:
+        """The life of batches."""
+        ...
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """The shares that kept failing."""
+        ...
+
+    @property
+    def rejections(self) -> Rejections:
+        """How much is rejected."""
+        ...
+
+    @property
+    def approvals(self) -> Approvals:
+        """What people let pass."""
+        ...
+
+    @property
+    def memory(self) -> Memory:
+        """What is known."""
+        ...
+
+    @property
+    def passes(self) -> Passes:
+        """The passes that have ended."""
         ...
 
 
@@ -138,7 +192,7 @@ class PassContext:
     `now` is the wall clock in seconds since the epoch, which may be set at any moment: for what is written down.
     `chance` draws uniformly from [0, 1). `sizes` tells how large a batch may be, `newest` what of one is still wished.
     `bugs` are the last that were contained in the work of single projects, `unwritten` the last error of a journal that
-    could not be written.
+    could not be written, `denials` by permission the ids of the projects in which it was missing.
     """
 
     run_id: str
@@ -153,6 +207,7 @@ class PassContext:
     newest: Newest = field(default_factory=Newest)
     unwritten: deque[JournalError] = field(default_factory=lambda: deque(maxlen=1))
     bugs: deque[BugFound] = field(default_factory=lambda: deque(maxlen=_BUGS_KEPT))
+    denials: dict[str, set[str]] = field(default_factory=dict)
 
     def clock(self) -> float:
         """Return the time of the event loop: whatever waits within the process goes by it, for nobody sets it."""
@@ -161,6 +216,11 @@ class PassContext:
     def moment_of(self, stamp: float) -> float:
         """Return the time by `clock` of what was written down by the wall clock; what lies ahead of that is of now."""
         return self.clock() - age_of(stamp, self.now())
+
+    def note_denial(self, project: Project, error: CloudError) -> None:
+        """Take note of a call that was refused for want of a permission; of other errors there is nothing to note."""
+        if isinstance(error, Forbidden) and error.permission:
+            self.denials.setdefault(error.permission, set()).add(project.id)
 
     async def record_or_stop_sending(self, writing: Awaitable[None]) -> None:
         """Await the journal's record of something that has happened.

@@ -18,7 +18,7 @@ from worker.core.fleet.batching import make_batches
 from worker.core.job import Job, Settlement, job_of
 from worker.core.manifest.model import Project, Wish
 from worker.core.operation import Operation
-from worker.core.outcome import BatchEnd, broken, differs, is_due_again, is_worth_another_try
+from worker.core.outcome import BatchEnd, differs, failed_by_bug, is_due_again, is_worth_another_try
 from worker.core.project.wishes import as_wished
 from worker.core.share import MemberStatus, Share
 from worker.core.status import ShareStatus, Status
@@ -120,7 +120,8 @@ class ProjectRun:
             project_id,
             work,
             lambda reason: tuple(
-                broken(Share(project_id, image), wish, before.get(image), reason) for image, wish in wishes.items()
+                failed_by_bug(Share(project_id, image), wish, before.get(image), reason)
+                for image, wish in wishes.items()
             ),
         )
         statuses = tuple(as_wished(status, self._work.wishes.get(status.share.image_id)) for status in statuses)

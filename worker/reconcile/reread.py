@@ -20,7 +20,7 @@ from worker.core.stopping import Awaited
 from worker.core.timing import poll_delay
 from worker.errors import CloudError
 from worker.reconcile.contain import contained
-from worker.reconcile.deadlines import DeadlinePassedError
+from worker.reconcile.deadline import DeadlinePassedError
 from worker.reconcile.observe import read_offers
 from worker.reconcile.ports import PassContext
 
@@ -119,6 +119,7 @@ class Rereader:
         try:
             offers = await read_offers(self._context.cloud, self._project, expected)
         except CloudError as error:
+            self._context.note_denial(self._project, error)
             return dict.fromkeys(expected, Unreadable(str(error)))
         return {image: offer.status if (offer := offers.get(image)) else None for image in expected}
 
@@ -138,13 +139,13 @@ async def read_until_known(context: PassContext, reader: Rereader, end: BatchEnd
 
 
 async def _read_until_known(context: PassContext, reader: Rereader, end: BatchEnd) -> tuple[Mapping[str, Seen], float]:
-    halt, polling = context.deadlines, context.timings.polling
+    deadlines, polling = context.deadlines, context.timings.polling
     expected = dict.fromkeys(end.batch.images, end.batch.operation.goal)
     seen: dict[str, Seen] = {}
     for reads in itertools.count():
         read_at = context.clock()
         try:
-            seen = read_since(seen, await halt.while_following(reader.read(expected)), end.batch.operation)
+            seen = read_since(seen, await deadlines.to_follow.until(reader.read(expected)), end.batch.operation)
         except DeadlinePassedError:
             cut_off = dict.fromkeys(expected, Unreadable("the pass ended before that", in_time=False))
             return read_since(seen, cut_off, end.batch.operation), read_at
@@ -153,9 +154,9 @@ async def _read_until_known(context: PassContext, reader: Rereader, end: BatchEn
         expected = {image: status for image, status in expected.items() if seen[image] is not None}
         delay = poll_delay(polling, reads, context.chance())
         # What may no longer be sent again in this pass is left to who follows it beside the next.
-        gives_way = end.how is End.UNSETTLED or (end.how in {End.UNANSWERED, End.LOST} and not halt.submitting)
-        sleep = halt.sleep_unless_due if gives_way else halt.sleep
+        gives_way = end.how is End.UNSETTLED or (end.how in {End.UNANSWERED, End.LOST} and deadlines.to_submit.is_over)
         # A rest that is too short for any clock would be slept again and again.
-        if not await sleep(min(delay, max(_SHORTEST, end.until - context.clock()))):
+        rest = min(delay, max(_SHORTEST, end.until - context.clock()))
+        if not await deadlines.to_follow.sleep(rest, unless_due=gives_way):
             break
     return seen, read_at

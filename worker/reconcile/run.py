@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.core.batch import Batch, End
 from worker.core.events import JobSettled, Noted, PassFinished, PassStarted, Planned, ProjectPlanned
 from worker.core.fleet.batching import make_batches
+from worker.core.fleet.notes import denial_notes
 from worker.core.fleet.plan import Plan, make_plan
 from worker.core.fleet.report import RunReport, left_out, not_sent, result_of, still_in_flight
 from worker.core.fleet.unread import unread_of
 from worker.core.job import Settlement, job_of
 from worker.core.manifest.model import Manifest, Project
-from worker.core.project.plan import Known, ProjectPlan, plan_project
+from worker.core.project.plan import Known, ProjectPlan, plan_project, vaults_used
 from worker.core.project.wishes import wishes_of
 from worker.core.quarantine import Quarantined
 from worker.core.reading import LastReading, Offer, Reading
@@ -23,7 +24,7 @@ from worker.core.stopping import Awaited
 from worker.reconcile.background import background_tasks
 from worker.reconcile.guards import Guards, GuardVerdict, ask_guards, guards_of
 from worker.reconcile.memory import Memory, record, remember
-from worker.reconcile.observe import observe
+from worker.reconcile.observe import Matters, observe
 from worker.reconcile.ports import PassContext
 from worker.reconcile.project_run import ProjectWork, run_project
 from worker.reconcile.request import PassRequest
@@ -79,6 +80,9 @@ async def run_once(request: PassRequest, context: PassContext) -> RunReport:
             context, Planned(plan, request.manifest.image_names, batches, memory.batches_in_flight, verdict.refusals)
         )
         ended = [await each for each in runs]
+    denied = denial_notes(context.denials, request.manifest.projects)
+    for note in denied:
+        context.emit(Noted(note))
     statuses = tuple(sorted((status for each in ended for status in each.statuses), key=lambda status: status.share))
     jobs = sorted((job for each in ended for job in each.jobs), key=lambda job: (job.job.submitted_at, job.job.key))
     report = RunReport(
@@ -97,7 +101,7 @@ async def run_once(request: PassRequest, context: PassContext) -> RunReport:
         calls=context.cloud.counts().since(counted),
         digest=plan.digest,
         refusals=verdict.refusals,
-        notes=plan.notes,
+        notes=(*plan.notes, *denied),
         unreachable=plan.is_unreachable,
         bugs=bugs_met(context),
     )
@@ -110,6 +114,7 @@ async def prepare(request: PassRequest, context: PassContext) -> Prepared:
     """Do what `run_once` does before it writes: observe, plan and ask the guards, for `plan`. Raises JournalError."""
     memory = await remember(request, context)
     plan = await observe_and_plan(request, context, memory, lambda _: None)
+    plan = replace(plan, notes=(*plan.notes, *denial_notes(context.denials, request.manifest.projects)))
     verdict = await ask_guards(request, context, plan)
     batches = make_batches(plan.changes, request.max_images)
     announce(
@@ -131,14 +136,16 @@ async def observe_and_plan(
     for share, each in memory.quarantined.items():
         quarantined.setdefault(share.project_id, {})[share.image_id] = each
 
-    def plan_it(project: Project, reading: Reading) -> ProjectPlan:
-        known = Known(
+    def known_of(project: Project) -> Known:
+        return Known(
             now,
             memory.in_flight.get(project.id, ()),
             quarantined.get(project.id, {}),
             memory.readings.get(project.id),
         )
-        plan = plan_project(project, reading, terms, known)
+
+    def plan_it(project: Project, reading: Reading) -> ProjectPlan:
+        plan = plan_project(project, reading, terms, known_of(project))
         if request.resumes:
             context.deadlines.awaited.update(dict.fromkeys((each.key for each in plan.in_flight), Awaited.JOB))
         context.emit(ProjectPlanned(plan))
@@ -149,9 +156,12 @@ async def observe_and_plan(
         wishes = wishes_of(manifest, project.id, Reading(offers)).of_images
         return [image for image, wish in wishes.items() if wish.operation.takes_vault]
 
+    def vaults_matter(project: Project, offers: Mapping[str, Offer]) -> Collection[str]:
+        return vaults_used(project, offers, terms, known_of(project))
+
     projects = [manifest.projects[project_id] for project_id in request.project_ids]
     context.emit(PassStarted(context.run_id, len(projects), manifest.image_names))
-    plans = await observe(context, projects, full_ecs_matters, plan_it)
+    plans = await observe(context, projects, Matters(full_ecs_matters, vaults_matter), plan_it)
     return make_plan(plans, managed_shares(manifest, plans, memory.readings), manifest.image_names)
 
 
@@ -182,14 +192,16 @@ def announce(context: PassContext, planned: Planned) -> None:
 async def give_up_expired(context: PassContext, memory: Memory) -> None:
     """Journal that what is too old to be alive is given up. It sends nothing, and so does not ask the guards."""
     for each in memory.expired:
-        await context.record_or_stop_sending(context.journal.abandon(each.key, "too old to be alive", context.now()))
+        await context.record_or_stop_sending(
+            context.journal.batches.abandon(each.key, "too old to be alive", context.now())
+        )
 
 
 async def close_what_is_done(context: PassContext, plan: ProjectPlan) -> None:
     """Journal the end of what was in flight and is seen to be done; nothing is sent, so the guards are not asked."""
     now = context.now()
     for each in plan.done:
-        await context.record_or_stop_sending(context.journal.settle(each.key, End.SUCCEEDED, _AS_DESIRED, now))
+        await context.record_or_stop_sending(context.journal.batches.settle(each.key, End.SUCCEEDED, _AS_DESIRED, now))
         if job := job_of(each):
             context.emit(JobSettled(Settlement(job, End.SUCCEEDED, 0, now, _AS_DESIRED)))
 

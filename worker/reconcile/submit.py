@@ -27,7 +27,7 @@ from worker.errors import (
     TransientCloudError,
 )
 from worker.reconcile.batch_sizes import Turn
-from worker.reconcile.deadlines import DeadlinePassedError
+from worker.reconcile.deadline import DeadlinePassedError
 from worker.reconcile.ports import PassContext
 
 WISHED_OTHERWISE = "the manifest that was loaded meanwhile wishes otherwise; the next pass sends what it asks for"
@@ -100,6 +100,7 @@ async def _submit(context: PassContext, project: Project, batch: Batch, rejects:
             context.stop_submitting(error)
             return BatchEnd(batch, End.NOT_SENT, f"the journal could not be written: {error}")
         except CloudError as error:
+            context.note_denial(project, error)
             ended = await _after(error, context, attempt, tries)
             if ended is not None:
                 return ended
@@ -129,19 +130,19 @@ async def _after(error: CloudError, context: PassContext, attempt: _Attempt, tri
     if isinstance(error, TransientCloudError) and tries.failures < context.timings.retry.attempts:
         delay = retry_delay(context.timings.retry, tries.failures, context.chance(), error.retry_after)
         with suppress(DeadlinePassedError):
-            await context.deadlines.while_submitting(asyncio.sleep(delay))
+            await context.deadlines.to_submit.until(asyncio.sleep(delay))
         return None
     return _refused(attempt.batch, error, has_left=tries.has_left)
 
 
 async def _put(context: PassContext, project: Project, attempt: _Attempt) -> str:
-    """Make one PUT. A halt or newer files end the wait for its turn, but never the wait for its answer."""
+    """Make one PUT. A stop or newer files end the wait for its turn, but never the wait for its answer."""
 
     async def intend() -> None:
         _see_that_it_may_go(context, attempt.batch)
         attempt.turn_came = True
         attempt.sent_at, intent_at = context.clock(), context.now()
-        attempt.key = await context.journal.intend(attempt.batch, context.run_id, intent_at, attempt.rejects)
+        attempt.key = await context.journal.batches.intend(attempt.batch, context.run_id, intent_at, attempt.rejects)
         context.deadlines.awaited[attempt.key] = Awaited.ANSWER
         # The journal may have taken its time.
         _see_that_it_is_wished(context, attempt.batch)
@@ -151,10 +152,10 @@ async def _put(context: PassContext, project: Project, attempt: _Attempt) -> str
     put = asyncio.ensure_future(context.cloud.update_members(project, attempt.batch, intend))
     try:
         while not put.done() and not attempt.turn_came:
-            await _first_of(put, context.deadlines.submissions_over, context.newest.changed)
+            await _first_of(put, context.deadlines.to_submit.passed, context.newest.changed)
             if not put.done() and not attempt.turn_came:
                 _see_that_it_may_go(context, attempt.batch)
-        return await context.deadlines.while_following(put)
+        return await context.deadlines.to_follow.until(put)
     except (_TooLateError, _WishedOtherwiseError):
         put.cancel()
         await asyncio.wait({put})
@@ -174,11 +175,11 @@ async def _put(context: PassContext, project: Project, attempt: _Attempt) -> str
 async def _close(context: PassContext, key: int, reason: str) -> None:
     """Journal that nothing was done about a batch."""
     context.deadlines.awaited.pop(key, None)
-    await context.record_or_stop_sending(context.journal.refuse(key, reason, context.now()))
+    await context.record_or_stop_sending(context.journal.batches.refuse(key, reason, context.now()))
 
 
 def _see_that_it_may_go(context: PassContext, batch: Batch) -> None:
-    if not context.deadlines.submitting:
+    if context.deadlines.to_submit.is_over:
         raise _TooLateError
     _see_that_it_is_wished(context, batch)
 
@@ -200,7 +201,7 @@ async def _first_of(put: asyncio.Future[str], *events: asyncio.Event) -> None:
 async def _accepted(context: PassContext, attempt: _Attempt, job_id: str) -> Job:
     now = context.now()
     key = attempt.key if attempt.key is not None else 0
-    await asyncio.shield(context.record_or_stop_sending(context.journal.accept(key, job_id, now)))
+    await asyncio.shield(context.record_or_stop_sending(context.journal.batches.accept(key, job_id, now)))
     return Job(key, job_id, attempt.batch, now)
 
 

@@ -11,7 +11,7 @@ from worker.core.manifest.model import Project
 from worker.core.stopping import Awaited
 from worker.core.timing import poll_delay, polls_by
 from worker.errors import CloudError, NotFound, TransientCloudError, UnexpectedReply
-from worker.reconcile.deadlines import DeadlinePassedError
+from worker.reconcile.deadline import DeadlinePassedError
 from worker.reconcile.ports import PassContext
 
 _DENIALS_BELIEVED = 3
@@ -37,7 +37,7 @@ async def track(context: PassContext, project: Project, job: Job, *, resumed: bo
     # A job that the cloud does not know may be alive all the same: only a reading can tell.
     if settlement.end not in {End.UNSETTLED, End.LOST}:
         await context.record_or_stop_sending(
-            context.journal.settle(job.key, settlement.end, settlement.reason, settlement.settled_at)
+            context.journal.batches.settle(job.key, settlement.end, settlement.reason, settlement.settled_at)
         )
     context.emit(JobSettled(settlement))
     return settlement
@@ -71,7 +71,7 @@ async def _follow(context: PassContext, project: Project, job: Job, *, resumed: 
         try:
             watch.polls += 1
             asked_at = context.clock()
-            reply = await context.deadlines.while_following(context.cloud.get_job(project, job.job_id))
+            reply = await context.deadlines.to_follow.until(context.cloud.get_job(project, job.job_id))
         except DeadlinePassedError:
             break
         except NotFound as error:
@@ -83,6 +83,7 @@ async def _follow(context: PassContext, project: Project, job: Job, *, resumed: 
             watch.note(error=str(error))
             context.emit(Incident(f"job {job.job_id} could not be queried", str(error)))
         except CloudError as error:
+            context.note_denial(project, error)
             return _unsettled(context, job, watch, f"the job could not be queried: {error}")
         else:
             watch.note()
@@ -92,7 +93,7 @@ async def _follow(context: PassContext, project: Project, job: Job, *, resumed: 
         if not watch.denials and _time_left(context, watch) <= 0:
             why = f"; the last query failed: {watch.last_error}" if watch.last_error else ""
             return _unsettled(context, job, watch, f"still running past its deadline{why}")
-    return _unsettled(context, job, watch, "the pass ended while the job was still running")
+    return _unsettled(context, job, watch, "still running when nobody followed it any more")
 
 
 async def _may_poll(context: PassContext, watch: _Watch, delay: float) -> bool:
@@ -102,11 +103,11 @@ async def _may_poll(context: PassContext, watch: _Watch, delay: float) -> bool:
     """
     deadlines = context.deadlines
     late_in = max(0.0, watch.began + context.timings.polling.max - context.clock())
-    if not await deadlines.sleep_to_last_look(min(delay, late_in)):
+    if not await deadlines.to_follow.sleep_to_last_look(min(delay, late_in)):
         return False
-    if delay <= late_in or deadlines.is_last_look:
+    if delay <= late_in or deadlines.to_follow.last_look.is_over:
         return True
-    return await deadlines.sleep_to_last_look(delay - late_in, unless_due=True)
+    return await deadlines.to_follow.sleep_to_last_look(delay - late_in, unless_due=True)
 
 
 def _delay(context: PassContext, watch: _Watch) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +16,11 @@ SCHEMA = "ims-share-worker/check/1"
 
 @dataclass(frozen=True, slots=True)
 class CheckView:
-    """The problems found, or else the manifest. `sources` has the manifest's documents by name."""
+    """The problems found, or else the manifest, which stands in `files`."""
 
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
-    sources: Mapping[str, bytes]
+    files: tuple[str, ...]
     manifest: Manifest | None
 
 
@@ -33,7 +32,7 @@ def check_json(view: CheckView) -> dict[str, Any]:
         "ok": not view.problems,
         "problems": problems_json(view.problems),
         "warnings": list(view.warnings),
-        "files": sorted(view.sources),
+        "files": sorted(view.files),
         "desired": len(manifest) if manifest is not None else None,
         "projects": len(manifest.wishes) if manifest is not None else None,
         "images": _images(manifest) if manifest is not None else None,
@@ -43,8 +42,8 @@ def check_json(view: CheckView) -> dict[str, Any]:
 def check_text(view: CheckView, *, color: bool) -> str:
     """Return what was found as text: every problem, or the size of the desired state."""
     if view.problems:
-        return problems_text(view.problems, view.sources, color=color)
-    files = ", ".join(visible(name) for name in sorted(view.sources))
+        return problems_text(view.problems, color=color)
+    files = ", ".join(visible(name) for name in sorted(view.files))
     manifest = view.manifest
     if not manifest:
         return f"OK, but empty: {files} wishes for no share, so a run changes nothing."

@@ -8,14 +8,14 @@ from heapq import merge
 from itertools import islice
 from typing import Any, TypeVar
 
-from worker.cloud.throttle import Standing
 from worker.core.batch import InFlight
-from worker.core.calls import CallGroup
+from worker.core.calls import WITHOUT_LIMIT, CallGroup
 from worker.core.facts import first_few
 from worker.core.fleet.forecast import Forecast
 from worker.core.fleet.last_read import in_all
 from worker.core.fleet.refusal import worst_projects
 from worker.core.fleet.unread import told_unread
+from worker.core.limits import LimitStanding
 from worker.core.schedule import next_start
 from worker.core.status import STANDING, ShareStatus, Status
 from worker.core.text import json_bytes, visible_lines
@@ -51,7 +51,7 @@ class DaemonView:
     schedule: str
     timings: Timings
     to_go: Forecast | None = None
-    standing: Mapping[str, Mapping[CallGroup, Standing]] = field(default_factory=dict)
+    standing: Mapping[str, Mapping[CallGroup, LimitStanding]] = field(default_factory=dict)
     refused: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -64,9 +64,9 @@ def daemon_bytes(view: DaemonView) -> bytes:
 def daemon_json(view: DaemonView) -> dict[str, Any]:
     """Return what the daemon knows now as the documented JSON."""
     board = view.board
-    names = Names({project_id: line.project for project_id, line in board.projects.items()}, board.image_names)
-    counts = board.counts()
-    shown = sorted(islice(board.in_trouble, SHARES_SHOWN))
+    names = Names({project_id: line.project for project_id, line in board.fleet.projects.items()}, board.image_names)
+    counts = board.fleet.counts()
+    shown = sorted(islice(board.fleet.in_trouble, SHARES_SHOWN))
     images, omitted = _columns(board, names)
     return {
         "schema": SCHEMA,
@@ -85,8 +85,8 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         "converged": counts[Status.CONVERGED],
         "counts": {status.value: counts[status] for status in STANDING},
         "unmanaged": board.unmanaged,
-        "last_read": last_read_json(in_all(board.last_read.values())),
-        "unread": list(told_unread(board.unread(), len(board.projects))),
+        "last_read": last_read_json(in_all(board.fleet.last_read.values())),
+        "unread": list(told_unread(board.fleet.unread(), len(board.fleet.projects))),
         "refused": list(map(str, board.refusals)),
         "refusal": [*board.refused, *worst_projects(board.refusals)[0]],
         "digest": board.digest,
@@ -96,9 +96,9 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         "images": [{"id": image, "name": names.image(image)} for image in images],
         "projects": _rows(board, images),
         "matrix_omitted": omitted,
-        "shares": [_share_json(board.statuses[share], names) for share in shown],
+        "shares": [_share_json(board.fleet.statuses[share], names) for share in shown],
         "shares_omitted": sum(counts[status] for status in STANDING if status.is_trouble) - len(shown),
-        "absent_waiting": board.absent_waiting,
+        "absent_waiting": board.fleet.absent_waiting,
         "in_flight": [
             _in_flight_json(sent, names, view.timings) for sent in islice(board.in_flight.values(), SHARES_SHOWN)
         ],
@@ -111,7 +111,7 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
             _limit_json(account, group, standing)
             for account, groups in view.standing.items()
             for group, standing in groups.items()
-            if group is not CallGroup.TOKEN
+            if group not in WITHOUT_LIMIT
         ],
         "batch_sizes": batch_sizes_json(board.batch_sizes),
         "credentials": [{"name": name, "refused": refused} for name, refused in sorted(view.refused.items())],
@@ -132,8 +132,8 @@ def _pieces(items: list[T]) -> Iterator[list[T]]:
 
 def _columns(board: Board, names: Names) -> tuple[list[str], int]:
     """Return the images that are desired anywhere, by name; where they are too many none, and the cells left out."""
-    images = {image for line in board.projects.values() for image in line.statuses}
-    cells = len(images) * len(board.projects)
+    images = {image for line in board.fleet.projects.values() for image in line.statuses}
+    cells = len(images) * len(board.fleet.projects)
     if cells > CELLS_SHOWN:
         return [], cells
     named = [(names.image(image), image) for image in images]
@@ -143,7 +143,7 @@ def _columns(board: Board, names: Names) -> tuple[list[str], int]:
 def _rows(board: Board, images: list[str]) -> list[dict[str, Any]]:
     rows = []
     letters: dict[Status | None, str] = {None: "."} | {status: status.letter for status in STANDING}
-    for project_id, line in sorted(board.projects.items(), key=lambda each: (each[1].name, each[0])):
+    for project_id, line in sorted(board.fleet.projects.items(), key=lambda each: (each[1].name, each[0])):
         statuses, project = line.statuses, line.project
         rows.append(
             {
@@ -154,7 +154,7 @@ def _rows(board: Board, images: list[str]) -> list[dict[str, Any]]:
                 "desired": sum(line.counts.values()),
                 "converged": line.counts[Status.CONVERGED],
                 "unreadable": line.unreadable,
-                "last_read": last_read_json(board.last_read.get(project_id)),
+                "last_read": last_read_json(board.fleet.last_read.get(project_id)),
                 "row": "".join([letters[statuses.get(image)] for image in images]),
             }
         )
@@ -215,7 +215,7 @@ def _in_flight_json(sent: InFlight, names: Names, timings: Timings) -> dict[str,
     }
 
 
-def _limit_json(account: str, group: CallGroup, standing: Standing) -> dict[str, Any]:
+def _limit_json(account: str, group: CallGroup, standing: LimitStanding) -> dict[str, Any]:
     return {
         "account": account,
         "group": group.value,

@@ -33,13 +33,9 @@ _SHOWN_PER_PROJECT = 10
 _DIFFER = "not as desired"
 _STYLES = {Operation.ACCEPT: "green", Operation.REJECT: "magenta"}
 _LEFT_OUT = {
-    Status.ABSENT: "yellow",
-    Status.UNKNOWN: "red",
-    Status.BLOCKED: "yellow",
-    Status.QUARANTINED: "yellow",
-    Status.IN_FLIGHT: "cyan",
-}
-"""The statuses of what a plan leaves out, in the order in which they are shown, with their colours."""
+    status: "red" if not status.waits else "yellow" for status in Status if status.is_left_out and status.is_final
+} | {Status.IN_FLIGHT: "cyan"}
+"""The statuses of what a plan leaves out, with their colours; last what ends by itself."""
 
 
 @dataclass(frozen=True, slots=True)

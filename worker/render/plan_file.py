@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from worker.core.text import json_text
@@ -19,10 +20,11 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """What a saved plan is: its digest, and whether the guards refused it."""
+    """What a saved plan is: its digest, whether the guards refused it, and when (seconds since the epoch)."""
 
     digest: str
     is_refused: bool
+    saved_at: float
 
 
 def plan_file(view: PlanView, now: float) -> str:
@@ -46,7 +48,11 @@ def read_plan_file(source: bytes) -> SavedPlan:
     digest = document.get("digest")
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         raise ValueError("it has no digest")
-    return SavedPlan(digest, bool(document.get("refused")))
+    try:
+        saved_at = datetime.fromisoformat(str(document.get("saved_at"))).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise ValueError("it does not say when it was saved") from error
+    return SavedPlan(digest, bool(document.get("refused")), saved_at)
 
 
 def _seal_of(document: Mapping[str, Any]) -> str:

@@ -52,8 +52,11 @@ def report_json(report: RunReport) -> dict[str, Any]:
 
 
 def calls_json(calls: CallCounts) -> dict[str, int]:
-    """Return the counts of calls by group, and of the throttled and the repeated ones."""
-    made = {group.value: calls.made.get(group, 0) for group in CallGroup}
+    """Return the counts of calls by group, and of the throttled and the repeated ones.
+
+    What is only asked beforehand, of the backup service, has no key of its own.
+    """
+    made = {group.value: calls.made.get(group, 0) for group in CallGroup if group is not CallGroup.VAULTS_LIST}
     return {**made, "throttled": calls.throttled, "retried": calls.retried}
 
 

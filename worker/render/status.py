@@ -13,7 +13,7 @@ from rich.console import Console
 from worker.core.batch import InFlight
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.clock import age_of, is_ahead
-from worker.core.facts import many
+from worker.core.facts import many, without_request
 from worker.core.fleet.history import Fleet, PassRecord, fleet_of
 from worker.core.fleet.last_read import LastRead, in_all, last_read_of, told_never
 from worker.core.fleet.report import Result
@@ -122,9 +122,7 @@ def print_status(view: StatusView, console: Console) -> None:
             where = f"account {key.account}, region {key.region or 'by its endpoint'}"
             console.print(plain(f"  {where}: {size.maximum}{sought}{since}"))
         console.print()
-    console.print(plain("Last passes" if view.passes else "No pass yet", style="bold"))
-    for each in view.passes:
-        console.print(plain(f"  {_line(each)}"))
+    _print_passes(view.passes, console)
     fleet = fleet_of(view.fleet)
     if fleet is not None and fleet.shards > 1:
         _print_fleet(fleet, view.fleet, console)
@@ -154,6 +152,18 @@ def _print_last_readings(view: StatusView, console: Console) -> None:
     if len(amiss) > _AMISS_SHOWN:
         console.print(plain(f"  and {many(len(amiss) - _AMISS_SHOWN, 'project')} more"))
     console.print()
+
+
+def _print_passes(passes: tuple[PassRecord, ...], console: Console) -> None:
+    """Print the last passes, and what they could not read: what has lasted for several is said of the newest."""
+    console.print(plain("Last passes" if passes else "No pass yet", style="bold"))
+    last: list[str] = []
+    for each in passes:
+        console.print(plain(f"  {_line(each)}"))
+        unread = [without_request(line) for line in each.unread]
+        for line in each.unread if unread != last else ():
+            console.print(plain(f"    {line}"))
+        last = unread
 
 
 def _print_fleet(fleet: Fleet, passes: tuple[PassRecord, ...], console: Console) -> None:
@@ -270,6 +280,7 @@ def _pass_json(each: PassRecord) -> dict[str, Any]:
         "finished_at": timestamp(each.finished_at),
         "result": each.result,
         "counts": dict(each.counts),
+        "unread": list(each.unread),
     }
 
 

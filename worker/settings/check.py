@@ -6,24 +6,24 @@ secret, not of a credential, and not of a journal.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from worker.core.documents import At, Finding, Speller, kind_of, path_text, shown
+from worker.core.documents import At, Finding, kind_of, quote
+from worker.core.forms import Words, path_of, translate
 from worker.core.places import Path as KeyPath
-from worker.files import read_file
-from worker.settings.model import SECRETS, Settings, Static, known_keys
-from worker.settings.values import cannot_be_read
+from worker.files import cannot_be_read, read_file
+from worker.settings.credentials import KINDS, SECRET_KEYS
+from worker.settings.model import SECRETS, Settings, known_keys
+from worker.settings.sources import source_problems
 
-_KINDS = ("environment", "static")
-_LATER_KINDS = ("profile", "password", "agency", "metadata", "pod-identity", "oidc")
-_PUBLIC = {"kind", "account", "keep"}
-_LIBRARY_WORDS = re.compile(r"^(?:Value error, |[A-Z][a-z]+ should (?=be |have ))")
+_PUBLIC = {"kind", "account", "source", "keep"}
+_NOUNS = {"credentials": "credential"}
 
 
 def check(tree: Mapping[str, Any], base: Path) -> Settings | tuple[Finding, ...]:
@@ -42,7 +42,7 @@ class _Check:
         self.base = base
         self.findings: list[Finding] = []
         self.blamed: set[KeyPath] = set()
-        self.speller = Speller()
+        self.words = Words(_known_keys, _NOUNS, lambda path, _: self.value(path))
 
     def result(self) -> Settings | tuple[Finding, ...]:
         self.tree["journal"] = self.with_secrets(self.tree["journal"], ("journal",))
@@ -52,10 +52,11 @@ class _Check:
                 for name, table in self.tree["credentials"].items()
                 if self.has_kind(table, ("credentials", name))
             }
+            self.see_that_they_fit(self.tree["credentials"])
         try:
             settings = Settings.model_validate(self.tree, context={"base": self.base})
         except ValidationError as error:
-            for details in error.errors(include_url=False, include_input=False):
+            for details in error.errors(include_url=False):
                 self.translate(details)
         else:
             if not self.findings:
@@ -63,9 +64,13 @@ class _Check:
         return tuple(self.findings)
 
     def blame(self, path: KeyPath, message: str, hint: str = "") -> None:
-        if path not in self.blamed:
-            self.blamed.add(path)
-            self.findings.append(Finding(At("", path), message, self.value(path), hint))
+        self.note(Finding(At("", path), message, self.value(path), hint))
+
+    def note(self, finding: Finding) -> None:
+        """Note what is wrong, unless something else is known to be wrong with it."""
+        if finding.at.path not in self.blamed:
+            self.blamed.add(finding.at.path)
+            self.findings.append(finding)
 
     def value(self, path: KeyPath) -> str:
         """Write the value at a path, or nothing where a secret may stand, as before the @ of an address."""
@@ -77,24 +82,24 @@ class _Check:
                 value = value if isinstance(value, str) else value[step]
             except (LookupError, TypeError):
                 return ""
-        return "" if isinstance(value, str) and "@" in value else shown(value)
+        return "" if isinstance(value, str) and "@" in value else quote(value)
 
     def has_kind(self, table: object, path: KeyPath) -> bool:
         if not isinstance(table, dict):
             self.blame(path, f"a credential is a table, not {kind_of(table)}")
             return False
         kind = table.get("kind")
-        if kind in _KINDS:
+        if isinstance(kind, str) and kind in KINDS:
             return True
-        if "kind" not in table:
-            message = "kind is missing"
-        elif kind in _LATER_KINDS:
-            message = f"kind {shown(kind)} is not in this version yet"
-        else:
-            message = f"unknown kind {shown(kind)}"
-        meant = self.speller.hint(kind, _KINDS) if isinstance(kind, str) else ""
-        self.blame((*path, "kind"), message, meant or f"this version has {' and '.join(map(shown, _KINDS))}")
+        message = f"unknown kind {quote(kind)}" if "kind" in table else "kind is missing"
+        meant = self.words.suggester.hint(kind, KINDS) if isinstance(kind, str) else ""
+        self.blame((*path, "kind"), message, meant or f"this version has {_listed(KINDS, 'and')}")
         return False
+
+    def see_that_they_fit(self, tables: Mapping[str, Any]) -> None:
+        for credential, key, message, hint, is_misspelt in source_problems(tables):
+            near = self.words.suggester.hint(tables[credential][key], {*tables, "default"}) if is_misspelt else ""
+            self.blame(("credentials", credential, key), message, near or hint)
 
     def with_secrets(self, table: Any, path: KeyPath) -> Any:
         """Return a table with its secrets read from the files it names."""
@@ -130,27 +135,33 @@ class _Check:
 
     def translate(self, details: ErrorDetails) -> None:
         """Tell a finding of the library in our words."""
-        path = tuple(step for step in details["loc"] if step != "[key]")
+        path = path_of(details)
         if path[0] == "credentials":
             path = (*path[:2], *path[3:])  # without the kind, which the library puts in third place
-        context = details.get("ctx", {})
-        key = path_text(tuple(step for step in path if isinstance(step, str))[-1:])
+        key, is_credential = str(path[-1]), path[0] == "credentials"
+        finding = translate(details, path, At(""), self.words)
         match details["type"]:
-            case "extra_forbidden" if path[0] == "credentials" and key in Static.model_fields:
-                self.blame(path, f'{key} is only for credentials of kind "static"')
-            case "extra_forbidden":
-                known = known_keys(str(path[0])) if len(path) > 1 else tuple(Settings.model_fields)
-                hint = self.speller.hint(key, known) or f"known here: {', '.join(known)}"
-                self.findings.append(Finding(At("", path), f"unknown key {shown(path[-1])}", hint=hint))
-            case "missing":
-                hint = f"give {key} or {key}_file" if path[0] == "credentials" else ""
-                self.blame(path, f"{key} is missing", hint)
+            case "extra_forbidden" if is_credential and (kinds := _kinds_with(key)):
+                message = f"{key} is only for credentials of kind {_listed(kinds, 'or')}"
+                self.note(Finding(finding.at, message, of_key=True))
             case "misplaced":
-                self.blame((*path, context["key"]), f"{context['key']} {details['msg']}")
-            case "model_type" | "dict_type":
-                self.blame(path, f"{key} must be a table")
+                blamed = details["ctx"]["key"]
+                self.blame((*path, blamed), f"{blamed} {details['msg']}")
+            case "missing" if key in SECRET_KEYS:
+                self.note(replace(finding, hint=f"give {key} or {key}_file"))
             case _:
-                words = _LIBRARY_WORDS.sub("", details["msg"])
-                words = f"must {words}" if words.startswith(("be ", "have ")) else words
-                choices = re.findall("'([^']*)'", str(context.get("expected", "")))
-                self.blame(path, f"{key} {words}", self.speller.hint(self.value(path).strip('"'), choices))
+                self.note(finding)
+
+
+def _kinds_with(key: str) -> list[str]:
+    """Return the kinds of credentials that have a key."""
+    return [kind for kind, model in KINDS.items() if key in model.model_fields]
+
+
+def _listed(words: Iterable[str], last: str) -> str:
+    *most, end = map(quote, words)
+    return f" {last} ".join(filter(None, (", ".join(most), end)))
+
+
+def _known_keys(path: KeyPath) -> Collection[str]:
+    return known_keys(str(path[0])) if len(path) > 1 else Settings.model_fields

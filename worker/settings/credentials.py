@@ -1,78 +1,148 @@
-"""The keys of each credential, from the settings or from variables that other tools read as well."""
+"""The kinds of credentials: what the table of each may say.
+
+A new kind has its table here, in `Credential` too, becomes what it is to the cloud in `worker.settings.resolve`, and
+obtains what authorises a call in a file of `worker.cloud.auth.kinds`. `config.example.toml` shows it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
-from worker.errors import Problem, SettingsError
-from worker.settings.model import Settings, Static
-from worker.settings.values import VISIBLE
-
-_FAMILIES = (
-    ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
-    ("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN"),
+from worker.core.timing import parse_duration
+from worker.settings.section import Section
+from worker.settings.values import (
+    Duration,
+    EnterpriseProject,
+    Label,
+    Location,
+    Name,
+    OptionalName,
+    Password,
+    Secret,
+    within,
 )
-"""Access key, secret key and security token: first as the vendor's SDK calls them, then as Terraform does.
-Source: their documentation of authentication.
-"""
+
+_PROFILE_VARIABLE: Final = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What signs a request."""
+class _OfAccount(Section):
+    """What every credential has."""
 
-    access_key: str = field(repr=False)
-    secret_key: SecretStr
-    security_token: SecretStr | None = None
-
-
-def resolve_credentials(
-    settings: Settings, environ: Mapping[str, str], used: Collection[str] | None = None
-) -> dict[str, Keys]:
-    """Return the keys of each credential, by its name: of those used, or of all.
-
-    Raises SettingsError with a problem for each credential of kind `environment` whose variables are missing,
-    whole or in part. Variables of two families are never mixed: the first that has a key set counts.
-    """
-    problems: list[Problem] = []
-    keys: dict[str, Keys] = {}
-    for name, credential in settings.credentials.items():
-        if used is not None and name not in used:
-            continue
-        if isinstance(credential, Static):
-            keys[name] = Keys(
-                credential.access_key.get_secret_value(), credential.secret_key, credential.security_token
-            )
-            continue
-        found = _from_environment(name, environ)
-        if isinstance(found, Keys):
-            keys[name] = found
-        else:
-            problems.append(found)
-    if problems:
-        raise SettingsError(tuple(problems))
-    return keys
+    account: Label = "default"
+    """Credentials of one account share its limits."""
+    enterprise_project: EnterpriseProject = ""
+    """Sent with lists where rights are granted by enterprise project."""
 
 
-def _from_environment(name: str, environ: Mapping[str, str]) -> Keys | Problem:
-    for family in _FAMILIES:
-        access_key, secret_key, token = (environ.get(variable, "").strip() for variable in family)
-        if not (access_key or secret_key):
-            continue
-        for variable, text in zip(family, (access_key, secret_key, token or "none"), strict=True):
-            if not VISIBLE.fullmatch(text):
-                what = f"{variable} " + (
-                    "has spaces or odd characters" if text else "is not set, though the other key is"
-                )
-                return _problem(name, variable, what)
-        return Keys(access_key, SecretStr(secret_key), SecretStr(token) if token else None)
-    tried = ", nor ".join(f"{access_key} and {secret_key}" for access_key, secret_key, _ in _FAMILIES)
-    return _problem(name, "", f"neither {tried} are set")
+class Environment(_OfAccount):
+    """A credential from the variables that the vendor's SDK or Terraform read; they are read when it is used."""
+
+    kind: Literal["environment"] = "environment"
 
 
-def _problem(name: str, variable: str, what: str) -> Problem:
-    hint = f'set the variables, or give [credentials.{name}] the kind "static"'
-    return Problem("environment", 0, 0, variable, f'the keys of credential "{name}": {what}', hint=hint)
+class Static(_OfAccount):
+    """A credential that is written down, best in files: each key may be given as `NAME_file` instead."""
+
+    kind: Literal["static"]
+    access_key: Secret
+    """The access key id."""
+    secret_key: Secret
+    """The key that signs requests; it never leaves the process."""
+    security_token: Secret | None = None
+    """Belongs to temporary keys."""
+
+
+class Profile(_OfAccount):
+    """A credential from the file in which the vendor's SDK keeps keys; it is read when it is used."""
+
+    kind: Literal["profile"]
+    file: Location = None
+    """The file; empty: by `HUAWEICLOUD_SDK_CREDENTIALS_FILE`, or `~/.huaweicloud/credentials`."""
+    section: Name = "basic"
+    """The part of the file."""
+
+    def path(self, environ: Mapping[str, str]) -> Path:
+        """Return where the file is."""
+        if self.file is not None:
+            return self.file
+        if named := environ.get(_PROFILE_VARIABLE, "").strip():
+            return Path(named)
+        return Path(environ.get("HOME") or Path.home()) / ".huaweicloud" / "credentials"
+
+
+class UserPassword(_OfAccount):
+    """A credential that fetches a token of each project for an IAM user."""
+
+    kind: Literal["password"]
+    user: Name
+    """The IAM user; the account's own name cannot fetch tokens."""
+    domain: Name
+    """The account that the user is of."""
+    password: Password
+    """The user's password; may be given as `password_file` instead."""
+
+
+class Agency(_OfAccount):
+    """A credential that assumes an agency of another account, as who another credential is."""
+
+    kind: Literal["agency"]
+    source: Label
+    """The credential that may assume it."""
+    agency: Name
+    """The agency's name."""
+    domain: Name
+    """The account that delegates, a name or an id; with its id the STS is asked, and else IAM."""
+    external_id: OptionalName = ""
+    """What the agency wants to hear besides; the STS alone takes it."""
+    duration: Annotated[Duration, within("15m", "24h")] = parse_duration("1h")
+    """How long the keys live at most; those of the STS no longer than 12h, or 1h where the source's own end."""
+
+
+class Metadata(_OfAccount):
+    """A credential of the agency that is set on the cloud server where the worker runs."""
+
+    kind: Literal["metadata"]
+
+
+class PodIdentity(_OfAccount):
+    """A credential of the agency of the pod's service account, by the `HC_CONTAINER_*` variables."""
+
+    kind: Literal["pod-identity"]
+
+
+class Oidc(_OfAccount):
+    """A credential for a token that the cluster keeps fresh; what is empty stands in `HUAWEICLOUD_OIDC_*` variables."""
+
+    kind: Literal["oidc"]
+    provider_urn: OptionalName = ""
+    """The identity provider that the token is of."""
+    agency_urn: OptionalName = ""
+    """The agency to assume."""
+    token_file: Location = None
+    """The file of the token, which is read anew each time."""
+
+
+Credential = Annotated[
+    Environment | Static | Profile | UserPassword | Agency | Metadata | PodIdentity | Oidc, Field(discriminator="kind")
+]
+
+KINDS: Final[Mapping[str, type[Section]]] = {
+    get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(get_args(Credential)[0])
+}
+"""The table of each kind, by the word for it."""
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
+
+
+SECRET_KEYS: Final = tuple(
+    dict.fromkeys(
+        key for model in KINDS.values() for key, field in model.model_fields.items() if _is_secret(field.annotation)
+    )
+)
+"""The keys that are secrets, of any kind."""

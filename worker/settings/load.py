@@ -6,21 +6,25 @@ The layers are merged as plain trees and checked together; a problem names the l
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from worker.core.documents import At, Document, problems_of, read_table
+from worker.core.documents import At, Document, problems_of
 from worker.core.places import Path as KeyPath
+from worker.core.text import visible
+from worker.core.toml import read_table
 from worker.errors import Problem, SettingsError
-from worker.files import read_file
+from worker.files import cannot_be_read, is_exposed, read_file
 from worker.settings.check import check
+from worker.settings.credentials import Oidc, Profile
 from worker.settings.environment import CONFIG_VARIABLE, read_environment, variable_of
-from worker.settings.model import Settings
-from worker.settings.values import Paths, cannot_be_read
+from worker.settings.model import SECRETS, Settings
+from worker.settings.values import Paths
 
 DEFAULT_CONFIG = "config.toml"
 NO_CONFIG = f"no config: looked for ./{DEFAULT_CONFIG} and ${CONFIG_VARIABLE}"
@@ -56,7 +60,9 @@ def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapp
     merged = layers.merged()
     settings = check(merged, base)
     if isinstance(settings, Settings):
-        return Loaded(settings, warnings, file, base, tuple(base / name for name in _named_files(merged)))
+        named = _named_files(merged, base) | _profiles(settings, environ)
+        exposed = _named_files(merged, base, of_secrets=True) | _token_files(settings) | _profiles(settings, environ)
+        return Loaded(settings, (*warnings, *_exposed(exposed)), file, base, tuple(sorted(named)))
     # Where there is nothing to read, what it would have had to say is not missed as well.
     lacks_config = not file and any(finding.at.path == _NEEDED for finding in settings) and not layers.gives(_NEEDED)
     findings = [
@@ -65,7 +71,8 @@ def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapp
         if not (lacks_config and finding.at.path == _NEEDED)
     ]
     missing = (_no_config(),) if lacks_config else ()
-    raise SettingsError((*missing, *problems_of(findings, {layers.file: source})))
+    documents = (Document(layers.file, source, may_hold_secrets=True),) if file else ()
+    raise SettingsError((*missing, *problems_of(findings, documents)))
 
 
 def manifest_names(path: Path | None, environ: Mapping[str, str]) -> tuple[tuple[str, ...], Path]:
@@ -86,9 +93,30 @@ def manifest_names(path: Path | None, environ: Mapping[str, str]) -> tuple[tuple
         return (), Path()
 
 
-def _named_files(tree: Mapping[str, Any]) -> list[str]:
-    tables = (tree.get("cloud", {}), tree.get("journal", {}), *tree.get("credentials", {}).values())
-    return sorted({name for table in tables for key, name in table.items() if key.endswith("_file") and name})
+def _named_files(tree: Mapping[str, Any], base: Path, *, of_secrets: bool = False) -> set[Path]:
+    """Return the files that are read with the settings: what they say is a part of these."""
+    tables = (tree.get("journal", {}), *tree.get("credentials", {}).values())
+    keys = {f"{key}_file" for keys in SECRETS.values() for key in keys}
+    found = {base / name for table in tables for key, name in table.items() if key in keys and name}
+    authority = tree.get("cloud", {}).get("ca_file")
+    return found | ({base / authority} if authority and not of_secrets else set())
+
+
+def _profiles(settings: Settings, environ: Mapping[str, str]) -> set[Path]:
+    return {each.path(environ) for each in settings.credentials.values() if isinstance(each, Profile)}
+
+
+def _token_files(settings: Settings) -> set[Path]:
+    """Return the files of tokens, which are read anew whenever one is needed, and not with the settings."""
+    return {each.token_file for each in settings.credentials.values() if isinstance(each, Oidc) and each.token_file}
+
+
+def _exposed(files: set[Path]) -> Iterator[str]:
+    """Yield a warning for each file of a secret that every user of the machine may read."""
+    for file in sorted(files):
+        if is_exposed(file):
+            name = visible(str(file))
+            yield f"{name} holds a secret, and every user of this machine can read it: chmod o= {shlex.quote(name)}"
 
 
 def _config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -108,7 +136,7 @@ def _config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 def _no_config() -> Problem:
     hint = f'two lines will do: [cloud] and region = "..."; or set {variable_of(_NEEDED)}'
-    return Problem("", 0, 0, "", NO_CONFIG, hint=hint)
+    return Problem.about("", NO_CONFIG, hint=hint)
 
 
 def _read_config(file: Path, path: Path | None) -> tuple[bytes, dict[str, Any]]:
@@ -117,10 +145,10 @@ def _read_config(file: Path, path: Path | None) -> tuple[bytes, dict[str, Any]]:
         source = read_file(file)
     except (OSError, ValueError) as error:
         named = f"${CONFIG_VARIABLE} names it" if path is None and file != Path(DEFAULT_CONFIG) else ""
-        raise SettingsError((Problem(str(file), 0, 0, "", cannot_be_read(error), hint=named),)) from None
-    table = read_table(Document(str(file), source))
-    if isinstance(table, Problem):
-        raise SettingsError((table,))
+        raise SettingsError((Problem.about(str(file), cannot_be_read(error), hint=named),)) from None
+    table = read_table(Document(str(file), source, may_hold_secrets=True))
+    if isinstance(table, tuple):
+        raise SettingsError(table)
     return source, table
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from worker.core.documents import Document
 from worker.errors import Problem, SettingsError
-from worker.files import read_file
-from worker.settings.values import cannot_be_read, unreadable
+from worker.files import cannot_be_read, read_file, unreadable
 
 
 def manifest_files(names: Iterable[str], base: Path) -> tuple[Path, ...]:
@@ -57,4 +56,4 @@ def _files(name: str, base: Path) -> list[Path]:
 
 
 def _problem(file: Path, what: str) -> Problem:
-    return Problem(str(file), 0, 0, "manifest", f"the manifest {what}", hint="see `manifest` in the config")
+    return Problem.about(str(file), f"the manifest {what}", path="manifest", hint="see `manifest` in the config")

@@ -10,16 +10,20 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from worker.cloud.regions import CloudName, cloud_of
 from worker.core.allowance import Allowance
 from worker.core.job import JobApi
 from worker.core.limits import Rate
 from worker.core.project.drift import VaultPolicy
 from worker.core.schedule import Jitter
 from worker.core.timing import parse_duration
+from worker.settings.credentials import KINDS, SECRET_KEYS, Credential, Environment
+from worker.settings.readers import Address, public_url
+from worker.settings.section import Section
 from worker.settings.values import (
-    Address,
     CallRate,
     Cron,
+    Domain,
     Duration,
     Endpoint,
     JournalUrl,
@@ -27,14 +31,13 @@ from worker.settings.values import (
     Lateness,
     Limit,
     Listen,
+    MetadataEndpoint,
     Number,
     Paths,
     Readable,
     Region,
-    Secret,
     Whole,
     Zone,
-    public_url,
     within,
 )
 
@@ -44,21 +47,25 @@ def _misplaced(key: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("misplaced", message, {"key": key})
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-
-class Cloud(_Section):
+class Cloud(Section):
     """Where the cloud is, and how it likes to be spoken to."""
 
     region: Region = ""
     """The region of projects that name none; required unless `ims_endpoint` is given."""
+    cloud: CloudName = CloudName.HUAWEI
+    """Whose hosts they are; `huawei` also has the regions that the others are known for, except `hcs`."""
+    domain: Domain = ""
+    """What the hosts of a Huawei Cloud Stack (`hcs`) end in, after the region."""
     ims_endpoint: Endpoint = ""
-    """Origin of the image service; empty: derived from the region. Plain http goes to loopback only."""
+    """Origin of the image service; empty: derived from cloud and region. Plain http goes to loopback only."""
     iam_endpoint: Endpoint = ""
-    """Origin of the identity service, likewise."""
+    """Origin of the identity service; empty: by `HUAWEICLOUD_SDK_IAM_ENDPOINT`, or derived likewise."""
+    sts_endpoint: Endpoint = ""
+    """Origin of the service for temporary keys; empty: by `HUAWEICLOUD_SDK_STS_ENDPOINT`, or derived likewise."""
     cbr_endpoint: Endpoint = ""
-    """Origin of the backup service, likewise."""
+    """Origin of the backup service; empty: derived likewise."""
+    metadata_endpoint: MetadataEndpoint = "http://169.254.169.254"
+    """Origin of a cloud server's metadata service; plain http goes to loopback and link-local addresses only."""
     ca_file: Readable = None
     """PEM file of a private certificate authority; empty: those of the system."""
     job_api: JobApi = JobApi.AUTO
@@ -76,30 +83,20 @@ class Cloud(_Section):
             raise _misplaced("region", "is required unless ims_endpoint is given")
         return self
 
-
-class Environment(_Section):
-    """A credential from the variables that the vendor's SDK or Terraform read; they are read when it is used."""
-
-    kind: Literal["environment"] = "environment"
-    account: Label = "default"
-    """Credentials of one account share its limits."""
-
-
-class Static(_Section):
-    """A credential that is written down, best in files: each key may be given as `NAME_file` instead."""
-
-    kind: Literal["static"]
-    account: Label = "default"
-    """Credentials of one account share its limits."""
-    access_key: Secret
-    """The access key id."""
-    secret_key: Secret
-    """The key that signs requests; it never leaves the process."""
-    security_token: Secret | None = None
-    """Belongs to temporary keys."""
+    @model_validator(mode="after")
+    def _is_of_one_cloud(self) -> Self:
+        if (self.cloud is CloudName.HCS) is not bool(self.domain):
+            wrong = "is only for cloud" if self.domain else "is required for cloud"
+            raise _misplaced("domain", f'{wrong} "hcs": it is what its hosts end in, such as cloud.example.com')
+        if self.region and not self.ims_endpoint:
+            try:
+                cloud_of(self.cloud, self.region)
+            except ValueError as error:
+                raise _misplaced("cloud", f"does not fit: {error}") from error
+        return self
 
 
-class Limits(_Section):
+class Limits(Section):
     """Calls per window and account. Source: flow control in the vendor's OpenAPI files of IMS."""
 
     members_put: CallRate = Rate.parse("200/5m")
@@ -116,7 +113,7 @@ class Limits(_Section):
     """Open connections of the whole process."""
 
 
-class Batch(_Section):
+class Batch(Section):
     """How much goes into one call."""
 
     max_images: Annotated[Whole, Field(le=10_000)] = 100
@@ -125,7 +122,7 @@ class Batch(_Section):
     """Images per page of an image list."""
 
 
-class Polling(_Section):
+class Polling(Section):
     """Waiting for work to be done."""
 
     first: Annotated[Duration, within("1ms", "1h")] = parse_duration("700ms")
@@ -150,7 +147,7 @@ class Polling(_Section):
         return self
 
 
-class Retry(_Section):
+class Retry(Section):
     """Making a failed call again; waits for a throttle are not counted."""
 
     attempts: Annotated[Whole, Field(le=100)] = 6
@@ -167,7 +164,7 @@ class Retry(_Section):
         return self
 
 
-class Guards(_Section):
+class Guards(Section):
     """How much a pass may change: a percentage of the managed shares, or a count; per project and for all."""
 
     max_reject: Limit = Allowance.parse("10%")
@@ -176,7 +173,7 @@ class Guards(_Section):
     """Changes of any kind, in the pass."""
 
 
-class Quarantine(_Section):
+class Quarantine(Section):
     """A share that kept failing is left alone for a while."""
 
     first: Annotated[Duration, within("1ms", "365d")] = parse_duration("15m")
@@ -191,7 +188,7 @@ class Quarantine(_Section):
         return self
 
 
-class Journal(_Section):
+class Journal(Section):
     """What must survive a crash."""
 
     url: JournalUrl = Field(default="sqlite:///ims-share-worker.db", validate_default=True)
@@ -205,8 +202,10 @@ class Journal(_Section):
         return public_url(self.url.get_secret_value())
 
 
-class Schedule(_Section):
+class Schedule(Section):
     """When the daemon's passes begin."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["every", "cron"]}})
 
     every: Annotated[Duration, within("10ms", "365d")] | None = parse_duration("15m")
     """From the beginning of one pass to the next; None where `cron` says it."""
@@ -230,24 +229,21 @@ class Schedule(_Section):
         return {**data, "every": None}
 
 
-class Server(_Section):
+class Server(Section):
     """The daemon's HTTP: health, metrics and status page."""
 
     listen: Listen = Address.parse("127.0.0.1:9180")
     """Host and port; there is no login."""
 
 
-class Log(_Section):
+class Log(Section):
     """What is logged."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious events that are logged."""
 
 
-Credential = Annotated[Environment | Static, Field(discriminator="kind")]
-
-
-class Settings(_Section):
+class Settings(Section):
     """All settings, checked. `credentials` always has one that is called `default`."""
 
     manifest: Paths = ("manifest.toml",)
@@ -271,14 +267,14 @@ class Settings(_Section):
         return {"default": Environment(), **credentials}
 
 
-SECRETS = {"journal": ("url",), "credentials": ("access_key", "secret_key", "security_token")}
+SECRETS = {"journal": ("url",), "credentials": SECRET_KEYS}
 """The settings of each section that may be given as `NAME_file`, the file that has the secret, instead."""
 
 SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
     name: (field.annotation,)
     for name, field in Settings.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
-} | {"credentials": (Environment, Static)}
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+} | {"credentials": tuple(KINDS.values())}
 """What a table of each section may be; the tables of `credentials` have names of their own between."""
 
 

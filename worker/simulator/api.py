@@ -1,17 +1,22 @@
-"""A Call and a World → Reply: the four routes, from the credential's check to the body.
+"""A Call and a World → Reply: IMS itself, from the credential's check to the body.
 
 Plain functions of what is there; sockets, faults and limits are around it.
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from worker.simulator.calls import Call
+from worker.simulator.iam.authentication import Authentication
+from worker.simulator.iam.service import IdentityService
+from worker.simulator.identity.model import Rights
+from worker.simulator.jobs import NO_FATE, Fate, Order
 from worker.simulator.listing import Listing
-from worker.simulator.options import Group, Options
+from worker.simulator.model import Answer
+from worker.simulator.options import IMS, Group, Options
 from worker.simulator.replies import (
     Reply,
     error,
@@ -22,8 +27,14 @@ from worker.simulator.replies import (
     no_route,
     too_many,
 )
-from worker.simulator.signature import MAX_SKEW, Authorization, Request, signature, signed_at
-from worker.simulator.world import NO_FATE, Account, Answer, Fate, Order, World
+from worker.simulator.vaults import Vaults, names_enterprise_project
+from worker.simulator.world import World, vault_trouble
+
+_ACTIONS = {
+    Group.IMAGES_LIST: "ims:images:list",
+    Group.MEMBERS_PUT: "ims:images:share",
+    Group.JOB_PROGRESS: "ims:imageJobs:getPercentage",
+}
 
 
 class Api:
@@ -33,48 +44,77 @@ class Api:
         self._world = world
         self._options = options
         self._listing = Listing(world, options)
+        self._authentication = Authentication(world)
+        self._identity = IdentityService(world, self._authentication)
+        self._vaults = Vaults(world, options)
 
     def account(self, call: Call) -> str:
         """Return the name of the caller's account; an unknown access key is its own."""
-        known = self._world.accounts.get(call.access_key)
-        return known.name if known else call.access_key
+        return self._authentication.claimed(call).account
+
+    def located(self, call: Call) -> Call:
+        """Return the call with the project it is for, where its path, its token, or the token it asks for says so."""
+        if call.project_id:
+            return call
+        if call.group is Group.TOKEN:
+            return replace(call, project_id=self._identity.project(call))
+        path = call.path_project if call.group is Group.VAULTS else ""
+        return replace(call, project_id=self._authentication.project(call) or path)
 
     def denial(self, call: Call, now: float) -> Reply | None:
         """Return the refusal of a credential, or None if it is good for the project it names.
 
         Without accounts in the world nobody's secret is known, so only the form and the date are checked.
         """
-        account = self._world.accounts.get(call.access_key)
-        if (reason := self._distrust(call, account, now)) is not None:
-            return error("gateway", 401, "APIGW.0301", f"Incorrect IAM authentication information: {reason}")
+        if call.group not in IMS | {Group.VAULTS}:
+            return self._identity.denial(call, now)
+        if (refusal := self._authentication.refusal(call, now)) is not None:
+            return refusal
         if not call.project_id:
             return ims_error("IMG.0104", "There is more than one project: the project must be named.")
-        allowed = account.projects if account and account.projects else self._world.projects
-        if call.project_id not in allowed:
+        return self._not_there(call) or self._not_allowed(call)
+
+    def _not_there(self, call: Call) -> Reply | None:
+        """Return why the caller may not act in the project, or None if it may."""
+        principal, project = self._authentication.claimed(call), self._world.tenancies.get(call.project_id)
+        allowed = principal.may_act_in(project) if project else call.project_id in principal.rights.projects
+        foreign = call.group is Group.VAULTS and call.path_project != call.project_id
+        if not allowed or foreign:
             return error("gateway", 403, "APIGW.0302", "The IAM user is not authorized to access the API")
+        if project is not None and not project.enabled:
+            return error("gateway", 403, "APIGW.0310", "The project is unavailable")
+        if self._authentication.abroad(call.project_id):
+            code, message = "IMG.0108", "The tenant is not found in this region."
+            return ims_error(code, message) if call.group in IMS else error("gateway", 403, "APIGW.0302", message)
         return None
 
-    def _distrust(self, call: Call, account: Account | None, now: float) -> str | None:
-        if call.authorization is None:
-            return "authorization header missing or malformed"
-        date = signed_at(call.request)
-        if date is None or abs(date - now) > MAX_SKEW:
-            return "signature expired: X-Sdk-Date is more than 15 minutes off"
-        if account is None:
-            return f"the AK {call.access_key} does not exist" if self._world.accounts else None
-        return _mismatch(call.request, call.authorization, account)
+    def _not_allowed(self, call: Call) -> Reply | None:
+        """Return that the caller lacks the right to this call of IMS, or None if it has it."""
+        rights, action = self._rights(call), _ACTIONS.get(call.group, "")
+        if not rights.allows(action):
+            return error("ims", 403, "IMG.0026", f"The role of the token is not allowed to perform {action}.")
+        if call.group is Group.IMAGES_LIST and not names_enterprise_project(rights, call.query):
+            return error("ims", 403, "IMG.0026", "The role of the token is not allowed to list the images.")
+        return None
+
+    def _rights(self, call: Call) -> Rights:
+        return self._authentication.claimed(call).rights
 
     def reply(self, call: Call, fate: Callable[[Order], Fate] = lambda _: NO_FATE) -> Reply:
         """Do what the call asks and return the answer; `fate` says what is to go wrong with the job of a PUT."""
         match call.group:
             case Group.IMAGES_LIST:
-                return self._listing.page(call.project_id, call.query)
+                return self._listing.page(call.project_id, call.query, everything=self._rights(call).administrator)
             case Group.MEMBERS_PUT:
                 return self._put(call, fate)
             case Group.JOB_GET:
                 return self._job(call, self._options.legacy, legacy=True)
             case Group.JOB_PROGRESS:
                 return self._job(call, self._options.progress, legacy=False)
+            case Group.VAULTS:
+                return self._vaults.reply(call, self._rights(call))
+            case _:
+                return self._identity.reply(call)
 
     def _put(self, call: Call, fate: Callable[[Order], Fate]) -> Reply:
         order = _read_order(call)
@@ -84,9 +124,11 @@ class Api:
             return too_many(self._options.too_many)
         if self._options.vault_required and order.status is Answer.ACCEPTED and not order.vault_id:
             return ims_error("IMG.0001", "The request body is not valid: vault_id is mandatory.")
-        if self._options.unknown_image == "refuse" and (missing := self._world.missing(order)):
-            return ims_error("IMG.0144", f"The image {missing[0]} does not exist.")
-        trouble = self._world.vault_trouble(order)
+        offered = self._world.shares(order.project_id)
+        missing = next((image_id for image_id in order.images if image_id not in offered), None)
+        if self._options.unknown_image == "refuse" and missing is not None:
+            return ims_error("IMG.0144", f"The image {missing} does not exist.")
+        trouble = vault_trouble(self._world, order)
         if trouble is not None and self._options.vault_refusal == "at-once":
             return ims_error(*trouble)
         return json_reply({"job_id": self._world.submit(order, fate(order)).id})
@@ -103,16 +145,6 @@ class Api:
             return missing_job(self._options.job_missing)
         job.polls += 1
         return json_reply(job_body(job, self._world.now(), self._options, legacy=legacy))
-
-
-def _mismatch(request: Request, authorization: Authorization, account: Account) -> str | None:
-    """Return why the signature is not the account's, or None if it is."""
-    if account.security_token:
-        token = request.headers.get("x-security-token", "")
-        if "x-security-token" not in authorization.headers or token != account.security_token:
-            return "security token missing or wrong for a temporary AK"
-    expected = signature(request, authorization.headers, account.secret_key)
-    return None if hmac.compare_digest(expected, authorization.signature) else "verify aksk signature fail"
 
 
 def _read_order(call: Call) -> Order | Reply:

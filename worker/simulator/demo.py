@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from worker.simulator.effects import Poison
+from worker.simulator.effects.calls import Poison
 from worker.simulator.faults import Fault
+from worker.simulator.jobs import JobRules
+from worker.simulator.model import FIRST_CREATED, Answer, Image, Vault
 from worker.simulator.naming import OWNER, image_id, project_id, vault_id
-from worker.simulator.world import FIRST_CREATED, Answer, Image, JobRules, Vault, World
+from worker.simulator.world import World
 
 PAYMENTS, ANALYTICS, EDGE = "payments-prod", "analytics", "edge"
 _PLAIN = tuple(
@@ -21,7 +23,7 @@ _PLAIN = tuple(
     for system in ("ubuntu-24.04", "debian-12", "rocky-9", "windows-2022")
     for number in range(1, 15)
 )
-_WHOLE = tuple(f"ledger-backup-{number:02}" for number in range(1, 7))
+_FULL_ECS = tuple(f"ledger-backup-{number:02}" for number in range(1, 7))
 _SCRATCH = tuple(f"scratch-{number:02}" for number in range(1, 5))
 _ABSENT = "ubuntu-26.04-preview"
 _POISONED = "debian-12-broken"
@@ -45,14 +47,14 @@ def demo(now: Callable[[], float] = time.time) -> Demo:
     world = World(now, JobRules(seconds=(0.2, 0.5)))
     for name in (PAYMENTS, ANALYTICS, EDGE):
         world.add_project(project_id(name), name)
-    for name in (*_PLAIN, *_WHOLE, *_SCRATCH, _POISONED, _RETIRED):
+    for name in (*_PLAIN, *_FULL_ECS, *_SCRATCH, _POISONED, _RETIRED):
         created = FIRST_CREATED + 3600.0 * len(world.images)
-        world.add_image(Image(image_id(name), name, OWNER, whole=name in _WHOLE, created_at=created))
-    world.add_vault(Vault(vault_id(_VAULT), project_id(PAYMENTS)))
+        world.add(Image(image_id(name), name, OWNER, full_ecs=name in _FULL_ECS, created_at=created))
+    world.add(Vault(vault_id(_VAULT), project_id(PAYMENTS)))
     for project in (PAYMENTS, ANALYTICS, EDGE):
         for name in _PLAIN:
             world.share(image_id(name), project_id(project), _already(project, name))
-    for name in _WHOLE:
+    for name in _FULL_ECS:
         world.share(image_id(name), project_id(PAYMENTS))
     for name in _SCRATCH:
         world.share(image_id(name), project_id(EDGE))
@@ -67,7 +69,7 @@ def _already(project: str, name: str) -> Answer:
 
 
 def _manifest() -> str:
-    images = (*_PLAIN, *_WHOLE, _POISONED, _RETIRED, _ABSENT)
+    images = (*_PLAIN, *_FULL_ECS, _POISONED, _RETIRED, _ABSENT)
     lines = ["version = 1", "", "[images]"]
     lines += [f'"{name}" = "{image_id(name)}"' for name in images]
     lines += ["", "[vaults]", f'{_VAULT} = "{vault_id(_VAULT)}"']
@@ -75,7 +77,7 @@ def _manifest() -> str:
         lines += ["", f"[projects.{project}]", f'id = "{project_id(project)}"']
         lines += [f'vault = "{_VAULT}"'] if project == PAYMENTS else []
     lines += _share("*", _PLAIN, Answer.ACCEPTED)
-    lines += _share(PAYMENTS, _WHOLE, Answer.ACCEPTED)
+    lines += _share(PAYMENTS, _FULL_ECS, Answer.ACCEPTED)
     lines += _share(ANALYTICS, (_POISONED, _ABSENT), Answer.ACCEPTED)
     lines += _share(EDGE, (_RETIRED,), Answer.REJECTED)
     return "\n".join(lines) + "\n"

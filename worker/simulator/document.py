@@ -10,14 +10,17 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from worker.simulator.places import Places
 
 T = TypeVar("T")
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 class DocumentError(Exception):
-    """A document is wrong: each of `problems` names the file, the key, and what would be right."""
+    """A document is wrong: each of `problems` names the file, the line, the key, and what would be right."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = tuple(problems)
@@ -29,6 +32,7 @@ class Document:
 
     def __init__(self, text: str, file: str) -> None:
         self._file = file
+        self.places = Places(text)
         self._problems: list[str] = []
         try:
             self.root: dict[str, Any] = tomllib.loads(text)
@@ -37,7 +41,7 @@ class Document:
 
     def problem(self, place: str, message: str) -> None:
         """Note that the value at `place` (such as `fault[2].on`) is wrong."""
-        self._problems.append(f"{self._file}: {place}: {message}")
+        self._problems.append(f"{self.places.named(self._file, place)}: {message}")
 
     def finish(self) -> None:
         """Raise DocumentError if anything was wrong."""
@@ -75,6 +79,17 @@ class Document:
             return {}
         return found
 
+    def chosen(self, place: str, patterns: tuple[str, ...], names: Mapping[str, str]) -> list[str]:
+        """Return the ids whose id or name matches one of the patterns, and note each pattern that matches nothing."""
+        chosen: dict[str, None] = {}
+        for pattern in patterns:
+            found = [key for key, name in names.items() if fnmatchcase(name, pattern) or fnmatchcase(key, pattern)]
+            if not found:
+                known = ", ".join(sorted(names.values())[:20]) or "none"
+                self.problem(place, f"{pattern!r} matches nothing, known are {known}")
+            chosen |= dict.fromkeys(found)
+        return list(chosen)
+
     def build(self, kind: type[T], table: Mapping[str, Any], place: str, **given: Any) -> T | None:
         """Make a `kind` of the table's fields and of what is `given`; return None when something is wrong.
 
@@ -91,7 +106,8 @@ class Document:
                 try:
                     found[field.name] = _convert(table[field.name], hints[field.name])
                 except ValueError as error:
-                    self.problem(where, f"{error}, not {table[field.name]!r}")
+                    shown = f", not {table[field.name]!r}" if field.repr else ""
+                    self.problem(where, f"{error}{shown}")
             elif field.default is MISSING and field.default_factory is MISSING:
                 self.problem(where, "missing")
         try:

@@ -15,11 +15,13 @@ Two faults, and nothing else is needed:
 
 The top level may have `seed = 7`, which fixes what `probability` chooses. Where and how often a fault strikes:
 
-    on             call groups: members_put, images_list, job_get, job_progress; one or a list (default: all that fit)
+    on             call groups: members_put, images_list, job_get, job_progress, and beside IMS token, projects (of
+                   IAM), sts, metadata (also a pod's identity), vaults; one or a list (default: all that fit)
     project        only calls for these projects: names or ids, one or a list
     image          only PUTs with, and queries of jobs about, these images: names or ids, one or a list
-    access_key     only calls with these access keys
+    access_key     only calls with these access keys, or that ask for a token for these users or agencies
     after = 0.0    only from so many seconds after the start
+    until = inf    only until so many seconds after the start
     skip = 0       let so many matching calls pass first
     every = 1      strike at every so many-th matching call
     probability = 1.0
@@ -27,7 +29,7 @@ The top level may have `seed = 7`, which fixes what `probability` chooses. Where
 
 What it does is the word in `what`, with keys of its own (here with their defaults):
 
-    status              an error status: status = 500, body = "ims" (or gateway, glance, html), code = "",
+    status              an error status: status = 500, body = "ims" (or gateway, iam, glance, html), code = "",
                         message, after_work = false (true: the work is done all the same)
     reset               the connection is reset: after_work = false (true: the answer is lost)
     hang                no answer ever comes: after_work = false
@@ -47,8 +49,10 @@ What it does is the word in `what`, with keys of its own (here with their defaul
     html                a web page with status 200
     redirect            to another host: location, status = "307" (or 301, 302, 308)
     truncated           half of the answer: announced = false (true: the connection closes in its middle)
+    drip                the answer byte by byte: seconds = 1.0 (between each and the next)
     gigantic            the answer after so many blanks: megabytes = 64
-    mistyped            the answer, wrongly typed: shape = "images-object" (an unknown shape is told all shapes)
+    mistyped            the answer, wrongly typed: shape = "images-object" (an unknown shape is told all shapes: of
+                        lists, jobs, tokens, keys, projects and vaults)
 
 The first fault that strikes wins, in the order of the document; delays add up before it.
 """
@@ -56,13 +60,17 @@ The first fault that strikes wins, in the order of the document; delays add up b
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from worker.simulator.document import Document, DocumentError
-from worker.simulator.effects import EFFECTS, Delay, Effect, Poison
+from worker.simulator.effects import EFFECTS
+from worker.simulator.effects.calls import Delay, Poison
+from worker.simulator.effects.effect import Effect
 from worker.simulator.options import Group
+from worker.simulator.places import Places
 from worker.simulator.world import World
 
 
@@ -76,12 +84,15 @@ class Fault:
     image: tuple[str, ...] = ()
     access_key: tuple[str, ...] = ()
     after: float = 0.0
+    until: float = inf
     skip: int = 0
     every: int = 1
     probability: float = 1.0
     times: int = 0
 
     def __post_init__(self) -> None:
+        if self.until <= self.after:
+            raise ValueError("until is later than after")
         if self.every < 1 or self.skip < 0 or self.times < 0 or self.after < 0:
             raise ValueError("every is at least 1; skip, times and after are not negative")
         if not 0 <= self.probability <= 1:
@@ -95,11 +106,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultSet:
-    """What a faults document says; `file` is what errors call it."""
+    """What a faults document says; `file` is what errors call it, `places` knows its lines."""
 
     faults: tuple[Fault, ...] = ()
     seed: int = 0
     file: str = "faults"
+    places: Places = field(default=Places(""), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +149,7 @@ def parse_faults(text: str, file: str = "faults") -> FaultSet:
         document.problem("seed", f"expected a whole number, not {seed!r}")
     found = [_fault(document, place, table) for place, table in document.tables("fault")]
     document.finish()
-    return FaultSet(tuple(fault for fault in found if fault is not None), seed, file)
+    return FaultSet(tuple(fault for fault in found if fault is not None), seed, file, document.places)
 
 
 def _fault(document: Document, place: str, table: dict[str, Any]) -> Fault | None:
@@ -174,7 +186,7 @@ class FaultPlan:
         return tuple(strikes)
 
     def _matches(self, fault: Fault, moment: Moment) -> bool:
-        if moment.group not in (fault.on or fault.effect.groups) or moment.seconds < fault.after:
+        if moment.group not in (fault.on or fault.effect.groups) or not fault.after <= moment.seconds < fault.until:
             return False
         if fault.access_key and moment.access_key not in fault.access_key:
             return False
@@ -213,7 +225,7 @@ def _check_targets(world: World, chosen: FaultSet) -> None:
     projects = world.projects.keys() | world.projects.values()
     images = world.images.keys() | {image.name for image in world.images.values()}
     problems = [
-        f"{chosen.file}: fault[{index}].{key}: {name!r} is not in the simulated cloud"
+        f"{chosen.places.named(chosen.file, f'fault[{index}].{key}')}: {name!r} is not in the simulated cloud"
         for index, fault in enumerate(chosen.faults)
         for key, names, known in (("project", fault.project, projects), ("image", fault.image, images))
         for name in names

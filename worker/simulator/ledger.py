@@ -16,7 +16,11 @@ _KEPT = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One call: when it arrived (seconds since the epoch) and what was answered (status 0: nothing)."""
+    """One call: when it arrived (seconds since the epoch) and what was answered (status 0: nothing).
+
+    `access_key` is the user or agency for a call that asks for a token, `project_id` then the project it is to be for;
+    `path` says which call of its group it was, where the group has several.
+    """
 
     at: float
     account: str
@@ -25,6 +29,7 @@ class Arrival:
     project_id: str
     images: tuple[str, ...]
     status: int
+    path: str = ""
 
 
 class Windows:

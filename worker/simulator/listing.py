@@ -12,9 +12,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from typing import Any
 
+from worker.simulator.model import Answer, Image
 from worker.simulator.options import Options
 from worker.simulator.replies import Reply, error, image_body, ims_error
-from worker.simulator.world import Answer, Image, World
+from worker.simulator.world import World
 
 DEFAULT_LIMIT = 500
 _ATTRIBUTES = (
@@ -54,24 +55,24 @@ class Listing:
         self._bodies: dict[str, tuple[Image, bytes]] = {}
         self._lists: dict[str, tuple[int, dict[tuple[Any, ...], _Sorted]]] = {}
 
-    def page(self, project_id: str, query: Mapping[str, str]) -> Reply:
-        """Return one page of what the project sees."""
+    def page(self, project_id: str, query: Mapping[str, str], *, everything: bool = False) -> Reply:
+        """Return one page of what the project sees, or of `everything` there is, which an administrator does."""
         try:
-            return self._page(project_id, query)
+            return self._page(project_id, query, everything=everything)
         except BadQuery as bad:
             return ims_error("IMG.0017", f"The query parameter {bad} is invalid.")
 
-    def _page(self, project_id: str, query: Mapping[str, str]) -> Reply:
+    def _page(self, project_id: str, query: Mapping[str, str], *, everything: bool) -> Reply:
         limit = _limit(query)
         if self._options.page_cap:
             limit = min(limit, self._options.page_cap)
         _check(query)
-        keys, images = self._sorted(project_id, query)
+        keys, images = self._everything(query) if everything else self._sorted(project_id, query)
         descending = query.get("sort_dir", "desc") == "desc"
         start, end = 0, len(images)
         if (marker := query.get("marker")) and self._options.marker == "obeyed":
             image = self._world.images.get(marker)
-            if image is None or not self._sees(project_id, image):
+            if image is None or not (everything or self._sees(project_id, image)):
                 return error("glance", 400, "", f"Invalid marker. Image {marker} could not be found.")
             key = _key(image, query.get("sort_key", "created_at"))
             if descending:
@@ -80,6 +81,14 @@ class Listing:
                 start = bisect_right(keys, key)
         page = images[max(start, end - limit) : end][::-1] if descending else images[start : start + limit]
         return Reply(200, self._encode(page, limit))
+
+    def _everything(self, query: Mapping[str, str]) -> _Sorted:
+        sort_key = query.get("sort_key", "created_at")
+        found = sorted(
+            (image for image in self._world.images.values() if self._has(image, query)),
+            key=lambda image: _key(image, sort_key),
+        )
+        return [_key(image, sort_key) for image in found], found
 
     def _sorted(self, project_id: str, query: Mapping[str, str]) -> _Sorted:
         shares = self._world.shares(project_id)
@@ -100,7 +109,7 @@ class Listing:
     def _matches(self, project_id: str, image: Image, shares: Mapping[str, Answer], query: Mapping[str, str]) -> bool:
         kinds = {query.get("visibility"), query.get("__imagetype")}
         if image.owner == project_id:
-            listed = "shared" not in kinds or self._world.shared_out(image.id)
+            listed = "shared" not in kinds or bool(self._world.receivers[image.id])
         else:
             default = Answer.ACCEPTED
             wanted = query.get("member_status", default) if query.get("visibility") == "shared" else default
@@ -110,7 +119,7 @@ class Listing:
     def _has(self, image: Image, query: Mapping[str, str]) -> bool:
         """Tell whether the image has the attributes that the query asks for."""
         whole = query.get("__whole_image") if self._options.whole_filter == "obeyed" else None
-        if whole is not None and image.whole != (whole == "true"):
+        if whole is not None and image.full_ecs != (whole == "true"):
             return False
         asked = [name for name in _ATTRIBUTES if name in query]
         if not asked:

@@ -20,3 +20,8 @@ def project_id(name: str) -> str:
 def vault_id(name: str) -> str:
     """Return the id of a vault that is known by its name only."""
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.vault.example"))
+
+
+def domain_id(name: str) -> str:
+    """Return the id of an account that is known by its name only."""
+    return uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.domain.example").hex

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from worker.simulator.document import Document
+from worker.simulator.model import FIRST_CREATED, Image, Vault
 from worker.simulator.naming import OWNER
-from worker.simulator.world import FIRST_CREATED, Image, Vault, World
+from worker.simulator.world import World
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -41,7 +42,7 @@ class _Offers:
     vaulted: set[str] = field(default_factory=set)
     vaults: set[tuple[str, str]] = field(default_factory=set)
 
-    def is_whole(self, image_id: str) -> bool:
+    def is_full_ecs(self, image_id: str) -> bool:
         """Tell whether a share names a vault for the image and every accept of it has one."""
         return image_id in self.vaulted and all(self.accepts[image_id])
 
@@ -109,8 +110,8 @@ def _fill(world: World, offers: _Offers, names: Mapping[str, str]) -> None:
     for image_id, receivers in sorted(offers.receivers.items()):
         name = names.get(image_id, image_id)
         created = FIRST_CREATED + 60.0 * len(world.images)
-        world.add_image(Image(image_id, name, OWNER, whole=offers.is_whole(image_id), created_at=created))
+        world.add(Image(image_id, name, OWNER, full_ecs=offers.is_full_ecs(image_id), created_at=created))
         for receiver in sorted(receivers):
             world.share(image_id, receiver)
     for receiver, vault_id in sorted(offers.vaults):
-        world.add_vault(Vault(vault_id, receiver))
+        world.add(Vault(vault_id, receiver))

@@ -14,21 +14,26 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Literal
 
+from worker.simulator.jobs import Job, JobState
+from worker.simulator.model import Image
 from worker.simulator.options import Options, Rate
-from worker.simulator.world import Image, Job, JobState
 
-Shape = Literal["ims", "gateway", "glance", "html"]
+Shape = Literal["ims", "gateway", "glance", "html", "iam"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer. `announced` is the length a truncated one claims to have (0: its own)."""
+    """One answer.
+
+    `announced` is the length a truncated one claims to have (0: its own), `drip` the seconds between its bytes.
+    """
 
     status: int
     body: bytes
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     announced: int = 0
+    drip: float = 0.0
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:
@@ -46,6 +51,8 @@ def error(shape: Shape, status: int, code: str, message: str) -> Reply:
         body = {"error_msg": message, "error_code": code, "request_id": request_id}
         return Reply(status, json.dumps(body).encode(), headers={"X-Request-Id": request_id})
     phrase = HTTPStatus(status).phrase
+    if shape == "iam":
+        return json_reply({"error": {"code": status, "message": message, "title": phrase}}, status)
     if shape == "glance":
         return json_reply({"message": message, "code": f"{status} {phrase}", "title": phrase}, status)
     page = f"<html><head><title>{status} {phrase}</title></head><body><h1>{phrase}</h1>{message}</body></html>"
@@ -84,7 +91,7 @@ def throttled(rate: Rate) -> Reply:
 def image_body(image: Image, whole_attribute: str) -> dict[str, Any]:
     """Return an image as `GET /v2/cloudimages` lists it."""
     created = datetime.fromtimestamp(image.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    backup_id = str(uuid.uuid5(uuid.NAMESPACE_OID, image.id)) if image.whole else ""
+    backup_id = str(uuid.uuid5(uuid.NAMESPACE_OID, image.id)) if image.full_ecs else ""
     body: dict[str, Any] = {
         "schema": "/v2/schemas/image",
         "id": image.id,
@@ -127,12 +134,12 @@ def image_body(image: Image, whole_attribute: str) -> dict[str, Any]:
         "__os_version": "Ubuntu 24.04 server 64bit",
         "__system__cmkid": "",
         "__backup_id": backup_id,
-        "__data_origin": f"server_backup,{backup_id}" if image.whole else f"instance,{image.id}",
+        "__data_origin": f"server_backup,{backup_id}" if image.full_ecs else f"instance,{image.id}",
     }
     if whole_attribute == "boolean":
-        body["__whole_image"] = image.whole
+        body["__whole_image"] = image.full_ecs
     elif whole_attribute == "string":
-        body["__whole_image"] = str(image.whole).lower()
+        body["__whole_image"] = str(image.full_ecs).lower()
     return body | dict(image.attributes)
 
 

@@ -2,7 +2,8 @@
 
 Two kinds of file are taken. A manifest of the worker (it begins with `version = 1`) is offered as it stands: each of
 its images is pending in each project that its shares name, with the vaults they name. An image counts as a full-ECS
-one if a share names a vault for it and each project that accepts it has one. Several manifests are merged.
+one if a share names a vault for it and each project that accepts it has one. Several manifests are merged, and one seed
+may go with them, which then adds to what they name.
 
 Anything else is a seed of its own, of which ten lines are enough:
 
@@ -21,6 +22,9 @@ The tables, each of them optional; a key with a default may be left out:
 
     [projects.payments-prod]
     id = ""                         # made of the name when left out
+    name = ""                       # as IAM knows it; that of the table when left out
+    domain = "default"              # the account that it is of
+    enabled = true
 
     [[image]]
     name = "golden"
@@ -38,8 +42,15 @@ The tables, each of them optional; a key with a default may be left out:
     id = "4a6a8a3e-1bc3-4c4f-823e-3e4710650000"
     project = "payments-prod"       # name, id or pattern
     full = false
+    name = ""                       # its id when left out
+    object_type = "server"          # or disk, turbo, workspace, vmware, rds, file
+    protect_type = "backup"         # or replication, hybrid
+    status = "available"            # or lock, frozen, deleting, error
+    locked = false                  # its backups are protected from being deleted
+    size = 100                      # GB
+    used = 0                        # MB
 
-    [[account]]
+    [[account]]                     # a key without a user; users are in worker.simulator.iam.seed
     access_key = "AK"
     secret_key = "SK"
     name = "default"                # keys of one name share their limits
@@ -51,6 +62,7 @@ The tables, each of them optional; a key with a default may be left out:
     job_get = "1400/1m"
     job_progress = "200/5m"
     images_list = "1400/1m"
+                                    # token, projects, sts, metadata, vaults: none is published, so that none applies
 
     [jobs]
     seconds = [0.6, 0.9]            # how long a job takes: a number or a range
@@ -61,27 +73,33 @@ The tables, each of them optional; a key with a default may be left out:
     [options]                       # how this cloud differs from the next: see worker.simulator.options
     page_cap = 0
 
-Without an `[[account]]` any access key and secret are let in: a call must still carry a well-formed signature header
-and a date that is right, but nobody can check a secret that nobody knows.
+Who there is beside that, users, agencies, pods and a cloud server, is told by the tables that are described in
+worker.simulator.iam.seed. Without any of them and without an `[[account]]` any access key and secret are let in,
+and so is any password: a call must still carry a well-formed signature header and a date that is right, but nobody can
+check a secret that nobody knows.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from worker.simulator.document import Document, DocumentError
+from worker.simulator.iam.seed import TABLES, read_identity
+from worker.simulator.identity.model import DEFAULT_DOMAIN, Project
+from worker.simulator.identity.rules import IdentityRules
+from worker.simulator.jobs import JobRules
+from worker.simulator.model import FIRST_CREATED, Account, Answer, Image, Vault
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import Limits, Options
 from worker.simulator.rehearsal import offer
-from worker.simulator.world import FIRST_CREATED, Account, Answer, Image, JobRules, Vault, World
+from worker.simulator.world import World
 
 T = TypeVar("T")
-_TABLES = ("projects", "image", "share", "vault", "account", "limits", "jobs", "options")
+_TABLES = ("projects", "image", "share", "vault", "account", "limits", "jobs", "options", *TABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +114,9 @@ class Seed:
 @dataclass(frozen=True, slots=True)
 class _Project:
     id: str = ""
+    name: str = ""
+    domain: str = DEFAULT_DOMAIN
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +146,12 @@ class _Shares:
 
 
 @dataclass(frozen=True, slots=True)
-class _Vault:
-    id: str
+class _Receiver:
     project: str
-    full: bool = False
 
 
 def load_seed(*paths: Path, now: Callable[[], float] = time.time) -> Seed:
-    """Read a seed, or one or more manifests; raise DocumentError with all that is wrong."""
+    """Read manifests, a seed, or both; raise DocumentError with all that is wrong."""
     texts: dict[str, str] = {}
     for path in paths:
         try:
@@ -143,35 +162,55 @@ def load_seed(*paths: Path, now: Callable[[], float] = time.time) -> Seed:
 
 
 def parse_seed(texts: Mapping[str, str], now: Callable[[], float] = time.time) -> Seed:
-    """Read the texts of one seed or of manifests, by the name that errors call them."""
+    """Read the texts of manifests, of one seed, or of both, by the name that errors call them."""
     documents = [Document(text, file) for file, text in texts.items()]
-    if all("version" in document.root for document in documents):
-        return Seed(offer(documents, World(now)))
-    if len(documents) > 1:
-        raise DocumentError([f"{', '.join(texts)}: only manifests can be merged, and one of these is a seed"])
-    return _read(documents[0], now)
+    manifests = [document for document in documents if "version" in document.root]
+    seeds = [document for document in documents if document not in manifests]
+    if len(seeds) > 1:
+        raise DocumentError([f"{', '.join(texts)}: only manifests can be merged, and more than one of these is a seed"])
+    if not seeds:
+        return Seed(offer(manifests, World(now)))
+    return _read(seeds[0], manifests, now)
 
 
-def _read(document: Document, now: Callable[[], float]) -> Seed:
+def _read(document: Document, manifests: list[Document], now: Callable[[], float]) -> Seed:
     document.only(document.root, "", _TABLES)
     rules = document.strict(JobRules, document.table("jobs"), "jobs") or JobRules()
     limits = document.strict(Limits, document.table("limits"), "limits") or Limits()
     options = document.strict(Options, document.table("options"), "options") or Options()
-    world = World(now, rules)
-    for name, table in document.named("projects").items():
-        if (project := document.strict(_Project, table, f"projects.{name}")) is not None:
-            world.add_project(project.id or project_id(name), name)
+    identity = document.strict(IdentityRules, document.table("identity"), "identity") or IdentityRules()
+    world = offer(manifests, World(now, rules, identity))
+    for label, table in document.named("projects").items():
+        if (project := document.strict(_Project, table, f"projects.{label}")) is not None:
+            _add_project(world, label, project)
     for _, images in _each(document, "image", _Images):
         _add_images(world, images)
     for place, shares in _each(document, "share", _Shares):
         _share(document, place, world, shares)
-    for place, vault in _each(document, "vault", _Vault):
-        for receiver in _chosen(document, f"{place}.project", (vault.project,), world.projects):
-            world.add_vault(Vault(vault.id, receiver, vault.full))
+    for place, table in document.tables("vault"):
+        _add_vaults(document, place, world, table)
     for _, account in _each(document, "account", Account):
-        world.add_account(account)
+        world.add(account)
+    read_identity(document, world)
     document.finish()
     return Seed(world, options, limits)
+
+
+def _add_project(world: World, label: str, project: _Project) -> None:
+    declared = next((key for key, name in world.projects.items() if name == label), "")
+    chosen = project.id or declared or project_id(label)
+    world.add_project(chosen, label, Project(chosen, project.name or label, project.domain, project.enabled))
+
+
+def _add_vaults(document: Document, place: str, world: World, table: dict[str, Any]) -> None:
+    """Put a vault into each project that its pattern matches."""
+    allowed = tuple(field.name for field in fields(Vault) if field.name != "project_id")
+    document.only(table, place, (*allowed, "project"))
+    receiver_named = document.build(_Receiver, table, place)
+    vault = document.build(Vault, table, place, project_id="")
+    if receiver_named is not None and vault is not None:
+        for receiver in document.chosen(f"{place}.project", (receiver_named.project,), world.projects):
+            world.add(replace(vault, project_id=receiver))
 
 
 def _each(document: Document, key: str, kind: type[T]) -> Iterator[tuple[str, T]]:
@@ -184,24 +223,12 @@ def _each(document: Document, key: str, kind: type[T]) -> Iterator[tuple[str, T]
 def _add_images(world: World, images: _Images) -> None:
     for found_id, name in images.each():
         created = FIRST_CREATED + 60.0 * len(world.images)
-        world.add_image(Image(found_id, name, images.owner or OWNER, whole=images.whole, created_at=created))
+        world.add(Image(found_id, name, images.owner or OWNER, full_ecs=images.whole, created_at=created))
 
 
 def _share(document: Document, place: str, world: World, shares: _Shares) -> None:
     names = {image.id: image.name for image in world.images.values()}
-    receivers = _chosen(document, f"{place}.projects", shares.projects, world.projects)
-    for chosen in _chosen(document, f"{place}.images", shares.images, names):
+    receivers = document.chosen(f"{place}.projects", shares.projects, world.projects)
+    for chosen in document.chosen(f"{place}.images", shares.images, names):
         for receiver in receivers:
             world.share(chosen, receiver, shares.status)
-
-
-def _chosen(document: Document, place: str, patterns: tuple[str, ...], names: Mapping[str, str]) -> list[str]:
-    """Return the ids whose id or name matches one of the patterns; each pattern must match something."""
-    chosen: dict[str, None] = {}
-    for pattern in patterns:
-        found = [key for key, name in names.items() if fnmatchcase(name, pattern) or fnmatchcase(key, pattern)]
-        if not found:
-            known = ", ".join(sorted(names.values())[:20]) or "none"
-            document.problem(place, f"{pattern!r} matches nothing, known are {known}")
-        chosen |= dict.fromkeys(found)
-    return list(chosen)

@@ -1,5 +1,8 @@
 """The sockets around the simulated cloud: `async with Simulator(world) as cloud:` and it answers at `cloud.url`.
 
+All services share that address, since no two of them have a path in common: IMS, IAM, STS, the backup service, and the
+metadata service of a cloud server.
+
 A request is counted at arrival, then throttled, struck by faults, checked for its credential, and answered. `GET /` is
 a read-only page of counters in JSON. Only loopback addresses are served, since there is no secret to keep it with.
 """
@@ -13,7 +16,8 @@ import socket
 import struct
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from email.utils import formatdate
 from types import TracebackType
@@ -23,15 +27,17 @@ from aiohttp import web
 
 from worker.simulator.api import Api
 from worker.simulator.calls import Call, read_call
-from worker.simulator.effects import Delay, Hang, Skew, Work
+from worker.simulator.effects.calls import Delay, Hang, Skew
+from worker.simulator.effects.effect import Work
 from worker.simulator.faults import Fault, FaultPlan, FaultSet, Moment, Strike
 from worker.simulator.ledger import Arrival, Ledger, Windows
-from worker.simulator.options import Limits, Options
+from worker.simulator.options import IMS, Limits, Options
 from worker.simulator.replies import Reply, error, no_route, throttled
 from worker.simulator.signature import Request
 from worker.simulator.world import World
 
 MAX_BODY = 12 * 1024 * 1024
+MAX_HEADER = 128 * 1024
 LOOPBACK = ("127.0.0.1", 0)
 
 
@@ -68,7 +74,8 @@ class Simulator:
         self._started = world.now()
         self._closing = asyncio.Event()
         self._runner = web.ServerRunner(
-            web.Server(self._handle, access_log=None, request_factory=_request), shutdown_timeout=1.0
+            web.Server(self._handle, access_log=None, request_factory=_request, max_field_size=MAX_HEADER),
+            shutdown_timeout=1.0,
         )
         self.set_faults(faults)
 
@@ -110,8 +117,9 @@ class Simulator:
         call = read_call(received)
         if call is None:
             return await _send(request, no_route(), at)
+        call = self._api.located(call)
         account = self._api.account(call)
-        arrival = Arrival(at, account, call.access_key, call.group, call.project_id, call.images, 0)
+        arrival = Arrival(at, account, call.access_key, call.group, call.project_id, call.images, 0, _path(call))
         strikes: tuple[Strike, ...] = ()
         reply: Reply | None = throttled(self._limits.of(call.group))
         if self._windows.admit(account, call.group, at):
@@ -119,7 +127,7 @@ class Simulator:
             reply = await self._struck(call, strikes)
         self.ledger.note(replace(arrival, status=reply.status if reply else 0))
         if reply is not None:
-            return await _send(request, reply, self.world.now() + _skew(strikes))
+            return await _send(request, reply, self.world.now() + _skew(strikes), self._sleep)
         if any(isinstance(strike.effect, Hang) for strike in strikes):
             await self._hang(request)
         return _reset(request)
@@ -173,6 +181,11 @@ def _skew(strikes: tuple[Strike, ...]) -> float:
     return sum(strike.effect.seconds for strike in strikes if isinstance(strike.effect, Skew))
 
 
+def _path(call: Call) -> str:
+    """Return the path of a call whose group has several; the calls of IMS say by their group which one it was."""
+    return "" if call.group in IMS else call.path
+
+
 def _state(world: World, job_id: str) -> str:
     job = world.job(job_id)
     return job.state.value if job else ""
@@ -183,7 +196,9 @@ def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) 
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
 
 
-async def _send(request: web.BaseRequest, reply: Reply, at: float) -> web.StreamResponse:
+async def _send(
+    request: web.BaseRequest, reply: Reply, at: float, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> web.StreamResponse:
     headers = {
         "Server": "api-gateway",
         "Date": formatdate(at, usegmt=True),
@@ -191,14 +206,27 @@ async def _send(request: web.BaseRequest, reply: Reply, at: float) -> web.Stream
         "Content-Type": reply.content_type,
         **reply.headers,
     }
-    if not reply.announced:
+    if not reply.announced and not reply.drip:
         return web.Response(status=reply.status, body=reply.body, headers=headers)
-    headers["Content-Length"] = str(reply.announced)
+    headers["Content-Length"] = str(reply.announced or len(reply.body))
     response = web.StreamResponse(status=reply.status, headers=headers)
     await response.prepare(request)
+    if reply.drip:
+        return await _drip(response, reply, pause)
     await response.write(reply.body)
     if request.transport is not None:
         request.transport.close()
+    return response
+
+
+async def _drip(
+    response: web.StreamResponse, reply: Reply, pause: Callable[[float], Awaitable[None]]
+) -> web.StreamResponse:
+    """Send the body byte by byte, until it is sent or the caller has gone."""
+    with suppress(ConnectionError):
+        for number in range(len(reply.body)):
+            await response.write(reply.body[number : number + 1])
+            await pause(reply.drip)
     return response
 
 

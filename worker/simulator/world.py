@@ -11,155 +11,42 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
 
-FIRST_CREATED = 1_735_689_600.0
-HOSTILE_JOB_IDS = (
-    "../../v2/images/",
-    "a/b?c=d&e#",
-    "%2e%2e%2f",
-    "crlf\r\nX-Injected: 1 ",
-    "'; DROP TABLE jobs; --",
-    "<script>alert(1)</script>",
-    "\u202eabc\u0000",
-    "lone surrogate \ud800",
-    "x" * 2000,
-)
+from worker.simulator.identity.directory import Directory
+from worker.simulator.identity.issued import Issued
+from worker.simulator.identity.lockouts import Lockouts
+from worker.simulator.identity.model import DEFAULT_DOMAIN, Agency, Project, Server, User, Workload
+from worker.simulator.identity.rules import IdentityRules
+from worker.simulator.jobs import HOSTILE_JOB_IDS, NO_FATE, Fate, Job, JobRules, JobState, Order
+from worker.simulator.model import Account, Answer, Image, Vault
 
-
-class Answer(StrEnum):
-    """What a project has said to a share. Source: API reference of IMS, `member_status`."""
-
-    PENDING = "pending"
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-
-
-class JobState(StrEnum):
-    """A job's word for itself. Source: API reference of IMS, job query."""
-
-    INIT = "INIT"
-    RUNNING = "RUNNING"
-    SUCCESS = "SUCCESS"
-    FAIL = "FAIL"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An access key, its secret, and the projects (by id) it may act for; none named means all.
-
-    Keys of the same `name` are one account and share its limits. A key with a `security_token` is a temporary one.
-    """
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    name: str = "default"
-    security_token: str = field(default="", repr=False)
-    projects: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image. `owner` is the owner's project id, `whole` a full-ECS image; `attributes` override its body."""
-
-    id: str
-    name: str
-    owner: str
-    whole: bool = False
-    created_at: float = FIRST_CREATED
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Vault:
-    """A backup vault of a project; a `full` one cannot take another image."""
-
-    id: str
-    project_id: str
-    full: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What one PUT asks for: images of one project to become one status."""
-
-    project_id: str
-    images: tuple[str, ...]
-    status: Answer
-    vault_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What is to go wrong with a job.
-
-    A `stuck` job never ends, a `hollow` one ends well and does nothing. `failing` images are not done, and the job then
-    ends as `overall` says, with `code` and `reason`.
-    """
-
-    stuck: bool = False
-    hollow: bool = False
-    failing: frozenset[str] = frozenset()
-    overall: Literal["SUCCESS", "FAIL"] = "FAIL"
-    code: str = "IMG.0112"
-    reason: str = "Failed to update the image members."
-
-
-NO_FATE = Fate()
-
-
-@dataclass(slots=True)
-class Job:
-    """The work for one order. Times are seconds since the epoch; `ends_at` is infinite for a stuck job."""
-
-    id: str
-    order: Order
-    fate: Fate
-    begun_at: float
-    ends_at: float
-    state: JobState = JobState.INIT
-    results: dict[str, bool] = field(default_factory=dict)
-    code: str = ""
-    reason: str = ""
-    polls: int = 0
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the job has reached its last state."""
-        return self.state in {JobState.SUCCESS, JobState.FAIL}
-
-
-@dataclass(frozen=True, slots=True)
-class JobRules:
-    """How jobs live: between two `seconds` each, chosen with `seed`; the list follows `lag` seconds after the end.
-
-    Hostile `ids` are texts that a careless client would put into a URL, a log or a query.
-    """
-
-    seconds: tuple[float, float] = (0.6, 0.9)
-    lag: float = 0.0
-    ids: Literal["hex", "hostile"] = "hex"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        low, high = self.seconds
-        if not 0 <= low <= high or self.lag < 0:
-            raise ValueError("seconds and lag cannot be negative, nor seconds run backwards")
+_USUAL = JobRules()
+_USUAL_IDENTITY = IdentityRules()
 
 
 class World:
     """The cloud's state and the owner's hand on it: `share` and `revoke` may happen at any moment.
 
-    `versions` has a number per project that changes whenever its lists could. Without accounts any access key is let
-    in.
+    `versions` has a number per project that changes whenever its lists could, `receivers` the projects that an image is
+    offered to. `directory` knows who there is (without anybody in it everybody is let in), `issued` what they have been
+    given, `lockouts` who is blocked, `tenancies` each project as IAM knows it.
     """
 
-    def __init__(self, now: Callable[[], float] = time.time, rules: JobRules = JobRules()) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float] = time.time,
+        rules: JobRules = _USUAL,
+        identity: IdentityRules = _USUAL_IDENTITY,
+    ) -> None:
         self.now = now
         self.rules = rules
+        self.identity = identity
+        self.started = now()
+        self.directory = Directory()
+        self.issued = Issued(now, identity)
+        self.lockouts = Lockouts(now, identity)
+        self.tenancies: dict[str, Project] = {}
         self.versions: dict[str, int] = defaultdict(int)
         self.accounts: dict[str, Account] = {}
         self.projects: dict[str, str] = {}
@@ -167,29 +54,35 @@ class World:
         self.vaults: dict[tuple[str, str], Vault] = {}
         self.jobs: dict[str, Job] = {}
         self._shares: dict[str, dict[str, Answer]] = defaultdict(dict)
-        self._receivers: dict[str, set[str]] = defaultdict(set)
+        self.receivers: dict[str, set[str]] = defaultdict(set)
         self._owned: dict[str, set[str]] = defaultdict(set)
         self._random = random.Random(rules.seed)  # noqa: S311 - durations and ids of a simulation
         self._due: list[tuple[float, int, Job]] = []
         self._visible_later: list[tuple[float, int, Job]] = []
 
-    def add_account(self, account: Account) -> None:
-        """Let an access key in; from then on unknown ones are refused."""
-        self.accounts[account.access_key] = account
+    def add(self, *things: Account | User | Agency | Workload | Server | Image | Vault) -> None:
+        """Let an access key or somebody in, put an image into its owner's project, or a vault into its own.
 
-    def add_project(self, project_id: str, name: str = "") -> None:
-        """Make a project known."""
+        From the first key on unknown ones are refused; an image is seen by nobody else until it is shared.
+        """
+        for thing in things:
+            match thing:
+                case Account():
+                    self.accounts[thing.access_key] = thing
+                    self.directory.open = False
+                case User() | Agency() | Workload() | Server():
+                    self.directory.add(thing)
+                case Vault():
+                    self.vaults[thing.project_id, thing.id] = thing
+                case Image():
+                    self.images[thing.id] = thing
+                    self._owned[thing.owner].add(thing.id)
+                    self._changed(thing.owner, *self.receivers[thing.id])
+
+    def add_project(self, project_id: str, name: str = "", tenancy: Project | None = None) -> None:
+        """Make a project known, by default an enabled one of the default domain; a second time replaces it."""
         self.projects[project_id] = name or project_id
-
-    def add_image(self, image: Image) -> None:
-        """Put an image into its owner's project; nobody else sees it until it is shared."""
-        self.images[image.id] = image
-        self._owned[image.owner].add(image.id)
-        self._changed(image.owner, *self._receivers[image.id])
-
-    def add_vault(self, vault: Vault) -> None:
-        """Create a vault in its project."""
-        self.vaults[vault.project_id, vault.id] = vault
+        self.tenancies[project_id] = tenancy or Project(project_id, name or project_id, DEFAULT_DOMAIN)
 
     def share(self, image_id: str, project_id: str, status: Answer = Answer.PENDING) -> None:
         """Offer an image to a project, or set what the project has said to it; raise KeyError if either is unknown."""
@@ -197,19 +90,19 @@ class World:
             raise KeyError((image_id, project_id))
         self._catch_up()
         self._shares[project_id][image_id] = status
-        self._receivers[image_id].add(project_id)
+        self.receivers[image_id].add(project_id)
         self._changed(project_id, self.images[image_id].owner)
 
     def revoke(self, image_id: str, project_id: str) -> None:
         """Withdraw an offer, whatever the project has said to it; raise KeyError if there is no such image."""
         self._catch_up()
         self._shares[project_id].pop(image_id, None)
-        self._receivers[image_id].discard(project_id)
+        self.receivers[image_id].discard(project_id)
         self._changed(project_id, self.images[image_id].owner)
 
     def delete(self, image_id: str) -> None:
         """Delete an image and with it all its shares; raise KeyError if there is no such image."""
-        for project_id in sorted(self._receivers[image_id]):
+        for project_id in sorted(self.receivers[image_id]):
             self.revoke(image_id, project_id)
         owner = self.images.pop(image_id).owner
         self._owned[owner].discard(image_id)
@@ -227,27 +120,6 @@ class World:
     def visible(self, project_id: str) -> list[Image]:
         """Return the images that the project owns or is offered, in no particular order."""
         return [self.images[image_id] for image_id in self._owned[project_id] | self.shares(project_id).keys()]
-
-    def shared_out(self, image_id: str) -> bool:
-        """Tell whether an image is offered to anyone."""
-        self._catch_up()
-        return bool(self._receivers.get(image_id))
-
-    def missing(self, order: Order) -> tuple[str, ...]:
-        """Return those images of the order that its project is not offered."""
-        offered = self.shares(order.project_id)
-        return tuple(image_id for image_id in order.images if image_id not in offered)
-
-    def vault_trouble(self, order: Order) -> tuple[str, str] | None:
-        """Return code and reason if the order accepts full-ECS images and its vault cannot take them."""
-        if order.status is not Answer.ACCEPTED or not any(self._is_whole(image_id) for image_id in order.images):
-            return None
-        vault = self.vaults.get((order.project_id, order.vault_id))
-        if vault is None:
-            return "IMG.0184", f"Failed to query the vault {order.vault_id or '(none given)'}."
-        if vault.full:
-            return "IMG.0182", f"The capacity of the vault {vault.id} is insufficient."
-        return None
 
     def submit(self, order: Order, fate: Fate = NO_FATE) -> Job:
         """Start the job of an order; its effect on the shares comes when it ends."""
@@ -267,10 +139,6 @@ class World:
             waiting = self.now() < job.begun_at + first_part
             job.state = JobState.INIT if waiting else JobState.RUNNING
         return job
-
-    def _is_whole(self, image_id: str) -> bool:
-        image = self.images.get(image_id)
-        return image is not None and image.whole
 
     def _next_id(self) -> str:
         if self.rules.ids == "hostile":
@@ -293,7 +161,7 @@ class World:
         failing, code, reason = job.fate.failing | gone, job.fate.code, job.fate.reason
         if gone and not job.fate.failing:
             code, reason = "IMG.0144", "The image does not exist."
-        if (trouble := self.vault_trouble(job.order)) is not None:
+        if (trouble := vault_trouble(self, job.order)) is not None:
             failing, (code, reason) = frozenset(job.order.images), trouble
         job.results = {image_id: image_id not in failing for image_id in job.order.images}
         if not failing or (job.fate.failing and job.fate.overall == "SUCCESS"):
@@ -313,3 +181,20 @@ class World:
     def _changed(self, *project_ids: str) -> None:
         for project_id in project_ids:
             self.versions[project_id] += 1
+
+
+def vault_trouble(world: World, order: Order) -> tuple[str, str] | None:
+    """Return code and reason if the order accepts full-ECS images and its vault cannot take them."""
+    images = (world.images.get(image_id) for image_id in order.images)
+    if order.status is not Answer.ACCEPTED or not any(image is not None and image.full_ecs for image in images):
+        return None
+    vault = world.vaults.get((order.project_id, order.vault_id))
+    if vault is None:
+        return "IMG.0184", f"Failed to query the vault {order.vault_id or '(none given)'}."
+    if not vault.fits:
+        return "IMG.0193", f"The vault {vault.id} is not a cloud server backup vault."
+    if vault.status != "available":
+        return "IMG.0188", f"The vault {vault.id} is not available."
+    if vault.used_up >= vault.size * 1024:
+        return "IMG.0182", f"The capacity of the vault {vault.id} is insufficient."
+    return None

@@ -7,7 +7,7 @@ from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.batch import JOB_ENDS, End
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.fleet.report import Result, RunReport
@@ -45,9 +45,9 @@ class Counts:
                 self._changes.labels(status.desired).inc()
             case events.JobSettled(settlement):
                 self._settle(settlement)
-            case events.Reloaded():
+            case daemon_events.Reloaded():
                 self._reloads.labels("good").inc()
-            case events.ReloadFailed():
+            case daemon_events.ReloadFailed():
                 self._reloads.labels("bad").inc()
             case events.Incident() | events.Noted():
                 self._troubles.inc()

@@ -15,6 +15,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.samples import Sample
 
 from worker.core.calls import CallGroup
+from worker.core.limits import LimitStanding
+from worker.core.reading import CUT_SHORT
 from worker.core.schedule import next_start
 from worker.core.status import STANDING, Status
 from worker.telemetry.board import Board
@@ -24,31 +26,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class LimitStanding:
-    """How the limit of one call group of one account stands.
-
-    `count` calls per `window` seconds are allowed and `left` of them are free. `waiting` callers queue, and for
-    `paused_for` seconds more none of them may go.
-    """
-
-    account: str
-    group: CallGroup
-    count: int
-    window: float
-    left: int
-    waiting: int
-    paused_for: float
-
-
-@dataclass(frozen=True, slots=True)
 class Readings:
     """What is asked for at a scrape, on the event loop: each answer is to be cheap.
 
-    `refused` tells of each credential whether the cloud refuses it. `schedule_interval` is the time between two planned
-    passes, and `loop_lag_max` the longest lag of the last minute, in seconds.
+    `limits` tells of each account how its call groups stand, `refused` of each credential whether the cloud refuses it.
+    `schedule_interval` is the time between two planned passes, and `loop_lag_max` the longest lag of the last minute,
+    in seconds.
     """
 
-    limits: Callable[[], Iterable[LimitStanding]]
+    limits: Callable[[], Mapping[str, Mapping[CallGroup, LimitStanding]]]
     refused: Callable[[], Mapping[str, bool]]
     schedule_interval: Callable[[], float]
     loop_lag_max: Callable[[], float]
@@ -71,7 +57,7 @@ class Snapshot:
     next_pass_at: float
     reload_failed: bool
     is_paused: bool
-    limits: tuple[LimitStanding, ...]
+    limits: Mapping[str, Mapping[CallGroup, LimitStanding]]
     refused: Mapping[str, bool]
     schedule_interval: float
     loop_lag_max: float
@@ -81,7 +67,7 @@ def snapshot_of(board: Board, readings: Readings, now: float) -> Snapshot:
     """Copy what the gauges are made of; `now` in seconds since the epoch."""
     sent_at = min((sent.intent_at for sent in board.in_flight.values()), default=now)
     return Snapshot(
-        projects=tuple((line.name, dict(line.counts), line.waiting) for line in board.projects.values()),
+        projects=tuple((line.name, dict(line.counts), line.waiting) for line in board.fleet.projects.values()),
         unreadable=_unreadable(board),
         unmanaged=board.unmanaged,
         quarantined=len(board.quarantined),
@@ -90,7 +76,7 @@ def snapshot_of(board: Board, readings: Readings, now: float) -> Snapshot:
         next_pass_at=next_start(board.next_pass_at, now, 0.0) if board.next_pass_at else 0.0,
         reload_failed=board.reload_error is not None,
         is_paused=board.pause is not None,
-        limits=tuple(readings.limits()),
+        limits=readings.limits(),
         refused=dict(readings.refused()),
         schedule_interval=readings.schedule_interval(),
         loop_lag_max=readings.loop_lag_max(),
@@ -98,10 +84,10 @@ def snapshot_of(board: Board, readings: Readings, now: float) -> Snapshot:
 
 
 def _unreadable(board: Board) -> Mapping[str, int]:
-    """Count the unreadable projects of each credential that a project has: zero where all could be read."""
-    counts = dict.fromkeys((line.project.credential for line in board.projects.values()), 0)
-    for line in board.projects.values():
-        counts[line.project.credential] += bool(line.unreadable)
+    """Count the projects of each credential that could not be read, zero included; not those that nobody tried to."""
+    counts = dict.fromkeys((line.project.credential for line in board.fleet.projects.values()), 0)
+    for line in board.fleet.projects.values():
+        counts[line.project.credential] += bool(line.unreadable) and line.unreadable != CUT_SHORT
     return counts
 
 
@@ -173,20 +159,20 @@ def _giving_way(many: Iterable[T]) -> Iterator[T]:
         yield each
 
 
-def _limits(limits: Iterable[LimitStanding]) -> Iterator[GaugeMetricFamily]:
+def _limits(limits: Mapping[str, Mapping[CallGroup, LimitStanding]]) -> Iterator[GaugeMetricFamily]:
     labels = ("account", "group")
     calls = _family("limit_calls", "Calls that the limit in force allows per window.", *labels)
     window = _family("limit_window_seconds", "The window of the limit in force.", *labels)
     left = _family("limit_calls_left", "Calls that may leave at once.", *labels)
     waiting = _family("limit_calls_waiting", "Calls that wait for their turn.", *labels)
     paused = _family("limit_paused_seconds", "How long no call may leave after the cloud has throttled one.", *labels)
-    for limit in sorted(limits, key=lambda each: (each.account, each.group)):
-        of_limit = (limit.account, limit.group)
-        calls.add_metric(of_limit, limit.count)
-        window.add_metric(of_limit, limit.window)
-        left.add_metric(of_limit, limit.left)
-        waiting.add_metric(of_limit, limit.waiting)
-        paused.add_metric(of_limit, limit.paused_for)
+    for account, groups in sorted(limits.items()):
+        for group, limit in sorted(groups.items()):
+            calls.add_metric((account, group), limit.rate.count)
+            window.add_metric((account, group), limit.rate.window)
+            left.add_metric((account, group), limit.left)
+            waiting.add_metric((account, group), limit.waiting)
+            paused.add_metric((account, group), limit.paused_for)
     yield from (calls, window, left, waiting, paused)
 
 

@@ -16,10 +16,11 @@ from typing import Any
 
 from aiohttp import web
 
+from worker.core.hosts import is_loopback
 from worker.core.text import json_bytes
 from worker.telemetry.addresses import BACKLOG, listeners, written
 from worker.telemetry.connections import Place, Room, room
-from worker.telemetry.safety import HEADERS, is_loopback, policy_of, why_misdirected
+from worker.telemetry.safety import HEADERS, policy_of, why_misdirected
 
 MAX_WAITING = 64
 """Requests that wait for something large; further ones are told 503."""
@@ -76,12 +77,12 @@ async def listening(host: str, port: int, views: Views, on_error: OnError) -> As
     view that raises, which is a 500 without details. Raises OSError if no address can be had, ValueError if the page
     has not one script and one style. At the end every connection is closed within about a second, whatever it is at.
     """
-    site = _Site(host, views, on_error)
-    server = web.Server(site.handle)
+    routes = _Routes(host, views, on_error)
+    server = web.Server(routes.handle)
     loop, space = asyncio.get_running_loop(), room()
     found = await listeners(host, port)
     addresses = [each.getsockname() for each in found.sockets]
-    site.is_private = all(is_loopback(address[0]) for address in addresses)
+    routes.is_private = all(is_loopback(address[0]) for address in addresses)
     for address, error in found.missed:
         on_error(f"nothing answers HTTP on {address}", error)
     accepting = []
@@ -153,7 +154,7 @@ class _Connection(web.RequestHandler):
         return response
 
 
-class _Site:
+class _Routes:
     """What is where, and who may have it. `is_private` tells whether only loopback addresses lead here."""
 
     def __init__(self, host: str, views: Views, on_error: OnError) -> None:
@@ -164,7 +165,7 @@ class _Site:
         self._page_headers = {"Content-Security-Policy": policy_of(views.page)}
         self._waiting = 0
         self._turn = asyncio.Lock()
-        self._routes: dict[str, Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
+        self._by_path: dict[str, Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
             "/": self._page,
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -205,9 +206,9 @@ class _Site:
         hosts = request.headers.getall("Host", [])
         if self.is_private and (why := why_misdirected(hosts, self._host)):
             return _text(421 if len(hosts) == 1 else 400, why)
-        route = self._routes.get(request.path)
+        route = self._by_path.get(request.path)
         if route is None:
-            return _text(404, f"there is nothing here; there are {', '.join(self._routes)}")
+            return _text(404, f"there is nothing here; there are {', '.join(self._by_path)}")
         if request.method not in _METHODS:
             return _text(405, "nothing can be changed here", {"Allow": ", ".join(_METHODS)})
         try:

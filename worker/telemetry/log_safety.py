@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from worker.core.redaction import MASK, mask_named, names_a_secret
 from worker.core.text import visible, visible_lines
 
-_SECRET_NAME = re.compile(r"(?i)(secret|token|password|authorization|signature|access_key|credential_value)")
-# As headers, bodies, queries and reprs have it: to the closing quote, else to the end of a word, or for a header whose
-# value is several words to the end of the line.
-_SECRET_TEXT = re.compile(
-    r"(?i)(x-auth-token|x-security-token|x-subject-token|authorization|signature|secret_key|security_token|password)"
-    r"(\\*[\"']?\s*[:=]\s*\\*)"
-    r"(\"[^\"]*\"|'[^']*'|(?:bearer|basic|sdk-hmac-sha256)\s[^\n]*|[^\s,;&]+)"
-)
-MASK = "***"
 _CONTINUED = "\n    "
 """Where a text has several lines, as a traceback has, those after the first are none of the log."""
 
@@ -46,11 +37,11 @@ def _escaped(value: Any) -> Any:
 def _masked(key: str, value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
-    if _SECRET_NAME.search(key):
+    if names_a_secret(key):
         return MASK
     if isinstance(value, Mapping):
         return {inner: _masked(str(inner), each) for inner, each in value.items()}
     if isinstance(value, list | tuple):
         return [_masked(key, each) for each in value]
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return _SECRET_TEXT.sub(rf"\1\2{MASK}", text)
+    return mask_named(text)

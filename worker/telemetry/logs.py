@@ -15,10 +15,13 @@
 | `batch.taken_up` | info | what an earlier pass left in flight is followed beside the passes |
 | `project.observed` | debug | a project's lists were read, or could not be |
 | `project.unreadable` | warning | projects could not be read, for one reason: their number, and the first by id |
+| `project.not_read` | info | the pass was told to stop before projects were read: nobody knows whether they can be |
 | `plan.made`, `plan.refused` | info, warning | the plan, and what the guards say to it |
+| `pass.waiting` | info | a limit holds a pass up for longer: which, until when, and how long the pass takes |
 | `batch.submitted` | info | a PUT was answered with a job |
 | `batch.refused`, `batch.unanswered`, `batch.not_sent` | warning | a PUT gave no job |
-| `job.settled` | info, warning | a job has ended, or outlived the pass |
+| `job.settled` | info, warning | a job has ended, or the cloud denies that there is one |
+| `job.unsettled` | warning | a job has outlived its pass, or who followed it: it stays in flight |
 | `batch_size.learned` | info | how many images the cloud takes in one PUT of an account in a region was found |
 | `share.changed`, `share.failed`, ... | debug, info | the final word for one share of a batch |
 | `call.made`, `call.failed` | debug | one call to the cloud |
@@ -42,20 +45,13 @@ from typing import Any, TextIO
 import structlog
 
 from worker.core import events
-from worker.core.batch import End
+from worker.core.batch import InFlight
 from worker.core.calls import CallRecord
-from worker.core.clock import age_of
-from worker.core.facts import grouped
-from worker.core.fleet.refusal import told_refusals, worst_projects
-from worker.core.fleet.report import not_sent
-from worker.core.status import Status
 from worker.core.text import json_text
-from worker.core.timing import timestamp
+from worker.telemetry.event_lines import lines_of
+from worker.telemetry.late_logs import give_way
 from worker.telemetry.log_safety import escape, mask_secrets
 from worker.telemetry.standard_error import StandardError, with_priority
-
-_NAMED = 10
-"""Of many projects with one trouble, those that a line names."""
 
 
 def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
@@ -81,6 +77,7 @@ def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=lines),  # type: ignore[arg-type]  # it writes and flushes
         cache_logger_on_first_use=False,
     )
+    give_way()
     logging.captureWarnings(capture=True)
     logging.getLogger().addHandler(_LIBRARIES)
 
@@ -124,139 +121,13 @@ def log_call(record: CallRecord) -> None:
     )
 
 
-def log_event(event: events.Event) -> None:  # noqa: C901, PLR0912 - one arm for each row of the table above
-    """Write one event of a pass as a log line."""
+def log_event(event: events.Event) -> None:
+    """Write one event as log lines; those between the beginning of a pass and its end bear its `run_id`."""
     log = structlog.get_logger()
     match event:
-        case events.PassStarted(run_id, projects):
+        case events.PassStarted(run_id=run_id) | events.TakenUp(sent=InFlight(run_id=run_id)):
             structlog.contextvars.bind_contextvars(run_id=run_id)
-            log.info("pass.started", projects=projects)
-        case events.ProjectObserved(project_id, offers, reason):
-            log.debug(
-                "project.observed", project_id=project_id, offers=offers, **({"reason": reason} if reason else {})
-            )
-        case events.Planned(plan, image_names, batches, resumed, refusals):
-            for fact in grouped((each.failure, each.project.id) for each in plan.unread):
-                named = list(fact.of[:_NAMED])
-                log.warning("project.unreadable", reason=fact.reason, projects=len(fact.of), project_ids=named)
-            counts = {"desired": plan.desired, "converged": plan.converged, "unknown": plan.unknown}
-            counts["changes"] = len(plan.changes)
-            log.info("plan.made", **counts, batches=batches, resumed=resumed, digest=plan.digest)
-            if refusals:
-                told = told_refusals(refusals, not_sent(plan, ""), image_names)
-                worst, more = worst_projects(refusals)
-                log.warning("plan.refused", reasons=list(told), worst=list(worst), more=more, digest=plan.digest)
-        case events.BatchSubmitted(job):
-            batch = job.batch
-            log.info(
-                "batch.submitted",
-                job_id=job.job_id,
-                project_id=batch.project_id,
-                status=batch.operation.value,
-                vault_id=batch.vault_id,
-                images=len(batch.images),
-            )
-        case events.BatchNotAccepted(batch, how, reason):
-            name = f"batch.{how}"
-            log.warning(name, project_id=batch.project_id, images=len(batch.images), reason=reason)
-        case events.JobSettled(settlement):
-            good = settlement.end is End.SUCCEEDED
-            (log.info if good else log.warning)(
-                "job.settled",
-                job_id=settlement.job.job_id,
-                project_id=settlement.job.batch.project_id,
-                status=settlement.job.batch.operation.value,
-                images=len(settlement.job.batch.images),
-                state=settlement.end.value,
-                polls=settlement.polls,
-                seconds=round(age_of(settlement.job.submitted_at, settlement.settled_at), 3),
-                reason=settlement.reason,
-            )
-        case events.BatchSizeLearned(key, size):
-            learned = {"account": key.account, "region": key.region, "max_images": size.maximum}
-            log.info("batch_size.learned", **learned)
-        case events.ShareJudged(status):
-            good = status.status in {Status.CHANGED, Status.UNSETTLED}
-            name = f"share.{status.status}"
-            (log.debug if good else log.info)(
-                name,
-                project_id=status.share.project_id,
-                image_id=status.share.image_id,
-                desired=status.desired.value,
-                reason=status.reason,
-            )
-        case events.Incident(what, reason):
-            log.warning("trouble", what=what, reason=reason)
-        case events.BugFound(project_id, what, trace):
-            log.error("bug.found", project_id=project_id, what=what, exception=trace)
-        case events.PassFinished(report):
-            counts = {status.value: count for status, count in report.counts().items()}
-            log.info(
-                "pass.finished",
-                result=report.result.value,
-                desired=report.desired,
-                converged=report.converged,
-                **counts,
-                jobs=len(report.jobs),
-                calls={group.value: count for group, count in report.calls.made.items()},
-                throttled=report.calls.throttled,
-                retried=report.calls.retried,
-                seconds=round(age_of(report.started_at, report.finished_at), 3),
-            )
-            structlog.contextvars.unbind_contextvars("run_id")
-        case events.PassBroken(reason):
-            log.error("pass.broken", reason=reason)
-            structlog.contextvars.unbind_contextvars("run_id")
-        case events.Superseded(at):
-            log.info("pass.superseded", loaded_at=timestamp(at))
-        case _:
-            _log_other_event(event)
-
-
-def _log_other_event(event: events.Event) -> None:  # noqa: C901 - as above
-    log = structlog.get_logger()
-    match event:
-        case events.Noted(note):
-            log.warning("pass.noted", note=note)
-        case events.StandingBy(reason):
-            log.info("daemon.standing_by", reason=reason)
-        case events.AtWork(unclean):
-            log.info("daemon.at_work", unclean=unclean)
-        case events.Stopping(grace, message):
-            log.info("daemon.stopping", grace=round(grace, 3), message=message)
-        case events.Listening(address):
-            log.info("http.listening", address=address)
-        case events.Reloaded(projects, shares):
-            log.info("files.reloaded", projects=projects, shares=shares)
-        case events.ReloadFailed(reason):
-            log.error("files.refused", reason=reason)
-        case events.PassScheduled(at):
-            log.debug("pass.scheduled", at=timestamp(at, digits="seconds"))
-        case events.ClockSet(by):
-            log.warning("clock.put_back" if by < 0 else "clock.put_forward", seconds=round(abs(by), 3))
-        case events.TakenUp(sent):
-            structlog.contextvars.bind_contextvars(run_id=sent.run_id)
-            batch = sent.batch
-            log.info(
-                "batch.taken_up",
-                job_id=sent.job_id,
-                project_id=batch.project_id,
-                status=batch.operation.value,
-                images=len(batch.images),
-            )
-        case _:
-            _log_instruction(event)
-
-
-def _log_instruction(event: events.Event) -> None:
-    log = structlog.get_logger()
-    match event:
-        case events.AskedFor(asked):
-            until = {} if asked.until is None else {"until": timestamp(asked.until, digits="seconds")}
-            log.info("instruction.received", asked=asked.asked.value, by=asked.by, at=timestamp(asked.at), **until)
-        case events.PauseBegan(pause):
-            log.warning("daemon.paused", reason=pause.reason, since=timestamp(pause.at))
-        case events.PauseEnded():
-            log.info("daemon.resumed")
-        case _:
-            pass  # what the journal remembers is no news
+    for line in lines_of(event):
+        getattr(log, line.level)(line.name, **line.fields)
+    if isinstance(event, events.PassFinished | events.PassBroken):
+        structlog.contextvars.unbind_contextvars("run_id")

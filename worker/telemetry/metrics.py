@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.calls import CallRecord
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.report import Result
@@ -91,9 +91,9 @@ class Milestones:
     def observe(self, event: events.Event, now: float) -> None:
         """Take one event that happens at `now`, in seconds since the epoch."""
         match event:
-            case events.AtWork():
+            case daemon_events.AtWork():
                 self._at_work = True
-            case events.StandingBy():
+            case daemon_events.StandingBy():
                 self._at_work = False
             case events.PassBroken():
                 self._last_pass = now
@@ -103,7 +103,7 @@ class Milestones:
                     self._last_success = report.finished_at
                 if report.result is Result.CONVERGED:
                     self._last_converged = report.finished_at
-            case events.Remembered(passes=passes):
+            case daemon_events.Remembered(passes=passes):
                 self._remember(passes, now)
             case _:
                 pass

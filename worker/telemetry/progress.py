@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.calls import CallGroup
 from worker.core.facts import many
 from worker.core.fleet.forecast import Forecast, Rest
@@ -112,7 +112,7 @@ class LiveProgress:
                     self._advance(self._judged)
                 else:
                     self._clear()
-            case events.Stopping():
+            case daemon_events.Stopping():
                 self._is_stopping = True
                 self.look()
                 # What is said of it stands above a picture that knows of it.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import ipaddress
 import re
+
+from worker.core.hosts import is_loopback
 
 HEADERS = {
     "Server": "ims-share-worker",
@@ -58,14 +59,6 @@ def why_misdirected(hosts: list[str], configured: str) -> str:
     if name in {"localhost", configured.lower()} or is_loopback(name.strip("[]")):
         return ""
     return "this server listens on a loopback address, and answers to the names of loopback only"
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether a text is an IP address of loopback."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _digest_of_the_one(element: re.Pattern[bytes], page: bytes) -> str:

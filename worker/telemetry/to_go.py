@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.batch import End
 from worker.core.fleet.forecast import Rest
 from worker.core.job import Settlement
@@ -33,14 +33,14 @@ class ToGo:
             case events.PassStarted(_, projects):
                 self._begin(projects)
                 self._is_under_way = True
-            case events.PassFinished() | events.PassBroken() | events.StandingBy():
+            case events.PassFinished() | events.PassBroken() | daemon_events.StandingBy():
                 self._is_under_way = False
             case events.ProjectPlanned(plan):
                 self._unread -= 1
                 self._take(plan)
             case events.Planned(refusals=refusals) if refusals:
                 self._due.clear()
-            case events.Stopping():
+            case daemon_events.Stopping():
                 self._due.clear()
             case events.BatchSubmitted(job):
                 self._sent(job.batch.project_id, job.batch.operation, job.batch.images)

@@ -10,11 +10,15 @@ import pytest
 from doubles import FakeJournal
 from passes import TIMINGS, context
 
-from worker.cloud.ims import CloudConfig, Ims, Keys
-from worker.cloud.pool import Pool
+from worker.cloud.auth.kinds.static import StaticKeys
+from worker.cloud.auth.signing import SigningKeys
+from worker.cloud.config import AccountCredential, CloudConfig
+from worker.cloud.ims import Ims
+from worker.cloud.proxies import Proxies
 from worker.cloud.refusals import Reply
-from worker.cloud.signing import SigningKeys
-from worker.cloud.transport import Call, Connections, Transport
+from worker.cloud.regions import Endpoints
+from worker.cloud.request import Call, Connections
+from worker.cloud.transport import Transport
 from worker.core.calls import CallGroup
 from worker.core.job import JobApi
 from worker.core.limits import Rate
@@ -22,7 +26,7 @@ from worker.core.manifest.model import Project
 from worker.core.reading import Reading
 from worker.core.timing import RetryPolicy
 from worker.errors import TransientCloudError
-from worker.reconcile.observe import observe
+from worker.reconcile.observe import Matters, observe
 
 pytestmark = pytest.mark.looptime
 
@@ -36,7 +40,7 @@ class TwoHosts:
     """A transport to two hosts, of which one hangs once it has answered `answers` calls; `sent` has what left when."""
 
     def __init__(self, answers: int) -> None:
-        self.pool = Pool(SIZE)
+        self.proxies = Proxies()
         self.answers = answers
         self.sent: list[tuple[float, str]] = []
         self.hanging = 0
@@ -62,15 +66,17 @@ class TwoHosts:
         raise TransientCloudError("no answer in time")
 
 
+NOTHING = Matters(lambda _project, _offers: (), lambda _project, _offers: ())
+
+
 def ims(transport: TwoHosts) -> Ims:
     """Return a client with one credential for both hosts."""
     config = CloudConfig(
-        credentials={"default": Keys("main", SigningKeys("AK", "SK"))},
+        credentials={"default": AccountCredential("main", StaticKeys(SigningKeys("AK", "SK")))},
         limits=dict.fromkeys(CallGroup, Rate(1400, 60)),
         burst=Rate(1000, 1),
         retry=RetryPolicy(6, 0.5, 15.0),
-        region="eu-west-101",
-        endpoint="",
+        endpoints=Endpoints(region="eu-west-101"),
         page_size=500,
         job_api=JobApi.AUTO,
         connections=Connections(CONNECT, TIME_OUT, SIZE, ""),
@@ -97,7 +103,7 @@ async def test_of_two_hosts_one_that_hangs_costs_the_other_nothing(answers: int,
         return project.name
 
     cloud = ims(transport)
-    names = await observe(context(cloud, FakeJournal()), [*HANGING, *GOOD], lambda _project, _offers: (), take)  # type: ignore[arg-type]
+    names = await observe(context(cloud, FakeJournal()), [*HANGING, *GOOD], NOTHING, take)  # type: ignore[arg-type]
     assert len(names) == len(HANGING) + len(GOOD)
     assert read.keys() == {project.name for project in GOOD}
     assert max(read.values()) < TIME_OUT

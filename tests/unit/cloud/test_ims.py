@@ -9,11 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from worker.cloud.ims import CloudConfig, Ims, Keys
-from worker.cloud.pool import Pool
+from worker.cloud.auth.kinds.static import StaticKeys
+from worker.cloud.auth.signing import SigningKeys
+from worker.cloud.config import AccountCredential, CloudConfig
+from worker.cloud.ims import Ims
+from worker.cloud.proxies import Proxies
 from worker.cloud.refusals import Reply, refusal
-from worker.cloud.signing import SigningKeys
-from worker.cloud.transport import Call, Connections, Transport
+from worker.cloud.regions import Endpoints, Service
+from worker.cloud.request import Call, Connections
+from worker.cloud.transport import Transport
 from worker.core.batch import Batch, End
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.job import JobApi, JobReply
@@ -50,12 +54,9 @@ class StubTransport:
     """Answers each call with a status and a JSON document, and keeps the calls."""
 
     def __init__(self, answer: Callable[[Call], Answer]) -> None:
-        self.pool = Pool(8)
+        self.proxies = Proxies()
         self.answer = answer
         self.calls: list[Call] = []
-
-    def allow_proxies(self) -> None:
-        """Have no proxy."""
 
     async def exchange(self, call: Call, _keys: SigningKeys) -> Reply:
         """Answer one call, as the real transport does."""
@@ -68,15 +69,14 @@ class StubTransport:
 
 
 CONFIG = CloudConfig(
-    credentials={"default": Keys("main", SigningKeys("AK", "SK"))},
+    credentials={"default": AccountCredential("main", StaticKeys(SigningKeys("AK", "SK")))},
     limits=dict.fromkeys(CallGroup, Rate(1000, 60)),
     burst=Rate(1000, 1),
     retry=RetryPolicy(2, 0.0, 0.0),
-    region="eu-west-101",
-    endpoint="",
+    endpoints=Endpoints(region="eu-west-101"),
     page_size=2,
     job_api=JobApi.AUTO,
-    connections=Connections(1, 1, 1, ""),
+    connections=Connections(1, 1, 8, ""),
     clock=lambda: 0.0,
     observer=lambda _record: None,
 )
@@ -131,6 +131,31 @@ class TestListing:
             "member_status": "pending",
             "limit": 2,
         }
+
+    async def test_an_enterprise_project_goes_with_the_query(self) -> None:
+        """Where rights are granted by enterprise project, a list without one is refused."""
+        credential = replace(CONFIG.credentials["default"], enterprise_project="all_granted_eps")
+        ims, transport = opened(pages(images()), credentials={"default": credential})
+        await listed(ims)
+        assert dict(transport.calls[0].query)["enterprise_project_id"] == "all_granted_eps"
+
+    @pytest.mark.parametrize("status", [403, 400])
+    async def test_a_list_refused_for_a_right_names_the_enterprise_project(self, status: int) -> None:
+        """Unless the credential has one: then that is not what is missing."""
+        refused = {"error_code": "IMG.0026", "error_msg": "no"}
+        for given, is_told in (("", True), ("0", False)):
+            credential = replace(CONFIG.credentials["default"], enterprise_project=given)
+            ims, _ = opened(lambda _call: (status, refused), credentials={"default": credential})
+            with pytest.raises(Forbidden) as caught:
+                await listed(ims)
+            assert ('enterprise_project of credential "default", such as' in str(caught.value)) is is_told
+
+    async def test_another_refusal_does_not(self) -> None:
+        """A project that is not the credential's, say."""
+        ims, _ = opened(lambda _call: (403, {"error_code": "APIGW.0302", "error_msg": "no"}))
+        with pytest.raises(Forbidden) as caught:
+            await listed(ims)
+        assert "enterprise_project" not in str(caught.value)
 
     async def test_full_ecs_images_are_asked_for_by_a_filter(self) -> None:
         """`full_ecs` adds the filter and changes nothing else."""
@@ -364,10 +389,11 @@ class TestRouting:
         async for _ in ims.list_shared(replace(PROJECT, region="eu-de"), MemberStatus.PENDING):
             pass
         assert transport.calls[0].origin == "https://ims.eu-de.otc.t-systems.com"
+        assert transport.calls[0].region == "eu-de"
 
     async def test_an_endpoint_wins_over_every_region(self) -> None:
         """With an endpoint in the config no project reaches another host, as a rehearsal must not."""
-        ims, transport = opened(pages(images()), endpoint="http://127.0.0.1:8080")
+        ims, transport = opened(pages(images()), endpoints=Endpoints(given={Service.IMS: "http://127.0.0.1:8080"}))
         async for _ in ims.list_shared(replace(PROJECT, region="eu-de"), MemberStatus.PENDING):
             pass
         assert transport.calls[0].origin == "http://127.0.0.1:8080"
@@ -382,18 +408,24 @@ class TestRouting:
 
     async def test_credentials_of_one_account_share_its_limits(self) -> None:
         """Two keys of an account draw on one window; another account has its own."""
-        keys = {name: Keys(account, SigningKeys(name, "SK")) for name, account in ("aa", "ba", "cc")}
+        keys = {
+            name: AccountCredential(account, StaticKeys(SigningKeys(name, "SK")))
+            for name, account in ("aa", "ba", "cc")
+        }
         ims, _ = opened(lambda _call: (200, DONE), credentials=keys)
         for name in keys:
             await ims.get_job(replace(PROJECT, credential=name), JOB)
-        assert {name: groups[CallGroup.JOB_GET].left for name, groups in ims.standing().items()} == {"a": 998, "c": 999}
+        assert {name: groups[CallGroup.JOB_GET].left for name, groups in ims.clients.standing().items()} == {
+            "a": 998,
+            "c": 999,
+        }
 
     async def test_calls_of_an_earlier_process_count(self) -> None:
         """What the journal remembers takes up room; an account that is configured no more is passed over."""
         ims, _ = opened(lambda _call: (200, DONE))
-        ims.remember("main", CallGroup.JOB_GET, [1.0, 2.0])
-        ims.remember("gone", CallGroup.JOB_GET, [1.0])
-        assert ims.standing()["main"][CallGroup.JOB_GET].left == 998
+        ims.clients.remember("main", CallGroup.JOB_GET, [1.0, 2.0])
+        ims.clients.remember("gone", CallGroup.JOB_GET, [1.0])
+        assert ims.clients.standing()["main"][CallGroup.JOB_GET].left == 998
 
     async def test_calls_are_counted_and_told(self) -> None:
         """The counts and the observer see the same attempts."""
@@ -415,5 +447,52 @@ class TestRouting:
             with pytest.raises(CloudError):
                 await ims.get_job(PROJECT, JOB)
         assert len(transport.calls) == 1
-        ims.retry_stopped()
+        ims.clients.retry_stopped()
         assert (await ims.get_job(PROJECT, JOB)).end is End.SUCCEEDED
+
+
+IMAGE_SERVICE: Answer = (403, {"error": {"code": "IMG.0026", "message": "The role is not allowed."}})
+GATEWAY: Answer = (403, {"error_code": "APIGW.0302", "error_msg": "not authorized", "request_id": "r1"})
+GLANCE: Answer = (403, {"code": "403 Forbidden", "message": "no", "title": "Forbidden"})
+EARLY: Answer = (400, {"error": {"code": "IMG.0026", "message": "The role is not allowed."}})
+
+
+async def call(ims: Ims, permission: str) -> Any:
+    """Make the call that takes a permission."""
+    match permission:
+        case "ims:images:list":
+            return [page async for page in ims.list_shared(PROJECT, MemberStatus.PENDING)]
+        case "ims:images:share":
+            return await ims.update_members(PROJECT, BATCH, slot)
+        case _:
+            return await ims.get_job(PROJECT, JOB)
+
+
+@pytest.mark.parametrize("answer", [IMAGE_SERVICE, GATEWAY, GLANCE, EARLY])
+@pytest.mark.parametrize("permission", ["ims:images:list", "ims:images:share", "ims:imageJobs:getPercentage"])
+async def test_a_refusal_names_the_permission_and_whose_credential_it_takes(permission: str, answer: Answer) -> None:
+    """Whoever refuses, and in whichever words, a person reads what to look at, beside what the cloud said."""
+    ims, _ = opened(lambda _call: answer, job_api=JobApi.PROGRESS)
+    with pytest.raises(Forbidden) as caught:
+        await call(ims, permission)
+    assert caught.value.permission == permission
+    told = str(caught.value)
+    assert told.startswith(f"HTTP {answer[0]}")
+    assert told.count(permission) == 1
+    assert "belongs to it" in told
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ((403, {"error_code": "APIGW.0310", "error_msg": "The project is unavailable"}), Forbidden),
+        ((400, {"error": {"code": "IMG.0030", "message": "The project ID and token are invalid."}}), BadRequest),
+    ],
+)
+async def test_what_is_about_something_else_names_no_permission(answer: Answer, kind: type[CloudError]) -> None:
+    """A project that is frozen is not helped by a right."""
+    ims, _ = opened(lambda _call: answer)
+    with pytest.raises(kind) as caught:
+        await call(ims, "ims:images:share")
+    assert "ims:images:share" not in str(caught.value)
+    assert not getattr(caught.value, "permission", "")

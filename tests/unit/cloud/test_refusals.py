@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cloud.redaction import MAX_MESSAGE
 from worker.cloud.refusals import Reply, refusal, scope_of
+from worker.core.redaction import MAX_MESSAGE
 from worker.errors import (
     AuthFailed,
     BadRequest,

@@ -5,47 +5,19 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from worker.core.documents import (
     At,
     Document,
     Finding,
-    Speller,
+    Suggester,
     kind_of,
     path_text,
     problems_of,
-    read_table,
-    shown,
+    quote,
 )
-from worker.errors import Problem
-
-
-@pytest.mark.parametrize(
-    ("source", "line", "column", "message"),
-    [
-        (b"a = 1\nb = \n", 2, 5, "not TOML: invalid value"),
-        (b"a = 1\na = 2\n", 2, 6, "not TOML: cannot overwrite a value"),
-        (b"\xef\xbb\xbfa = 1\n", 1, 1, "a byte order mark"),
-        (b'a = 1\n\xc3\xa9 = "\xff"\n', 2, 6, "not UTF-8"),
-        ("a = 1".encode("utf-16"), 1, 1, "not UTF-8"),
-        (b"a = 1\nbb = " + b"9" * 5000, 2, 6, "a number with thousands of digits"),
-        (b"a = " + b"[" * 3000 + b"]" * 3000, 0, 0, "lists, tables or keys are nested too deeply"),
-        (b".".join([b"a"] * 3000) + b" = 1", 0, 0, "lists, tables or keys are nested too deeply"),
-    ],
-)
-def test_what_is_not_toml_is_one_problem(source: bytes, line: int, column: int, message: str) -> None:
-    """A document that cannot be parsed says where and why."""
-    problem = read_table(Document("m.toml", source))
-    assert isinstance(problem, Problem)
-    assert (problem.file, problem.line, problem.column, problem.message) == ("m.toml", line, column, message)
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_are_a_table_or_a_problem(source: bytes) -> None:
-    """No bytes make the reader fail in another way."""
-    assert isinstance(read_table(Document("m.toml", source)), dict | Problem)
+from worker.core.places import Path
+from worker.errors import Excerpt, Problem
 
 
 @pytest.mark.parametrize(
@@ -64,7 +36,7 @@ def test_any_bytes_are_a_table_or_a_problem(source: bytes) -> None:
 )
 def test_values_are_shown_shortly_and_safely(value: object, text: str) -> None:
     """A value is recognizable, and neither floods nor commands a terminal."""
-    assert shown(value) == text
+    assert quote(value) == text
 
 
 def test_each_kind_of_value_has_a_name() -> None:
@@ -92,28 +64,90 @@ def test_findings_get_their_places_where_the_document_is_known() -> None:
     """A finding in a document has its line; one about a variable has none; one about two places names both."""
     found = problems_of(
         [
-            Finding(At("m.toml", ("b",)), "wrong", "1", "do better"),
             Finding(At("environment", ("X",)), "as bad"),
+            Finding(At("m.toml", ("b",)), "wrong", "1", "do better"),
+            Finding(At("m.toml", ("b",)), "unheard of", of_key=True),
             Finding(At("m.toml", ("a",)), "not like that at", other=At("n.toml", ("c", 0))),
         ],
-        {"m.toml": b"a = 1\nb = 2\n", "n.toml": b"c = [\n1]"},
+        [Document("m.toml", b"a = 1\nb = 2 # no\n"), Document("n.toml", b"c = [\n1]")],
     )
     assert found == (
-        Problem("m.toml", 2, 1, "b", "wrong", "1", "do better"),
         Problem("environment", 0, 0, "X", "as bad"),
-        Problem("m.toml", 1, 1, "a", "not like that at n.toml:2:1 (c[0])"),
+        Problem("m.toml", 1, 5, "a", "not like that at n.toml:2:1 (c[0])"),
+        Problem("m.toml", 2, 1, "b", "unheard of"),
+        Problem("m.toml", 2, 5, "b", "wrong", "1", "do better"),
     )
+    assert [problem.excerpt for problem in found] == [
+        None,
+        Excerpt("a = ", "1", ""),
+        Excerpt("", "b", " = 2 # no"),
+        Excerpt("b = ", "2", " # no"),
+    ]
+
+
+SECRET = "hunter2"
+WITH_SECRETS = (
+    f'x = {{ key = "{SECRET}", kind = "wrong" }} # {SECRET}\n'
+    f'a.b = "good" # {SECRET}\n'
+    f'list = ["{SECRET}", 3] # {SECRET}\n'
+    f"[ top.header ] # {SECRET}\n"
+    f'long = """one\n{SECRET}"""\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "of_key", "excerpt"),
+    [
+        (("x", "kind"), '"wrong"', False, Excerpt("kind = ", '"wrong"', "")),
+        (("x", "kind"), '"wrong"', True, Excerpt("", "kind", " = ***")),
+        (("x", "key"), "", False, Excerpt("key = ", "***", "")),
+        (("x",), "a table", False, Excerpt("x = ", "***", "")),
+        (("x", "missing"), "", True, Excerpt("", "x", " = ***")),
+        (("a", "b"), "", True, Excerpt("a.", "b", " = ***")),
+        (("a", "b"), '"good"', False, Excerpt("a.b = ", '"good"', "")),
+        (("list",), "a list", False, Excerpt("list = ", "***", "")),
+        (("list", 0), "", False, Excerpt("", "***", "")),
+        (("list", 1), "3", False, Excerpt("", "3", "")),
+        (("top", "header", "missing"), "", True, Excerpt("top.", "header", " = ***")),
+        (("top", "header", "long"), "one", False, Excerpt("long = ", '"""one', "")),
+        ((), "", False, Excerpt("", "", " = ***")),
+    ],
+)
+def test_of_a_document_that_may_hold_secrets_keys_and_shown_values_are_quoted(
+    *, path: Path, value: str, of_key: bool, excerpt: Excerpt
+) -> None:
+    """A line may hold a secret beside what is wrong, in a comment or behind another key; nothing of that is shown."""
+    finding = Finding(At("c.toml", path), "wrong", value, of_key=of_key)
+    (problem,) = problems_of([finding], [Document("c.toml", WITH_SECRETS.encode(), may_hold_secrets=True)])
+    assert problem.excerpt == excerpt
+
+
+def test_a_header_is_shown_as_one() -> None:
+    """What is missing in a table is shown at its header."""
+    document = Document("c.toml", b"[top.header]\n", may_hold_secrets=True)
+    (problem,) = problems_of([Finding(At("c.toml", ("top", "header", "x")), "x is missing", of_key=True)], [document])
+    assert problem.excerpt == Excerpt("[top.", "header", "]")
+
+
+def test_many_findings_in_one_long_line_have_their_columns() -> None:
+    """Columns are counted in characters, in whatever order the findings come."""
+    items = [f'"é{number}"' for number in range(300)]
+    source = f"a = [{', '.join(items)}]".encode()
+    findings = [Finding(At("m.toml", ("a", index)), "no") for index in reversed(range(300))]
+    found = problems_of(findings, [Document("m.toml", source)])
+    assert [problem.column for problem in found] == [source.decode().index(item) + 1 for item in items]
+    assert [problem.excerpt.marked for problem in found if problem.excerpt] == items[:100]
 
 
 def test_a_suggestion_is_made_for_what_is_nearly_right() -> None:
     """A slip of the finger is recognized, a different word is not."""
-    speller = Speller()
-    assert speller.hint("golden-ubunut", ["silver", "golden-ubuntu"]) == 'did you mean "golden-ubuntu"?'
-    assert speller.hint("bronze", ["silver", "golden-ubuntu"]) == ""
+    suggester = Suggester()
+    assert suggester.hint("golden-ubunut", ["silver", "golden-ubuntu"]) == 'did you mean "golden-ubuntu"?'
+    assert suggester.hint("bronze", ["silver", "golden-ubuntu"]) == ""
 
 
 def test_suggestions_end_before_they_take_long() -> None:
     """A document full of unknown names costs a bounded number of comparisons."""
-    speller = Speller(budget=5)
+    suggester = Suggester(budget=5)
     known = ["one", "two", "three"]
-    assert [speller.hint("thre", known) for _ in range(2)] == ['did you mean "three"?', ""]
+    assert [suggester.hint("thre", known) for _ in range(2)] == ['did you mean "three"?', ""]

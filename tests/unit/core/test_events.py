@@ -1,4 +1,4 @@
-"""The events of a pass are plain values, and their union is complete."""
+"""Events are plain values, and their union is complete."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import get_args
 
 import pytest
 
-from worker.core import events
+from worker.core import daemon_events, events
 
 
-def test_the_union_has_every_event_of_the_module() -> None:
+def test_the_union_has_every_event_of_both_modules() -> None:
     """A listener that handles the union handles all there is."""
-    defined = {each for _, each in inspect.getmembers(events, is_dataclass) if each.__module__ == events.__name__}
+    defined = {
+        each
+        for module in (daemon_events, events)
+        for _, each in inspect.getmembers(module, is_dataclass)
+        if each.__module__ == module.__name__
+    }
     assert defined == set(get_args(events.Event))
 
 

@@ -6,62 +6,64 @@ import math
 
 import pytest
 
-from worker.core.instruction import Instruction, Presence, Verb, begins_a_pass, end_of_pause, pause_of
+from worker.core.instruction import Instruction, InstructionKind, Presence, begins_a_pass, end_of_pause, pause_of
 
 NOW = 1_800_000_000.0
 """2027-01-15T08:00:00Z."""
 
 
-def given(key: int, asked: Verb, at: float = NOW, until: float | None = None) -> Instruction:
+def given(key: int, asked: InstructionKind, at: float = NOW, until: float | None = None) -> Instruction:
     """Return an instruction of Ann's."""
     return Instruction(key, asked, "ann@host", at, until)
 
 
 def test_the_last_pause_or_resume_stands_whatever_came_after_it() -> None:
     """Instructions of their moment change nothing, nor do the clocks by which they were written."""
-    paused = given(2, Verb.PAUSE, NOW - 500)
+    paused = given(2, InstructionKind.PAUSE, NOW - 500)
     assert (
         pause_of(
             [
-                given(1, Verb.RESUME),
+                given(1, InstructionKind.RESUME),
                 paused,
-                given(3, Verb.RECONCILE),
-                given(4, Verb.RELEASE),
+                given(3, InstructionKind.RECONCILE),
+                given(4, InstructionKind.RELEASE),
             ],
             NOW,
         )
         == paused
     )
-    assert pause_of([paused, given(3, Verb.RESUME, NOW - 900)], NOW) is None
+    assert pause_of([paused, given(3, InstructionKind.RESUME, NOW - 900)], NOW) is None
     assert pause_of([], NOW) is None
 
 
 def test_a_pause_holds_until_its_end() -> None:
     """Then work goes on, without the pause before it coming back."""
-    pause = given(2, Verb.PAUSE, NOW, NOW + 60)
+    pause = given(2, InstructionKind.PAUSE, NOW, NOW + 60)
     assert pause.left(NOW) == 60
-    assert pause_of([given(1, Verb.PAUSE), pause], NOW + 59) == pause
-    assert pause_of([given(1, Verb.PAUSE), pause], NOW + 60) is None
-    assert given(1, Verb.PAUSE).left(NOW) == math.inf
+    assert pause_of([given(1, InstructionKind.PAUSE), pause], NOW + 59) == pause
+    assert pause_of([given(1, InstructionKind.PAUSE), pause], NOW + 60) is None
+    assert given(1, InstructionKind.PAUSE).left(NOW) == math.inf
 
 
 def test_by_a_clock_that_was_put_back_a_pause_is_no_longer_than_it_was_meant_to_be() -> None:
     """Who takes it over counts its own span from now."""
-    assert given(1, Verb.PAUSE, NOW, NOW + 60).left(NOW - 86400) == 60
+    assert given(1, InstructionKind.PAUSE, NOW, NOW + 60).left(NOW - 86400) == 60
 
 
 def test_a_clock_that_was_set_moves_the_end_and_leaves_the_span() -> None:
     """Whichever way; what machines differ by is no step, and a pause without an end has none to move."""
-    pause = given(1, Verb.PAUSE, NOW, NOW + 60)
+    pause = given(1, InstructionKind.PAUSE, NOW, NOW + 60)
     assert pause.ending_in(50, NOW + 10.5) == pause
-    assert pause.ending_in(50, NOW + 7210) == given(1, Verb.PAUSE, NOW, NOW + 7260)
-    assert pause.ending_in(50, NOW - 7190) == given(1, Verb.PAUSE, NOW - 7190, NOW - 7140)
-    assert given(1, Verb.PAUSE).ending_in(math.inf, NOW + 7200) == given(1, Verb.PAUSE)
+    assert pause.ending_in(50, NOW + 7210) == given(1, InstructionKind.PAUSE, NOW, NOW + 7260)
+    assert pause.ending_in(50, NOW - 7190) == given(1, InstructionKind.PAUSE, NOW - 7190, NOW - 7140)
+    assert given(1, InstructionKind.PAUSE).ending_in(math.inf, NOW + 7200) == given(1, InstructionKind.PAUSE)
 
 
 def test_a_pause_that_cannot_be_read_says_so_in_its_reason() -> None:
     """By whom as far as that is known, and where the row is."""
-    pause = Instruction(1, Verb.PAUSE, "ann@host", NOW, odd="table instructions, row with key 1: until is missing")
+    pause = Instruction(
+        1, InstructionKind.PAUSE, "ann@host", NOW, odd="table instructions, row with key 1: until is missing"
+    )
     assert pause.reason == (
         "paused by ann@host, as far as it can be read: table instructions, row with key 1: until is missing"
     )
@@ -70,21 +72,21 @@ def test_a_pause_that_cannot_be_read_says_so_in_its_reason() -> None:
 
 def test_its_reason_says_who_and_until_when() -> None:
     """That stands at each share that was not sent."""
-    assert given(1, Verb.PAUSE).reason == "paused by ann@host"
-    assert given(1, Verb.PAUSE, NOW, NOW + 60).reason == "paused by ann@host until 2027-01-15T08:01:00Z"
+    assert given(1, InstructionKind.PAUSE).reason == "paused by ann@host"
+    assert given(1, InstructionKind.PAUSE, NOW, NOW + 60).reason == "paused by ann@host until 2027-01-15T08:01:00Z"
 
 
 @pytest.mark.parametrize(
     ("asked", "at_work", "paused"),
     [
-        (Verb.RECONCILE, True, True),
-        (Verb.RESUME, True, True),
-        (Verb.RELEASE, True, False),
-        (Verb.APPROVE, True, False),
-        (Verb.PAUSE, False, False),
+        (InstructionKind.RECONCILE, True, True),
+        (InstructionKind.RESUME, True, True),
+        (InstructionKind.RELEASE, True, False),
+        (InstructionKind.APPROVE, True, False),
+        (InstructionKind.PAUSE, False, False),
     ],
 )
-def test_what_calls_for_a_pass_at_once(asked: Verb, *, at_work: bool, paused: bool) -> None:
+def test_what_calls_for_a_pass_at_once(asked: InstructionKind, *, at_work: bool, paused: bool) -> None:
     """A paused pass could do nothing about a release or an approval."""
     assert begins_a_pass(given(1, asked), paused=False) is at_work
     assert begins_a_pass(given(1, asked), paused=True) is paused
@@ -127,7 +129,7 @@ def test_what_cannot_be_the_end_of_a_pause_is_refused_with_the_way_out(text: str
 
 
 SERVE, RUN = "`serve`, process 1 on a, since x", "`run`, process 2 on b, since y"
-PAUSE = given(1, Verb.PAUSE)
+PAUSE = given(1, InstructionKind.PAUSE)
 
 
 @pytest.mark.parametrize(

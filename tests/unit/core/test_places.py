@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.core.excerpts import Lines
 from worker.core.places import Path, locate
 
 DOCUMENT = """\
@@ -77,6 +78,11 @@ PLACES: dict[Path, tuple[int, int]] = {
 }
 
 
+def keys(source: bytes, paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Return line and column of the key of each path."""
+    return {path: Lines(source).place(place.key) for path, place in locate(source, paths).items()}
+
+
 def paths_in(value: Any, path: Path = ()) -> Iterator[Path]:
     """Yield the path of a value and of everything in it."""
     yield path
@@ -88,7 +94,29 @@ def paths_in(value: Any, path: Path = ()) -> Iterator[Path]:
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_everything_in_a_document_is_found(newline: str) -> None:
     """Dotted, quoted and nested keys, inline tables, list items and arrays of tables all have their places."""
-    assert locate(DOCUMENT.replace("\n", newline).encode(), PLACES) == PLACES
+    assert keys(DOCUMENT.replace("\n", newline).encode(), PLACES) == PLACES
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (("x", "y", "z w"), "1"),
+        (("éé", "k", "r", "s", 1), '"two"'),
+        (("éé", "k", "r", "s", 3), "[3]"),
+        (("share", 0, "images"), "[]"),
+        (("share", 0, "sub", "z"), "1979-05-27"),
+        (("multi", "line", "two"), "2"),
+        (("a",), None),
+        (("share", 1), None),
+        (("a", "b", "missing"), None),
+        (("share", 0, "images", 7), None),
+    ],
+)
+def test_a_value_is_told_from_its_key(path: Path, text: str | None) -> None:
+    """What stands under a header, and what is not written, has no value; a list item is its own."""
+    source = DOCUMENT.encode()
+    span = locate(source, [path])[path].value
+    assert (source[span.start : span.end].decode() if span else None) == text
 
 
 def test_the_table_of_places_is_complete() -> None:
@@ -107,13 +135,13 @@ def test_the_table_of_places_is_complete() -> None:
 )
 def test_what_is_not_written_is_placed_at_the_nearest_table_around_it(path: Path, place: tuple[int, int]) -> None:
     """A missing key is shown where it should be added."""
-    assert locate(DOCUMENT.encode(), [path]) == {path: place}
+    assert keys(DOCUMENT.encode(), [path]) == {path: place}
 
 
 @given(st.binary(max_size=200) | st.text("[]{}=.,\"'#\n ab1\\", max_size=60).map(str.encode))
 def test_no_document_is_too_broken_to_be_looked_at(source: bytes) -> None:
     """A grammar that is older than the parser may misunderstand a document, and still places everything."""
-    line, column = locate(source, [("a", "b", 0)])["a", "b", 0]
+    line, column = keys(source, [("a", "b", 0)])["a", "b", 0]
     assert line >= 1
     assert column >= 1
 
@@ -121,5 +149,5 @@ def test_no_document_is_too_broken_to_be_looked_at(source: bytes) -> None:
 def test_keys_that_only_the_second_parser_takes_are_kept_as_they_are_written() -> None:
     """Its grammar is not quite the parser's, and may see a key where there is none, or nothing at all."""
     source = b'"\\ud800".a = 1\nb = 2\n'
-    assert locate(source, [('"\\ud800"', "a"), ("b",)]) == {('"\\ud800"', "a"): (1, 10), ("b",): (2, 1)}
-    assert locate(b"b]==,", [("b",)]) == {("b",): (1, 1)}
+    assert keys(source, [('"\\ud800"', "a"), ("b",)]) == {('"\\ud800"', "a"): (1, 10), ("b",): (2, 1)}
+    assert keys(b"b]==,", [("b",)]) == {("b",): (1, 1)}

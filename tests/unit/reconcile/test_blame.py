@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import ceil, log2
 
 import pytest
-from doubles import FakeCloud, FakeJournal, Fate
+from doubles import FakeBatches, FakeCloud, FakeJournal, Fate
 from passes import ACCEPT, REJECT, TIMINGS, context, images, request, run
 
 from worker.cloud.refusals import Reply, refusal, scope_of
@@ -251,8 +251,8 @@ async def test_a_share_that_its_owner_takes_back_meanwhile_is_not_sent_once_more
     assert all(status is MemberStatus.ACCEPTED for status in cloud.offers["p"].values())
 
 
-class Counting(FakeJournal):
-    """A journal that knows how many rejects were sent, as the guards of later passes count them."""
+class Counting(FakeBatches):
+    """Batches of which the journal knows how many rejects were sent, as the guards of later passes count them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -285,9 +285,9 @@ class Counting(FakeJournal):
 )
 async def test_a_share_that_is_sent_again_counts_once_as_rejected(fates: tuple[Fate, ...]) -> None:
     """The guards of the next 24 hours count what was rejected, not how often it had to be sent."""
-    cloud, journal = cloud_of(in_turn(*fates)), Counting()
+    cloud, journal = cloud_of(in_turn(*fates)), FakeJournal(batches=Counting())
     cloud.offer("p", WHOLE, MemberStatus.ACCEPTED)
     report = await run({"p": dict.fromkeys(WHOLE, REJECT)}, cloud, journal)
     assert report.count(Status.CHANGED) >= 50
     assert len(cloud.puts) > 1
-    assert sum(journal.counted.values()) == 60
+    assert sum(journal.batches.counted.values()) == 60

@@ -30,8 +30,8 @@ async def run_with_a_step(cloud: FakeCloud, journal: FakeJournal, step: float, a
         moved_by = step
 
     asyncio.get_running_loop().call_later(at, move)
-    the_pass = replace(context(cloud, journal), now=lambda: wall() + moved_by)
-    return await run_once(request({"p": dict.fromkeys(images(2), ACCEPT)}), the_pass)
+    pass_context = replace(context(cloud, journal), now=lambda: wall() + moved_by)
+    return await run_once(request({"p": dict.fromkeys(images(2), ACCEPT)}), pass_context)
 
 
 @STEPS
@@ -79,8 +79,8 @@ async def test_a_job_of_an_earlier_process_is_followed_from_now_on(step: float) 
     project = request({"p": {}}).manifest.projects["p"]
     batch = Batch("p", Operation.ACCEPT, None, tuple(images(2)))
     job_id = await cloud.update_members(project, batch, nothing)
-    key = await journal.intend(batch, "run-0", wall() + 7200.0, 0)
-    await journal.accept(key, job_id, wall() + 7200.0)
+    key = await journal.batches.intend(batch, "run-0", wall() + 7200.0, 0)
+    await journal.batches.accept(key, job_id, wall() + 7200.0)
     report = await run_with_a_step(cloud, journal, step, 20.0)
     assert report.count(Status.CHANGED) == 2
     assert [(job.end, len(cloud.puts)) for job in report.jobs] == [(End.SUCCEEDED, 1)]

@@ -12,7 +12,8 @@ from passes import ACCEPT, TIMINGS, assert_adds_up, context, images, manifest, r
 
 from worker.core.batch import Batch, End
 from worker.core.events import BugFound, Event, ShareJudged
-from worker.core.fleet.report import Exit, Result, RunReport, exit_of_report
+from worker.core.exit import Exit
+from worker.core.fleet.report import Result, RunReport, exit_of_report
 from worker.core.job import JobReply
 from worker.core.manifest.model import Project
 from worker.core.reading import ObservedImage
@@ -126,7 +127,7 @@ async def test_shares_whose_sending_or_following_meets_a_bug_have_failed(bug: Ex
     assert len(of(report, "p")) == 3
     assert_told(report, bugs)
     assert journal.quarantine == {}
-    assert [flight.batch.project_id for flight in await journal.in_flight()] == ["p"]
+    assert [flight.batch.project_id for flight in await journal.batches.in_flight()] == ["p"]
     again = await run(WISHES, cloud, journal)
     assert (len(cloud.puts), cloud.sent_while_alive, again.result) == (2, [], Result.CONVERGED)
 
@@ -144,7 +145,7 @@ async def test_a_bug_before_a_put_leaves_nothing_in_flight() -> None:
     report, bugs = await make(Before(RuntimeError(WORDS)), journal)
     assert {each.status for each in of(report, "p")} == {Status.FAILED}
     assert_told(report, bugs)
-    assert (await journal.in_flight(), journal.quarantine) == ((), {})
+    assert (await journal.batches.in_flight(), journal.quarantine) == ((), {})
 
 
 async def test_shares_whose_project_cannot_be_read_again_for_a_bug_are_unknown() -> None:
@@ -181,7 +182,7 @@ async def test_a_bug_while_a_batch_is_divided_ends_with_no_work_left_behind() ->
     sent = len(cloud.puts)
     await asyncio.sleep(3600.0)
     assert (len(cloud.puts), sent) == (2, 2)
-    assert len(await journal.in_flight()) == 1
+    assert len(await journal.batches.in_flight()) == 1
 
 
 async def test_a_plan_knows_of_a_bug_too() -> None:
@@ -191,7 +192,7 @@ async def test_a_plan_knows_of_a_bug_too() -> None:
     assert len(prepared.bugs) == 1
 
 
-async def test_a_halt_is_no_bug() -> None:
+async def test_a_stop_is_no_bug() -> None:
     """Told to stop while it reads or follows, a pass has met no bug."""
     cloud, deadlines, told = FakeCloud(lambda _: Fate(stuck=True)), Deadlines(), list[Event]()
     cloud.offer("p", images(3))
@@ -221,7 +222,7 @@ async def test_a_bug_beside_the_passes_fails_its_shares_and_is_met_later_and_lat
     stopped = Deadlines()
     asyncio.get_running_loop().call_later(0.6, stopped.stop, 0.0)
     await run_once(request(WISHES), context(cloud, journal, deadlines=stopped))
-    assert len(await journal.in_flight()) == 2
+    assert len(await journal.batches.in_flight()) == 2
     everything = manifest(WISHES)
     deadlines = Deadlines()
     async with asyncio.TaskGroup() as tasks:
@@ -231,9 +232,9 @@ async def test_a_bug_beside_the_passes_fails_its_shares_and_is_met_later_and_lat
 
         follower = Follower(context(cloud, journal, deadlines=deadlines, emit=told.append), start, lambda: None)
         for _ in range(24 * 12):
-            follower.take(await journal.in_flight(), everything)
+            follower.take(await journal.batches.in_flight(), everything)
             await asyncio.sleep(5.0)
-        assert [flight.batch.project_id for flight in await journal.in_flight()] == ["p"]
+        assert [flight.batch.project_id for flight in await journal.batches.in_flight()] == ["p"]
         bugs = [event for event in told if isinstance(event, BugFound)]
         # 24 minutes of looks each 5 seconds: after 30 s, 1, 2, 4, 8 and 15 minutes.
         assert 1 <= len(bugs) <= 6
@@ -244,20 +245,20 @@ async def test_a_bug_beside_the_passes_fails_its_shares_and_is_met_later_and_lat
         assert journal.quarantine == {}
         cloud.job = False
         await asyncio.sleep(2 * TIMINGS.quarantine.first)
-        assert await journal.in_flight() == ()
+        assert await journal.batches.in_flight() == ()
         deadlines.stop(0.0)
         await follower.drain()
 
 
 async def test_the_last_bugs_are_kept_and_no_traceback_is_without_bounds() -> None:
     """Bugs without end, or words without end, cost no more memory than a few."""
-    the_pass = context(FakeCloud(), FakeJournal())
+    pass_context = context(FakeCloud(), FakeJournal())
 
     async def fail() -> str:
         raise RuntimeError(f"long {'x' * 490}key " * 1000)
 
     for _ in range(100):
-        assert (await contained(the_pass, "p", fail(), lambda reason: reason)).startswith("a bug: RuntimeError")
-    assert len(the_pass.bugs) == 20
-    assert max(len(bug.trace) for bug in the_pass.bugs) <= 30_000
-    assert the_pass.bugs[0].trace.endswith("RuntimeError: long ...\n")
+        assert (await contained(pass_context, "p", fail(), lambda reason: reason)).startswith("a bug: RuntimeError")
+    assert len(pass_context.bugs) == 20
+    assert max(len(bug.trace) for bug in pass_context.bugs) <= 30_000
+    assert pass_context.bugs[0].trace.endswith("RuntimeError: long ...\n")

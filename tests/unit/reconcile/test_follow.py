@@ -41,7 +41,7 @@ class Scene:
 
     async def take_all(self) -> None:
         """Follow all that the journal has in flight."""
-        self.follower.take(await self.journal.in_flight(), MANIFEST)
+        self.follower.take(await self.journal.batches.in_flight(), MANIFEST)
 
     def kinds(self) -> set[Status]:
         """Return how the shares ended that were judged."""
@@ -57,7 +57,7 @@ async def scene(fate: Fate, deadlines: Deadlines | None = None) -> AsyncIterator
     stopped = Deadlines()
     asyncio.get_running_loop().call_later(1.0, stopped.stop, 0.0)
     await run_once(request(WISHES), context(cloud, journal, deadlines=stopped, timings=hurried))
-    assert len(await journal.in_flight()) == 1
+    assert len(await journal.batches.in_flight()) == 1
     events: list[Event] = []
     deadlines = deadlines or Deadlines()
     due: list[bool] = []
@@ -78,7 +78,7 @@ async def test_a_job_is_followed_past_the_deadline_of_any_pass() -> None:
     async with scene(Fate(seconds=3 * 3600.0)) as it:
         await it.take_all()
         await it.follower.drain()
-        assert it.journal.lives == {1: ["intent", "job", "settled"]}
+        assert it.journal.batches.lives == {1: ["intent", "job", "settled"]}
         assert it.kinds() == {Status.CHANGED}
         settled = [event.settlement for event in it.events if isinstance(event, JobSettled)]
         assert [each.end for each in settled] == [End.SUCCEEDED]
@@ -114,7 +114,7 @@ async def test_a_lost_answer_that_came_to_nothing_asks_for_a_pass() -> None:
     async with scene(Fate(lost, begun=False)) as it:
         await it.take_all()
         await it.follower.drain()
-        assert it.journal.lives == {1: ["intent", "abandoned"]}
+        assert it.journal.batches.lives == {1: ["intent", "abandoned"]}
         assert it.kinds() == {Status.NOT_SENT}
         assert it.due == [True]
         assert len(it.cloud.puts) == 1
@@ -123,13 +123,13 @@ async def test_a_lost_answer_that_came_to_nothing_asks_for_a_pass() -> None:
 async def test_what_is_no_longer_in_flight_is_dropped() -> None:
     """A job that was released, or settled by a pass, is asked about no more; one whose shares changed begins anew."""
     async with scene(Fate(stuck=True)) as it:
-        (flight,) = await it.journal.in_flight()
+        (flight,) = await it.journal.batches.in_flight()
         it.follower.take([flight], MANIFEST)
         await asyncio.sleep(60.0)
         smaller = replace(flight, batch=replace(flight.batch, images=flight.batch.images[:1]))
         it.follower.take([smaller], MANIFEST)
         await asyncio.sleep(60.0)
-        assert [event.flight for event in it.events if isinstance(event, TakenUp)] == [flight, smaller]
+        assert [event.sent for event in it.events if isinstance(event, TakenUp)] == [flight, smaller]
         it.follower.take([], MANIFEST)
         await asyncio.sleep(0)
         calls = it.cloud.made.total()
@@ -149,12 +149,12 @@ async def test_taking_the_same_again_changes_nothing() -> None:
 async def test_a_batch_of_a_project_that_the_manifest_no_longer_names_is_left_alone() -> None:
     """Nobody knows its credential any more; the journal keeps it until it is too old to be alive."""
     async with scene(Fate(stuck=True)) as it:
-        it.follower.take(await it.journal.in_flight(), empty_manifest())
+        it.follower.take(await it.journal.batches.in_flight(), empty_manifest())
         await asyncio.sleep(60.0)
         assert it.events == []
 
 
-async def test_a_halt_ends_the_following_when_its_grace_does() -> None:
+async def test_a_stop_ends_the_following_when_its_grace_does() -> None:
     """Asked to stop, it follows for the grace and leaves the rest in the journal."""
     async with scene(Fate(stuck=True)) as it:
         await it.take_all()
@@ -163,7 +163,7 @@ async def test_a_halt_ends_the_following_when_its_grace_does() -> None:
         it.deadlines.stop(25.0)
         await it.follower.drain()
         assert 24.9 <= asyncio.get_running_loop().time() - began <= 25.1
-        assert it.journal.lives == {1: ["intent", "job"]}
+        assert it.journal.batches.lives == {1: ["intent", "job"]}
 
 
 async def test_a_pass_that_does_not_resume_leaves_earlier_jobs_to_the_follower() -> None:
@@ -189,7 +189,7 @@ async def test_a_late_job_gives_way_to_the_next_pass() -> None:
     report = await run_once(request(WISHES), context(cloud, journal, deadlines=Deadlines(due)))
     assert 100.0 <= loop.time() <= 102.0
     assert report.count(Status.UNSETTLED) == 3
-    assert journal.lives == {1: ["intent", "job"]}
+    assert journal.batches.lives == {1: ["intent", "job"]}
 
 
 async def test_a_young_job_does_not_give_way() -> None:

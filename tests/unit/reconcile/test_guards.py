@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from doubles import FakeCloud, FakeJournal
+from doubles import FakeCloud, FakeJournal, FakeRejections
 from passes import ACCEPT, REJECT, TIMINGS, assert_adds_up, context, images, manifest, request
 
 from worker.core.allowance import Allowance
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.looptime
 TEN_PERCENT = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
 
 
-class Reserving(FakeJournal):
-    """A journal that notes what is reserved; `beside` says what other shards have rejected, call after call."""
+class Reserving(FakeRejections):
+    """Notes what is reserved; `beside` says what other shards have rejected, call after call."""
 
     def __init__(self, *beside: Mapping[str, int]) -> None:
         super().__init__()
@@ -123,13 +123,14 @@ async def test_rules_of_a_project_that_hangs_may_wish_for_anything() -> None:
 
 async def test_what_is_read_is_reserved_before_it_is_sent_and_all_of_it_in_the_end() -> None:
     """What an unread project might reject is nobody's: at one and the same stamp, what is read, and then what is so."""
-    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    cloud, rejections = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    journal = FakeJournal(rejections=rejections)
     cloud.silent = set()
     cloud.slow = {"q": 5.0}
     cloud.offer("silent", images(20), MemberStatus.ACCEPTED)
     report = await one_pass(cloud, journal, wishes=fleet(p=2, q=2))
-    assert journal.reserved == [{"p": 2}, {"p": 2, "q": 2}]
-    ((at, since),) = journal.stamps
+    assert rejections.reserved == [{"p": 2}, {"p": 2, "q": 2}]
+    ((at, since),) = rejections.stamps
     assert at - since == 86400.0
     assert min(cloud.put_times) < 5.0
     assert report.count(Status.CHANGED) == 4
@@ -137,7 +138,8 @@ async def test_what_is_read_is_reserved_before_it_is_sent_and_all_of_it_in_the_e
 
 async def test_of_a_shard_the_verdict_waits_for_what_may_still_be_rejected() -> None:
     """Else other shards would be refused for what nobody may need, or it would send what they have used up."""
-    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    cloud, rejections = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    journal = FakeJournal(rejections=rejections)
     wishes = fleet(p=2, silent=2)
     shard = next(each for each in (Shard(0, 2), Shard(1, 2)) if Selection(shard=each).means("silent"))
     mine = {name: of_images for name, of_images in wishes.items() if Selection(shard=shard).means(name)}
@@ -145,39 +147,41 @@ async def test_of_a_shard_the_verdict_waits_for_what_may_still_be_rejected() -> 
     cloud.offer(other, images(20), MemberStatus.ACCEPTED)
     mine[other] = dict.fromkeys(images(20), ACCEPT) | dict.fromkeys(images(2), REJECT)
     report = await one_pass(cloud, journal, wishes=mine, selection=Selection(shard=shard))
-    assert journal.reserved == [{other: 2}]
+    assert rejections.reserved == [{other: 2}]
     assert min(cloud.put_times) >= TIMINGS.silence
     assert report.count(Status.CHANGED) == 2
 
 
 async def test_what_other_shards_have_taken_up_meanwhile_is_judged_again_when_all_is_read() -> None:
     """At first it is too much with theirs; once theirs are past, what is planned is allowed."""
-    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving({"elsewhere": 6}, {})
+    cloud, rejections = cloud_of(MemberStatus.ACCEPTED), Reserving({"elsewhere": 6}, {})
+    journal = FakeJournal(rejections=rejections)
     report = await one_pass(cloud, journal, wishes=fleet(p=2))
-    assert journal.reserved == [{"p": 2}]
+    assert rejections.reserved == [{"p": 2}]
     assert min(cloud.put_times) >= TIMINGS.silence
     assert report.count(Status.CHANGED) == 2
 
 
 async def test_a_pass_that_may_send_nothing_any_more_uses_up_no_approval() -> None:
     """It is there for the next pass, which is the same: a project that hangs kept this one until it was to stop."""
-    cloud, journal, deadlines = cloud_of(MemberStatus.ACCEPTED), Reserving(), Deadlines()
+    cloud, journal, deadlines = cloud_of(MemberStatus.ACCEPTED), FakeJournal(rejections=Reserving()), Deadlines()
     wishes = fleet(p=10)
     refused = await one_pass(cloud, journal, wishes=wishes)
-    journal.approved.add(refused.digest)
+    journal.approvals.approved.add(refused.digest)
     asyncio.get_running_loop().call_later(1.0, deadlines.stop_submitting)
     asked = request(wishes, guard=TEN_PERCENT)
     cut = await run_once(asked, context(cloud, journal, deadlines=deadlines))
-    assert (cloud.puts, journal.approved, cut.digest) == ([], {refused.digest}, refused.digest)
+    assert (cloud.puts, journal.approvals.approved, cut.digest) == ([], {refused.digest}, refused.digest)
     assert (await one_pass(cloud, journal, wishes=wishes)).count(Status.CHANGED) == 10
-    assert journal.approved == set()
+    assert journal.approvals.approved == set()
 
 
 async def test_a_pass_with_nothing_to_do_reserves_nothing() -> None:
     """Whatever the unread project may hold: a converged pass writes nothing but its record."""
-    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    cloud, rejections = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    journal = FakeJournal(rejections=rejections)
     report = await one_pass(cloud, journal, wishes=fleet(silent=2))
-    assert (journal.reserved, cloud.puts, report.converged) == ([], [], 40)
+    assert (rejections.reserved, cloud.puts, report.converged) == ([], [], 40)
 
 
 async def test_what_is_refused_for_certain_is_refused_when_all_is_read_and_nothing_was_sent() -> None:
@@ -191,6 +195,7 @@ async def test_what_is_refused_for_certain_is_refused_when_all_is_read_and_nothi
 
 async def test_a_plan_for_people_is_judged_whole_and_writes_nothing() -> None:
     """`plan` waits for all there is to read."""
-    cloud, journal = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    cloud, rejections = cloud_of(MemberStatus.ACCEPTED), Reserving()
+    journal = FakeJournal(rejections=rejections)
     prepared = await prepare(request(fleet(p=2), guard=TEN_PERCENT), context(cloud, journal))
-    assert (prepared.verdict.refusals, len(prepared.batches), journal.reserved) == ((), 1, [])
+    assert (prepared.verdict.refusals, len(prepared.batches), rejections.reserved) == ((), 1, [])

@@ -88,24 +88,24 @@ async def test_a_held_pass_uses_up_no_approval() -> None:
     held.hold(WHY)
     refused = await run_once(asked, context(cloud, journal, deadlines=held))
     assert refused.result is Result.REFUSED
-    journal.approved.add(refused.digest)
+    journal.approvals.approved.add(refused.digest)
     held = Deadlines()
     held.hold(WHY)
     paused = await run_once(asked, context(cloud, journal, deadlines=held))
     assert {each.reason for each in paused.outcomes} == {WHY}
-    assert journal.approved == {refused.digest}
+    assert journal.approvals.approved == {refused.digest}
     done = await run_once(asked, context(cloud, journal))
-    assert (done.count(Status.CHANGED), journal.approved) == (4, set())
+    assert (done.count(Status.CHANGED), journal.approvals.approved) == (4, set())
 
 
 async def test_a_hold_ends_with_the_process_like_any_pass() -> None:
     """Told to stop while it reads, a held pass reads no more."""
     deadlines = Deadlines()
     deadlines.hold(WHY)
-    assert (deadlines.reading, deadlines.submitting, deadlines.held) == (True, False, WHY)
+    assert (not deadlines.to_read.is_over, not deadlines.to_submit.is_over, deadlines.held) == (True, False, WHY)
     deadlines.stop(5.0)
-    assert (deadlines.reading, deadlines.held) == (False, WHY)
+    assert (not deadlines.to_read.is_over, deadlines.held) == (False, WHY)
     later = Deadlines()
     later.stop(5.0)
     later.hold(WHY)
-    assert (later.reading, later.held) == (False, "")
+    assert (not later.to_read.is_over, later.held) == (False, "")

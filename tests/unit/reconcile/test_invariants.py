@@ -254,9 +254,9 @@ def assert_kept(story: Story) -> None:
     )
     assert report.jobs == ()
     assert (report.result is Result.CONVERGED) is not any(NOT_OFFERED in of_project for of_project in last.values())
-    assert {tuple(life) for life in journal.lives.values()} <= LIVES
+    assert {tuple(life) for life in journal.batches.lives.values()} <= LIVES
     assert journal.quarantine == {}
-    assert asyncio.run(journal.in_flight()) == ()
+    assert asyncio.run(journal.batches.in_flight()) == ()
 
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

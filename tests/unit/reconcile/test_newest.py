@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
-from doubles import FakeCloud, FakeJournal, Fate
+from doubles import FakeBatches, FakeCloud, FakeJournal, Fate
 from passes import ACCEPT, REJECT, TIMINGS, assert_adds_up, context, images, request
 
 from worker.core.batch import Batch, End
@@ -136,7 +136,7 @@ async def test_what_is_wished_otherwise_while_a_batch_waits_is_taken_out_of_it()
     files.load_in(60.0, {"p": dict.fromkeys(names, ACCEPT), "q": dict.fromkeys(names[:2], ACCEPT) | {names[2]: REJECT}})
     report = await files.follow_wishes(cloud, journal)
     assert [batch.images for batch in cloud.puts] == [tuple(names), tuple(names[:2])]
-    assert cloud.slots == len(journal.lives) == 2
+    assert cloud.slots == len(journal.batches.lives) == 2
     kept_back = [each for each in report.outcomes if each.status is not Status.CHANGED]
     assert [(each.share.project_id, each.share.image_id) for each in kept_back] == [("q", names[2]), ("q", names[3])]
     assert {(each.status, each.reason) for each in kept_back} == {(Status.NOT_SENT, WISHED_OTHERWISE)}
@@ -152,7 +152,7 @@ async def test_a_batch_of_which_nothing_is_wished_any_more_takes_no_turn(wishes:
     offered(cloud, names, "p", "q")
     files.load_in(60.0, wishes)
     report = await files.follow_wishes(cloud, journal)
-    assert (len(cloud.puts), cloud.slots, len(journal.lives)) == (1, 1, 1)
+    assert (len(cloud.puts), cloud.slots, len(journal.batches.lives)) == (1, 1, 1)
     assert report.counts()[Status.NOT_SENT] == len(names)
     assert asyncio.get_running_loop().time() < WINDOW
 
@@ -165,7 +165,7 @@ async def test_the_moment_of_its_turn_asks_once_more() -> None:
     cloud.on_turn = lambda: setattr(files, "asked", request({"p": {names[0]: ACCEPT}}))
     report = await files.follow_wishes(cloud, journal)
     assert [batch.images for batch in cloud.puts] == [(names[0],)]
-    assert journal.lives == {1: ["intent", "job", "settled"]}
+    assert journal.batches.lives == {1: ["intent", "job", "settled"]}
     assert report.counts()[Status.NOT_SENT] == 2
 
 
@@ -174,25 +174,25 @@ async def test_files_that_are_loaded_while_the_journal_writes_hold_too() -> None
     names = images(3)
     files = Files(request(wish(names, "p")))
 
-    class Slow(FakeJournal):
+    class Slow(FakeBatches):
         async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
             key = await super().intend(batch, run_id, at, rejects)
             files.asked = request({"p": {names[0]: ACCEPT}})
             return key
 
-    cloud, journal = Windowed(NEVER), Slow()
+    cloud, journal = Windowed(NEVER), FakeJournal(batches=Slow())
     offered(cloud, names, "p")
     await files.follow_wishes(cloud, journal)
     assert [batch.images for batch in cloud.puts] == [(names[0],)]
-    assert journal.lives == {1: ["intent", "refused"], 2: ["intent", "job", "settled"]}
-    assert await journal.in_flight() == ()
+    assert journal.batches.lives == {1: ["intent", "refused"], 2: ["intent", "job", "settled"]}
+    assert await journal.batches.in_flight() == ()
 
 
 async def test_only_what_is_sent_counts_as_rejected() -> None:
     """The guards of the next day do not count what was taken out."""
     names, counted = images(3), []
 
-    class Counting(FakeJournal):
+    class Counting(FakeBatches):
         async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
             counted.append(rejects)
             return await super().intend(batch, run_id, at, rejects)
@@ -200,7 +200,7 @@ async def test_only_what_is_sent_counts_as_rejected() -> None:
     cloud, files = Windowed(), Files(request(wish(names, "p", "q", of=REJECT)))
     offered(cloud, names, "p", "q", status=MemberStatus.ACCEPTED)
     files.load_in(60.0, {"p": dict.fromkeys(names, REJECT), "q": {names[0]: REJECT, names[1]: ACCEPT}})
-    await files.follow_wishes(cloud, Counting())
+    await files.follow_wishes(cloud, FakeJournal(batches=Counting()))
     assert counted == [3, 1]
 
 
@@ -240,7 +240,7 @@ async def test_a_pass_makes_way_while_its_batches_wait_for_the_window() -> None:
     reasons = {each.reason for each in report.outcomes if each.status is Status.NOT_SENT}
     assert f"{WHY_SUPERSEDED} before this batch was sent" in reasons
     assert [type(event) for event in files.told].count(Superseded) == 1
-    assert journal.lives == {1: ["intent", "job", "settled"]}
+    assert journal.batches.lives == {1: ["intent", "job", "settled"]}
     await files.make_way(cloud, journal)
     assert cloud.sent(Operation.ACCEPT) == sorted([*names, *names])
     assert cloud.sent(Operation.REJECT) == sorted([*names, *names])
@@ -257,7 +257,7 @@ async def test_a_pass_that_makes_way_does_not_wait_for_an_answer_that_was_lost()
     loop.call_later(5.0, due.set)
     report = await run_once(request(wish(images(3), "p")), context(cloud, journal, deadlines=deadlines))
     assert report.counts()[Status.UNSETTLED] == 3
-    assert len(await journal.in_flight()) == len(cloud.puts) == 1
+    assert len(await journal.batches.in_flight()) == len(cloud.puts) == 1
     assert loop.time() < TIMINGS.unknown / 2
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 
 import pytest
 from doubles import FakeCloud, FakeJournal
@@ -11,11 +11,11 @@ from passes import TIMINGS, context
 
 from worker.core.events import Event, ProjectObserved
 from worker.core.manifest.model import Project
-from worker.core.reading import ObservedImage, Reading
+from worker.core.reading import ObservedImage, Offer, Reading
 from worker.core.share import MemberStatus
 from worker.errors import BadRequest, CloudError, Forbidden, ListBrokenOff, TransientCloudError, UnexpectedReply
 from worker.reconcile.deadlines import Deadlines
-from worker.reconcile.observe import observe, read_offers
+from worker.reconcile.observe import Matters, observe, read_offers
 
 pytestmark = pytest.mark.looptime
 ACCEPTED, PENDING, REJECTED = MemberStatus.ACCEPTED, MemberStatus.PENDING, MemberStatus.REJECTED
@@ -71,6 +71,11 @@ class Telling(FakeCloud):
         yield tuple(image(ident, full_ecs=self.said.get(ident)) for ident in everything)
 
 
+def nothing(_project: Project, _offers: Mapping[str, Offer]) -> Collection[str]:
+    """Say that nothing matters but the offers."""
+    return ()
+
+
 async def observed(
     cloud: FakeCloud,
     *,
@@ -83,7 +88,7 @@ async def observed(
     found = await observe(
         context(cloud, FakeJournal(), emit=events.append, deadlines=deadlines),
         projects,
-        lambda project, offers: may_accept if project.id == "p" else (),
+        Matters(lambda project, offers: may_accept if project.id == "p" else (), nothing),
         lambda project, reading: (project.id, reading),
     )
     return dict(found), events
@@ -139,7 +144,7 @@ async def test_a_bug_in_the_use_of_one_reading_is_that_project_s_alone() -> None
             raise ZeroDivisionError
         return project.id, reading.failure
 
-    used = await observe(made, (PROJECT, Project("q", "ledger")), lambda _project, _offers: (), use)
+    used = await observe(made, (PROJECT, Project("q", "ledger")), Matters(nothing, nothing), use)
     assert [project for project, failure in used if not failure] == ["q"]
     assert [project for project, failure in used if "ZeroDivisionError" in failure] == ["p"]
     assert [bug.project_id for bug in made.bugs] == ["p"]
@@ -360,7 +365,7 @@ async def test_where_nothing_has_been_read_silence_is_waited_for() -> None:
             await observe(
                 context(cloud, FakeJournal(), emit=events.append),
                 [PROJECT],
-                lambda project, offers: (),
+                Matters(nothing, nothing),
                 lambda project, reading: reading,
             )
     assert events == []

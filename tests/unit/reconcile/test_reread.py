@@ -168,10 +168,10 @@ async def test_a_rest_that_is_too_short_for_the_clock_is_not_slept_for_ever() ->
     """What is left of the time to read again may be less than the clock can tell from now."""
     cloud = FakeCloud()
     cloud.unreadable["p"] = TransientCloudError("down", status=503)
-    the_pass = context(cloud, FakeJournal())
+    pass_context = context(cloud, FakeJournal())
     await asyncio.sleep(1e6)
     batch = Batch("p", Operation.ACCEPT, None, ("a",))
     end = BatchEnd(batch, End.SUCCEEDED, until=math.nextafter(now(), math.inf), key=1, job_id="job-1")
-    seen, read_at = await read_until_known(the_pass, Rereader(the_pass, PROJECT), end)
+    seen, read_at = await read_until_known(pass_context, Rereader(pass_context, PROJECT), end)
     assert seen == {"a": Unreadable("HTTP 503: down")}
     assert read_at >= end.until

@@ -82,7 +82,7 @@ def test_a_project_that_cannot_be_read_never_vanishes(
         cloud.unreadable = dict.fromkeys(never_read, DOWN)
         await one_pass(wished, Selection(), cloud, journal)
         cloud.unreadable = dict.fromkeys(down | never_read, DOWN)
-        journal.quarantine = {share: held(share, wished) for share in quarantined}
+        journal.quarantine.update({share: held(share, wished) for share in quarantined})
         return journal, *await one_pass(wished, selection, cloud, journal)
 
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:

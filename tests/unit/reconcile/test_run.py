@@ -7,15 +7,26 @@ from dataclasses import replace
 from typing import ClassVar, cast
 
 import pytest
-from doubles import FakeCloud, FakeJournal, Fate, wall
+from doubles import (
+    FakeApprovals,
+    FakeCloud,
+    FakeJournal,
+    FakePasses,
+    FakeQuarantine,
+    FakeReadings,
+    FakeRejections,
+    Fate,
+    wall,
+)
 from passes import ACCEPT, REJECT, TIMINGS, assert_adds_up, context, images, request, run
 
 from worker.core.allowance import Allowance
 from worker.core.batch import Batch, End
 from worker.core.calls import CallGroup
-from worker.core.events import Event, Planned, ShareJudged
+from worker.core.events import Event, Noted, Planned, ShareJudged
+from worker.core.exit import Exit
 from worker.core.fleet.guard import GuardPolicy, Judge
-from worker.core.fleet.report import Exit, Result, exit_of_report
+from worker.core.fleet.report import Result, exit_of_report
 from worker.core.fleet.selection import Selection
 from worker.core.manifest.model import Wish
 from worker.core.operation import Operation
@@ -66,7 +77,7 @@ async def test_the_life_of_a_batch_is_journalled_in_order() -> None:
     cloud, journal = FakeCloud(), FakeJournal()
     cloud.offer("p", images(1))
     await run({"p": dict.fromkeys(images(1), ACCEPT)}, cloud, journal)
-    assert journal.lives == {1: ["intent", "job", "settled"]}
+    assert journal.batches.lives == {1: ["intent", "job", "settled"]}
 
 
 async def test_a_project_that_cannot_be_read_is_unknown_and_the_others_go_on() -> None:
@@ -136,7 +147,7 @@ async def test_a_lost_answer_whose_work_was_done_is_settled_by_reading() -> None
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, journal)
     assert report.count(Status.CHANGED) == 3
     assert len(cloud.puts) == 1
-    assert journal.lives == {1: ["intent", "settled"]}
+    assert journal.batches.lives == {1: ["intent", "settled"]}
 
 
 @pytest.mark.parametrize("error", [TransientCloudError("reset"), UnexpectedReply("a 200 without a job id")])
@@ -148,7 +159,7 @@ async def test_a_lost_answer_is_sent_again_only_when_it_can_no_longer_be_alive(e
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, journal)
     assert report.result is Result.CONVERGED
     assert cloud.put_times[1] - cloud.put_times[0] >= TIMINGS.unknown
-    assert journal.lives == {1: ["intent", "abandoned"], 2: ["intent", "job", "settled"]}
+    assert journal.batches.lives == {1: ["intent", "abandoned"], 2: ["intent", "job", "settled"]}
 
 
 async def test_a_plain_try_later_is_tried_later() -> None:
@@ -158,7 +169,11 @@ async def test_a_plain_try_later_is_tried_later() -> None:
     cloud.offer("p", images(3))
     report = await run({"p": dict.fromkeys(images(3), ACCEPT)}, cloud, journal)
     assert report.result is Result.CONVERGED
-    assert journal.lives == {1: ["intent", "refused"], 2: ["intent", "refused"], 3: ["intent", "job", "settled"]}
+    assert journal.batches.lives == {
+        1: ["intent", "refused"],
+        2: ["intent", "refused"],
+        3: ["intent", "job", "settled"],
+    }
 
 
 async def test_a_success_that_did_nothing_is_not_believed() -> None:
@@ -213,7 +228,7 @@ async def test_what_has_ended_by_the_end_of_the_grace_is_seen_and_proven() -> No
     asked = request({"p": dict.fromkeys(images(3), ACCEPT)})
     report = await run_once(asked, context(cloud, journal, deadlines=deadlines))
     assert report.count(Status.CHANGED) == 3
-    assert await journal.in_flight() == ()
+    assert await journal.batches.in_flight() == ()
 
 
 async def test_what_an_owner_takes_back_during_the_pass_may_be_absent_where_its_wish_allows_it() -> None:
@@ -264,8 +279,8 @@ async def test_a_stuck_job_does_not_hold_up_the_others_of_its_project() -> None:
     cloud = FakeCloud(lambda batch: Fate(stuck="image-0000" in batch.images))
     cloud.offer("p", images(200))
     started = loop.time()
-    the_pass = context(cloud, FakeJournal(), emit=lambda event: judged.append(loop.time() - started))
-    await run_once(request({"p": dict.fromkeys(images(200), ACCEPT)}), the_pass)
+    pass_context = context(cloud, FakeJournal(), emit=lambda event: judged.append(loop.time() - started))
+    await run_once(request({"p": dict.fromkeys(images(200), ACCEPT)}), pass_context)
     assert sum(moment < 10 for moment in judged) >= 100
 
 
@@ -340,16 +355,16 @@ async def test_a_guard_refuses_before_the_first_put_and_an_approval_lets_the_pla
     assert_adds_up(refused)
     assert (refused.result, exit_of_report(refused), cloud.puts) == (Result.REFUSED, Exit.REFUSED, [])
     assert refused.count(Status.NOT_SENT) == 3
-    journal.approved.add(refused.digest)
+    journal.approvals.approved.add(refused.digest)
     approved = await run_once(request(wishes, guard=guard), context(cloud, journal))
     assert approved.result is Result.CONVERGED
-    assert journal.approved == set()
+    assert journal.approvals.approved == set()
 
 
 async def test_a_plan_is_judged_again_as_it_reserves_what_it_rejects() -> None:
     """What another shard reserved since the first look refuses it, once announced; an approval lets it pass."""
 
-    class Contended(FakeJournal):
+    class Contended(FakeRejections):
         asked: ClassVar[list[object]] = []
 
         async def reserve(self, *asked: object) -> tuple[str, ...]:
@@ -357,30 +372,31 @@ async def test_a_plan_is_judged_again_as_it_reserves_what_it_rejects() -> None:
             self.asked.append(facts)
             return cast("Judge", judge)({"other": 2})
 
-    cloud, journal, announced = FakeCloud(), Contended(), []
+    cloud, rejections, announced = FakeCloud(), Contended(), []
+    journal = FakeJournal(rejections=rejections)
     cloud.offer("p", images(20), ACCEPTED)
     guard = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
     refuser = request({"p": {**dict.fromkeys(images(20), ACCEPT), "image-0000": REJECT}}, guard=guard)
     assert (await prepare(refuser, context(cloud, journal))).verdict.refusals == ()
-    assert journal.asked == []
+    assert rejections.asked == []
     refused = await run_once(refuser, context(cloud, journal, emit=announced.append))
     # At first as the most that could be planned, then as what is.
-    assert [(planned, run_id, at - since) for planned, run_id, at, since in journal.asked] == [
+    assert [(planned, run_id, at - since) for planned, run_id, at, since in rejections.asked] == [
         ({"p": 1}, "run-1", 86400.0)
     ] * 2
     assert_adds_up(refused)
     assert (refused.result, exit_of_report(refused), cloud.puts) == (Result.REFUSED, Exit.REFUSED, [])
     assert "on top of 2 in the last 24 hours" in str(refused.refusals[0])
     assert [event.refusals for event in announced if isinstance(event, Planned)] == [refused.refusals]
-    journal.approved.add(refused.digest)
+    journal.approvals.approved.add(refused.digest)
     assert (await run_once(refuser, context(cloud, journal))).result is Result.CONVERGED
-    assert journal.approved == set()
+    assert journal.approvals.approved == set()
 
 
 async def test_a_plan_that_rejects_nothing_reserves_nothing_and_an_approved_one_does() -> None:
     """The one takes nothing from the allowance; what the other takes counts for all shards, whatever it is."""
 
-    class Counting(FakeJournal):
+    class Counting(FakeRejections):
         asked: ClassVar[list[object]] = []
 
         async def reserve(self, *asked: object) -> tuple[str, ...]:
@@ -388,30 +404,31 @@ async def test_a_plan_that_rejects_nothing_reserves_nothing_and_an_approved_one_
             self.asked.append(facts[0])
             return cast("Judge", judge)({"p": 99})
 
-    cloud, journal = FakeCloud(), Counting()
+    cloud, rejections = FakeCloud(), Counting()
+    journal = FakeJournal(rejections=rejections)
     cloud.offer("p", images(2))
     assert (await run({"p": {"image-0000": ACCEPT, "image-0001": REJECT}}, cloud, journal)).result is Result.CONVERGED
-    assert journal.asked == []
+    assert rejections.asked == []
     forbidding = GuardPolicy(Allowance.parse("0%"), Allowance.parse("100%"))
     rejecting = request({"p": {"image-0000": REJECT}}, guard=forbidding)
-    journal.approved.add((await run_once(rejecting, context(cloud, journal))).digest)
+    journal.approvals.approved.add((await run_once(rejecting, context(cloud, journal))).digest)
     assert (await run_once(rejecting, context(cloud, journal))).result is Result.CONVERGED
-    assert journal.asked == [{"p": 1}]
+    assert rejections.asked == [{"p": 1}]
 
 
 async def test_an_approval_that_another_pass_used_up_lets_nothing_pass() -> None:
     """Between the look and the use another shard may have taken it: the plan is refused then."""
 
-    class Raced(FakeJournal):
-        async def use_approval(self, digest: str, run_id: str, at: float) -> bool:
+    class Raced(FakeApprovals):
+        async def use(self, digest: str, run_id: str, at: float) -> bool:
             return False
 
-    cloud, journal = FakeCloud(), Raced()
+    cloud, journal = FakeCloud(), FakeJournal(approvals=Raced())
     cloud.offer("p", images(1), ACCEPTED)
     rejecting = request(
         {"p": {"image-0000": REJECT}}, guard=GuardPolicy(Allowance.parse("0%"), Allowance.parse("100%"))
     )
-    journal.approved.add((await prepare(rejecting, context(cloud, journal))).plan.digest)
+    journal.approvals.approved.add((await prepare(rejecting, context(cloud, journal))).plan.digest)
     report = await run_once(rejecting, context(cloud, journal))
     assert (report.result, cloud.puts) == (Result.REFUSED, [])
     assert "max_reject" in str(report.refusals[0])
@@ -518,13 +535,15 @@ async def test_a_changed_wish_that_comes_true_by_other_hands_is_a_change() -> No
 async def test_a_pass_that_cannot_be_journalled_is_reported_all_the_same() -> None:
     """What was done is said, with what is wrong with the journal, and the exit status is not that of a success."""
 
-    class Forgetful(FakeJournal):
-        async def record(self, report: object, update: object, readings: object) -> None:
+    class Forgetful(FakePasses):
+        async def record(self, report: object, update: object, found: object) -> None:
             raise JournalError("disk full")
 
     cloud = FakeCloud()
     cloud.offer("p", images(2))
-    report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, Forgetful())
+    report = await run(
+        {"p": dict.fromkeys(images(2), ACCEPT)}, cloud, FakeJournal(passes=Forgetful(FakeQuarantine(), FakeReadings()))
+    )
     assert (report.result, report.count(Status.CHANGED)) == (Result.CONVERGED, 2)
     assert (report.journal_error, exit_of_report(report)) == ("disk full", Exit.JOURNAL)
 
@@ -538,7 +557,10 @@ async def test_a_share_of_two_batches_in_flight_is_told_once() -> None:
     cloud.offer("p", ["image-0000"], ACCEPTED)
     wishes = {"p": {"image-0000": REJECT, "image-0001": ACCEPT}}
     await run_once(request(wishes), hasty)
-    assert [flight.batch.operation for flight in await journal.in_flight()] == [Operation.ACCEPT, Operation.REJECT]
+    assert [flight.batch.operation for flight in await journal.batches.in_flight()] == [
+        Operation.ACCEPT,
+        Operation.REJECT,
+    ]
     report = await run_once(request(wishes), hasty)
     assert_adds_up(report)
     assert [(each.share.image_id, each.status) for each in report.outcomes] == [
@@ -587,7 +609,7 @@ async def test_told_to_stop_a_pass_ends_with_the_grace_whatever_still_runs() -> 
     )
     assert report.count(Status.UNSETTLED) == 2
     assert loop.time() - started < 27
-    assert len(await journal.in_flight()) == 1
+    assert len(await journal.batches.in_flight()) == 1
 
 
 async def test_a_pass_with_a_deadline_stops_submitting_in_time() -> None:
@@ -647,7 +669,7 @@ async def test_when_the_grace_ends_no_call_is_waited_for() -> None:
     )
     assert report.count(Status.UNSETTLED) == 2
     assert loop.time() - started <= 26
-    assert len(await journal.in_flight()) == 1
+    assert len(await journal.batches.in_flight()) == 1
 
 
 async def test_preparing_a_plan_writes_nothing() -> None:
@@ -656,14 +678,14 @@ async def test_preparing_a_plan_writes_nothing() -> None:
     cloud.offer("p", images(2))
     prepared = await prepare(request({"p": dict.fromkeys(images(2), ACCEPT)}), context(cloud, journal))
     assert len(prepared.plan.changes) == 2
-    assert (cloud.puts, journal.lives) == ([], {})
+    assert (cloud.puts, journal.batches.lives) == ([], {})
 
 
 async def test_an_intent_left_by_a_crash_is_in_flight_until_it_cannot_be_alive() -> None:
     """The next pass reads until the shares are as desired, or sends again once polling.unknown has passed."""
     cloud, journal = FakeCloud(), FakeJournal()
     cloud.offer("p", images(2))
-    await journal.intend(
+    await journal.batches.intend(
         Batch("p", Operation.ACCEPT, None, tuple(images(2))), "crashed", context(cloud, journal).now(), 0
     )
     started = asyncio.get_running_loop().time()
@@ -671,7 +693,7 @@ async def test_an_intent_left_by_a_crash_is_in_flight_until_it_cannot_be_alive()
     assert report.result is Result.CONVERGED
     assert len(cloud.puts) == 1
     assert cloud.put_times[0] - started >= TIMINGS.unknown
-    assert journal.lives[1] == ["intent", "abandoned"]
+    assert journal.batches.lives[1] == ["intent", "abandoned"]
 
 
 async def test_a_job_left_by_a_crash_is_followed_to_its_end() -> None:
@@ -691,13 +713,13 @@ async def test_a_job_whose_shares_already_read_as_desired_needs_no_poll() -> Non
     """Its batch is closed in the journal from the reading alone."""
     cloud, journal = FakeCloud(), FakeJournal()
     cloud.offer("p", images(2), ACCEPTED)
-    key = await journal.intend(
+    key = await journal.batches.intend(
         Batch("p", Operation.ACCEPT, None, tuple(images(2))), "crashed", context(cloud, journal).now(), 0
     )
-    await journal.accept(key, "job-of-old", 0.0)
+    await journal.batches.accept(key, "job-of-old", 0.0)
     report = await run({"p": dict.fromkeys(images(2), ACCEPT)}, cloud, journal)
     assert (report.converged, cloud.made[CallGroup.JOB_GET]) == (2, 0)
-    assert journal.lives[key] == ["intent", "job", "settled"]
+    assert journal.batches.lives[key] == ["intent", "job", "settled"]
 
 
 async def test_shares_that_cannot_be_read_again_are_unknown() -> None:
@@ -726,10 +748,47 @@ async def test_an_unmanaged_leftover_of_the_journal_stays_out_of_the_report() ->
     """A batch in flight whose shares nobody wishes for any more is followed, given up in time, and not reported."""
     cloud, journal = FakeCloud(), FakeJournal()
     cloud.offer("p", ["old", "new"])
-    key = await journal.intend(
+    key = await journal.batches.intend(
         Batch("p", Operation.REJECT, None, ("old",)), "earlier", context(cloud, journal).now(), 0
     )
-    await journal.accept(key, "job-0", 0.0)
+    await journal.batches.accept(key, "job-0", 0.0)
     report = await run({"p": {"new": ACCEPT}}, cloud, journal)
     assert [each.share for each in report.outcomes] == [Share("p", "new")]
-    assert journal.lives[key] == ["intent", "job", "abandoned"]
+    assert journal.batches.lives[key] == ["intent", "job", "abandoned"]
+
+
+def denied(permission: str) -> Forbidden:
+    """Return a refusal for want of a permission."""
+    error = Forbidden("no", status=403, scope=Scope.PERMISSION)
+    error.permission = permission
+    return error
+
+
+async def test_a_missing_permission_is_noted_once_for_all_its_projects() -> None:
+    """Lists and PUTs that are refused are told apart, and each note names the projects to look at."""
+    cloud, journal = FakeCloud(lambda _batch: Fate(denied("ims:images:share"), begun=False)), FakeJournal()
+    events: list[Event] = []
+    projects = [f"p{number}" for number in range(4)]
+    for project in projects:
+        cloud.offer(project, ["a", "b"])
+    cloud.unreadable = dict.fromkeys(projects[:2], denied("ims:images:list"))
+    wishes = {project: {"a": ACCEPT, "b": ACCEPT} for project in projects}
+    report = await run_once(request(wishes, max_images=1), context(cloud, journal, emit=events.append))
+    assert_adds_up(report)
+    assert list(report.notes) == [event.note for event in events if isinstance(event, Noted)]
+    listing, sharing = report.notes
+    assert "403 in 2 projects (name of p0, name of p1)" in listing
+    assert "ims:images:list" in listing
+    assert "403 in 2 projects (name of p2, name of p3)" in sharing
+    assert "ims:images:share" in sharing
+
+
+async def test_a_plan_notes_a_missing_permission() -> None:
+    """Who only looks learns what to check as well."""
+    cloud = FakeCloud()
+    cloud.unreadable = {"p": denied("ims:images:list")}
+    events: list[Event] = []
+    prepared = await prepare(request({"p": {"a": ACCEPT}}), context(cloud, FakeJournal(), emit=events.append))
+    (note,) = prepared.plan.notes
+    assert "in 1 project (name of p): check there that the credential has ims:images:list" in note
+    assert [event.note for event in events if isinstance(event, Noted)] == [note]

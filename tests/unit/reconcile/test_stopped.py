@@ -15,7 +15,7 @@ from worker.core.status import Status
 from worker.reconcile.run import run_once
 from worker.render.names import Names, plain
 from worker.render.report import print_report
-from worker.wiring.stop import Stopper
+from worker.session.stopping import Stopper
 
 pytestmark = pytest.mark.looptime
 
@@ -37,12 +37,12 @@ async def test_stopped_twice_it_says_what_it_left_and_what_it_knows(projects: in
             asyncio.get_running_loop().call_later(10.0, stopper.stop)
             asyncio.get_running_loop().call_later(15.0, stopper.stop)
 
-    with stopper.halting() as deadlines:
+    with stopper.deadlines() as deadlines:
         journal = FakeJournal()
         report = await run_once(request(wishes), context(cloud, journal, deadlines=deadlines, emit=stop))
     assert_adds_up(report)
     assert (report.count(Status.CHANGED), report.count(Status.UNSETTLED)) == (each, each * (projects - 1))
-    assert len(await journal.in_flight()) == projects - 1
+    assert len(await journal.batches.in_flight()) == projects - 1
 
     def show(console: Console) -> None:
         for line in said:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from doubles import EPOCH, FakeCloud, FakeJournal, Fate
+from doubles import EPOCH, FakeBatches, FakeCloud, FakeJournal, Fate
 from passes import TIMINGS, context, turn
 
 from worker.core.batch import Batch, End, Failure, InFlight
@@ -64,8 +64,8 @@ class Turnless(FakeCloud):
         return await super().update_members(project, batch, on_slot)
 
 
-class SlowJournal(FakeJournal):
-    """A journal that takes a second to write down a job."""
+class SlowBatches(FakeBatches):
+    """Those of a journal that takes a second to write down a job."""
 
     async def accept(self, key: int, job_id: str, at: float) -> None:
         """Record a job, in the end."""
@@ -73,8 +73,8 @@ class SlowJournal(FakeJournal):
         await super().accept(key, job_id, at)
 
 
-class BrokenJournal(FakeJournal):
-    """A journal that cannot write any more, either intents or what came of them."""
+class BrokenBatches(FakeBatches):
+    """Those of a journal that cannot write any more, either intents or what came of them."""
 
     def __init__(self, *broken: str) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ async def test_a_job_is_returned_with_the_journal_knowing_it() -> None:
     job, events = await sent(FakeCloud(), journal)
     assert job == Job(1, "job-1", BATCH, EPOCH + 0.05)
     assert events == [BatchSubmitted(job)]
-    assert await journal.in_flight() == (InFlight(1, BATCH, EPOCH, "job-1", EPOCH + 0.05),)
+    assert await journal.batches.in_flight() == (InFlight(1, BATCH, EPOCH, "job-1", EPOCH + 0.05),)
 
 
 async def test_cancelled_before_its_turn_nothing_was_sent() -> None:
@@ -146,7 +146,7 @@ async def test_cancelled_before_its_turn_nothing_was_sent() -> None:
         await task
     cloud.turn.set()
     await asyncio.sleep(1.0)
-    assert (cloud.puts, journal.lives) == ([], {})
+    assert (cloud.puts, journal.batches.lives) == ([], {})
 
 
 async def test_cancelled_on_its_way_the_journal_holds_the_intent() -> None:
@@ -158,19 +158,19 @@ async def test_cancelled_on_its_way_the_journal_holds_the_intent() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(cloud.puts) == 1
-    assert await journal.in_flight() == (InFlight(1, BATCH, EPOCH),)
+    assert await journal.batches.in_flight() == (InFlight(1, BATCH, EPOCH),)
 
 
 async def test_cancelled_after_the_answer_the_job_is_journalled_all_the_same() -> None:
     """The job id exists in this answer and nowhere else."""
-    cloud, journal = FakeCloud(), SlowJournal()
+    cloud, journal = FakeCloud(), FakeJournal(batches=SlowBatches())
     task = cancelled_when(context(cloud, journal))
     await asyncio.sleep(0.5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.sleep(1.0)
-    assert await journal.in_flight() == (InFlight(1, BATCH, EPOCH, "job-1", EPOCH + 0.05),)
+    assert await journal.batches.in_flight() == (InFlight(1, BATCH, EPOCH, "job-1", EPOCH + 0.05),)
 
 
 async def test_told_to_stop_a_batch_does_not_wait_for_its_turn() -> None:
@@ -183,7 +183,7 @@ async def test_told_to_stop_a_batch_does_not_wait_for_its_turn() -> None:
     assert ended == BatchEnd(BATCH, End.NOT_SENT, events[0].reason)
     cloud.turn.set()
     await asyncio.sleep(1.0)
-    assert (cloud.puts, journal.lives) == ([], {})
+    assert (cloud.puts, journal.batches.lives) == ([], {})
 
 
 async def test_told_to_stop_in_the_moment_of_its_turn_a_batch_is_not_sent() -> None:
@@ -192,7 +192,7 @@ async def test_told_to_stop_in_the_moment_of_its_turn_a_batch_is_not_sent() -> N
     cloud.turn.set()
     cloud.just_before = lambda: deadlines.stop(25.0)
     assert (await how(cloud, journal, deadlines)).how is End.NOT_SENT
-    assert (cloud.puts, journal.lives) == ([], {})
+    assert (cloud.puts, journal.batches.lives) == ([], {})
 
 
 async def test_told_to_stop_before_it_began_a_batch_does_not_ask_for_a_turn() -> None:
@@ -209,7 +209,7 @@ async def test_told_to_stop_after_its_turn_the_answer_is_waited_for() -> None:
     asyncio.get_running_loop().call_later(0.02, deadlines.stop, 5.0)
     job, _ = await sent(FakeCloud(), journal, deadlines)
     assert isinstance(job, Job)
-    assert journal.lives == {1: ["intent", "job"]}
+    assert journal.batches.lives == {1: ["intent", "job"]}
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ async def test_a_lost_answer_is_not_sent_again_here(error: CloudError) -> None:
     assert (ended.how, ended.reason, ended.key) == (End.UNANSWERED, f"the answer was lost: {error}", 1)
     assert (ended.until, ended.as_a_whole) == (TIMINGS.unknown, False)
     assert len(cloud.puts) == 1
-    assert await journal.in_flight() == (InFlight(1, BATCH, EPOCH),)
+    assert await journal.batches.in_flight() == (InFlight(1, BATCH, EPOCH),)
 
 
 async def test_a_definite_refusal_is_final_and_says_what_it_is_about() -> None:
@@ -238,7 +238,7 @@ async def test_a_definite_refusal_is_final_and_says_what_it_is_about() -> None:
     reason = "HTTP 400 IMG.0144: no such image"
     assert (ended.how, ended.reason) == (End.REFUSED, reason)
     assert ended.failure == Failure(Scope.IMAGE, "IMG.0144", reason, frozenset("a"))
-    assert (len(cloud.puts), journal.lives) == (1, {1: ["intent", "refused"]})
+    assert (len(cloud.puts), journal.batches.lives) == (1, {1: ["intent", "refused"]})
 
 
 async def test_a_refusal_without_a_code_is_told_by_its_status() -> None:
@@ -253,7 +253,7 @@ async def test_a_busy_cloud_is_asked_again_a_few_times() -> None:
     ended = await how(cloud, journal)
     assert (ended.how, ended.as_a_whole) == (End.REFUSED, False)
     assert len(cloud.puts) == TIMINGS.retry.attempts
-    assert list(journal.lives.values()) == [["intent", "refused"]] * TIMINGS.retry.attempts
+    assert list(journal.batches.lives.values()) == [["intent", "refused"]] * TIMINGS.retry.attempts
     waits = [later - earlier for earlier, later in zip(cloud.put_times, cloud.put_times[1:], strict=False)]
     assert waits == sorted(waits)
     assert waits[0] == pytest.approx(0.05 + 0.5 * TIMINGS.retry.base)
@@ -298,11 +298,11 @@ async def test_a_failure_before_its_turn_is_not_journalled() -> None:
     journal = FakeJournal()
     job, _ = await sent(Turnless(TransientCloudError("no token", status=503)), journal)
     assert isinstance(job, Job)
-    assert journal.lives == {1: ["intent", "job"]}
+    assert journal.batches.lives == {1: ["intent", "job"]}
     refused = FakeJournal()
     ended = await how(Turnless(AuthFailed("wrong key", status=401)), refused)
     assert (ended.how, ended.reason) == (End.NOT_SENT, "refused before it was sent: HTTP 401: wrong key")
-    assert refused.lives == {}
+    assert refused.batches.lives == {}
 
 
 async def test_a_stopped_pass_does_not_try_again() -> None:
@@ -341,20 +341,20 @@ async def test_a_batch_that_waits_to_be_tried_again_ends_with_the_submissions() 
 async def test_without_a_journal_nothing_is_sent() -> None:
     """An intent that cannot be written ends the batch and all submissions, and says so."""
     cloud, deadlines = FakeCloud(), Deadlines()
-    ended, events = await sent(cloud, BrokenJournal("intend"), deadlines)
+    ended, events = await sent(cloud, FakeJournal(batches=BrokenBatches("intend")), deadlines)
     assert isinstance(ended, BatchEnd)
     assert (ended.how, ended.reason) == (End.NOT_SENT, "the journal could not be written: disk full")
     assert cloud.puts == []
-    assert not deadlines.submitting
+    assert deadlines.to_submit.is_over
     assert [type(event) for event in events] == [Incident, BatchNotAccepted]
 
 
 async def test_a_job_that_cannot_be_journalled_is_followed_all_the_same() -> None:
     """It is alive, so it is returned; but nothing more is submitted."""
     deadlines = Deadlines()
-    job, events = await sent(FakeCloud(), BrokenJournal("accept"), deadlines)
+    job, events = await sent(FakeCloud(), FakeJournal(batches=BrokenBatches("accept")), deadlines)
     assert isinstance(job, Job)
-    assert not deadlines.submitting
+    assert deadlines.to_submit.is_over
     assert [type(event) for event in events] == [Incident, BatchSubmitted]
 
 
@@ -362,12 +362,12 @@ async def test_the_journal_is_told_how_many_accepted_images_are_rejected() -> No
     """The guards of the next day count them."""
     counted: list[int] = []
 
-    class Counting(FakeJournal):
+    class Counting(FakeBatches):
         async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
             counted.append(rejects)
             return await super().intend(batch, run_id, at, rejects)
 
     rejecting = replace(BATCH, operation=Operation.REJECT)
-    the_context = context(FakeCloud(), Counting())
+    the_context = context(FakeCloud(), FakeJournal(batches=Counting()))
     await submit(the_context, PROJECT, rejecting, 2, await turn(the_context))
     assert counted == [2]

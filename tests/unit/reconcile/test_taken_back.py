@@ -11,7 +11,8 @@ from passes import ACCEPT, REJECT, TIMINGS, images, run
 
 from worker.core.batch import Batch, End
 from worker.core.calls import CallGroup
-from worker.core.fleet.report import Exit, RunReport, exit_of_report
+from worker.core.exit import Exit
+from worker.core.fleet.report import RunReport, exit_of_report
 from worker.core.share import MemberStatus
 from worker.core.status import Status
 from worker.errors import BadRequest, Scope, TransientCloudError
@@ -85,10 +86,10 @@ async def test_a_lost_answer_about_shares_that_were_all_taken_back(*, begun: boo
     assert report.count(Status.ABSENT) == COUNT
     assert seconds < 30.0
     assert lists <= 2 * (2 * PAGES + 2)
-    assert all(life == ["intent"] for life in journal.lives.values())
+    assert all(life == ["intent"] for life in journal.batches.lives.values())
     await asyncio.sleep(TIMINGS.unknown)
     await run(WISHES, cloud, journal)
-    assert await journal.in_flight() == ()
+    assert await journal.batches.in_flight() == ()
 
 
 async def test_an_image_that_is_deleted_while_its_batch_is_refused_is_absent() -> None:

@@ -51,11 +51,11 @@ async def followed(
     """Follow a job of this age; return its settlement, its life in the journal, and the events."""
     journal, events = FakeJournal(), []
     submitted_at = wall() - age
-    key = await journal.intend(BATCH, "run-0", submitted_at, 0)
-    await journal.accept(key, "job-1", submitted_at)
-    the_pass = context(cloud, journal, deadlines=deadlines, timings=QUICK, emit=events.append)
-    settlement = await track(the_pass, PROJECT, Job(key, "job-1", BATCH, submitted_at), resumed=resumed)
-    return settlement, journal.lives[key], events
+    key = await journal.batches.intend(BATCH, "run-0", submitted_at, 0)
+    await journal.batches.accept(key, "job-1", submitted_at)
+    pass_context = context(cloud, journal, deadlines=deadlines, timings=QUICK, emit=events.append)
+    settlement = await track(pass_context, PROJECT, Job(key, "job-1", BATCH, submitted_at), resumed=resumed)
+    return settlement, journal.batches.lives[key], events
 
 
 async def test_a_job_is_polled_less_and_less_often_until_it_ends() -> None:
@@ -191,11 +191,11 @@ async def test_a_late_job_is_looked_at_once_more_too() -> None:
 async def test_cancelled_the_journal_holds_the_job() -> None:
     """The next process takes it up."""
     journal = FakeJournal()
-    key = await journal.intend(BATCH, "run-0", wall(), 0)
-    await journal.accept(key, "job-1", wall())
+    key = await journal.batches.intend(BATCH, "run-0", wall(), 0)
+    await journal.batches.accept(key, "job-1", wall())
     task = asyncio.create_task(track(context(Scripted(RUNNING), journal), PROJECT, Job(key, "job-1", BATCH, wall())))
     await asyncio.sleep(5.0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert [flight.job_id for flight in await journal.in_flight()] == ["job-1"]
+    assert [flight.job_id for flight in await journal.batches.in_flight()] == ["job-1"]

@@ -9,15 +9,14 @@ from consoles import HOSTILE, assert_harmless
 
 from worker.core.manifest.model import empty_manifest
 from worker.core.manifest.parse import parse_manifest
-from worker.errors import Problem
+from worker.errors import Excerpt, Problem
 from worker.render.check import CheckView, check_json, check_text
 
-PROBLEM = Problem("m.toml", 1, 9, "version", "version is 1, not 2", "2", "write 1")
+PROBLEM = Problem("m.toml", 1, 9, "version", "version is 1, not 2", "2", "write 1", Excerpt("version = ", "2", ""))
 MANIFEST = parse_manifest(
     [document(NAMES + share(projects='["*"]') + share(images='["windows"]', status='"rejected"'), "b.toml")]
 )
-SOURCES = {"b.toml": b"", "a.toml": b""}
-GOOD = CheckView((), ("IMS_WORKER_X is not known",), SOURCES, MANIFEST)
+GOOD = CheckView((), ("IMS_WORKER_X is not known",), ("b.toml", "a.toml"), MANIFEST)
 
 
 def test_the_json_of_a_good_manifest_has_its_size() -> None:
@@ -38,7 +37,7 @@ def test_the_json_of_a_good_manifest_has_its_size() -> None:
 
 def test_the_json_of_a_bad_one_has_the_problems_and_no_size() -> None:
     """The size of what is wrong would be wrong too, even where a manifest could be made."""
-    found = check_json(CheckView((PROBLEM,), (), {"m.toml": b"version = 2"}, MANIFEST))
+    found = check_json(CheckView((PROBLEM,), (), ("m.toml",), MANIFEST))
     assert json.loads(json.dumps(found)) == found
     assert (found["ok"], found["desired"], found["projects"], found["images"]) == (False, None, None, None)
     assert [each["message"] for each in found["problems"]] == ["version is 1, not 2"]
@@ -46,7 +45,7 @@ def test_the_json_of_a_bad_one_has_the_problems_and_no_size() -> None:
 
 def test_the_json_of_an_empty_manifest_is_zeros() -> None:
     """Nothing wished for is a size, too."""
-    found = check_json(CheckView((), (), {}, empty_manifest()))
+    found = check_json(CheckView((), (), (), empty_manifest()))
     assert (found["ok"], found["desired"], found["projects"], found["images"]) == (True, 0, 0, 0)
 
 
@@ -57,19 +56,19 @@ def test_the_text_of_a_good_manifest_is_its_size() -> None:
 
 def test_the_text_of_one_share_is_in_the_singular() -> None:
     """One is one."""
-    single = CheckView((), (), {"b.toml": b""}, parse_manifest([document(NAMES + share())]))
+    single = CheckView((), (), ("b.toml",), parse_manifest([document(NAMES + share())]))
     assert check_text(single, color=False) == "OK: 1 share of 1 image in 1 project, from b.toml."
 
 
 def test_the_text_of_an_empty_manifest_says_what_that_means() -> None:
     """It is no error, and it never means to reject all."""
-    text = check_text(CheckView((), (), {"b.toml": b""}, empty_manifest()), color=False)
+    text = check_text(CheckView((), (), ("b.toml",), empty_manifest()), color=False)
     assert text == "OK, but empty: b.toml wishes for no share, so a run changes nothing."
 
 
 def test_the_text_of_a_bad_one_shows_the_problems() -> None:
     """As they are shown everywhere, with the line of the source, in colour only where it is wanted."""
-    bad = CheckView((PROBLEM,), (), {"m.toml": b"version = 2"}, None)
+    bad = CheckView((PROBLEM,), (), ("m.toml",), None)
     plain = check_text(bad, color=False)
     assert plain.startswith("m.toml:1:9: error: version is 1, not 2\n")
     assert "version = 2" in plain
@@ -79,6 +78,6 @@ def test_the_text_of_a_bad_one_shows_the_problems() -> None:
 
 def test_hostile_file_names_are_shown_and_not_obeyed() -> None:
     """A glob finds what is there."""
-    text = check_text(CheckView((), (), {HOSTILE: b""}, MANIFEST), color=False)
+    text = check_text(CheckView((), (), (HOSTILE,), MANIFEST), color=False)
     assert_harmless(text)
     assert "\\x1b[31mred" in text

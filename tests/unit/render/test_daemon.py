@@ -14,7 +14,7 @@ from boards import IMAGES, NOW, PROJECTS, all_is_well, document, numbered, some_
 from passes import ACCEPT, TIMINGS
 from plans import planned, tell
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.batch import Batch, InFlight
 from worker.core.fleet.forecast import Forecast
 from worker.core.manifest.model import Manifest, Project, Wish
@@ -82,7 +82,7 @@ def test_every_documented_key_is_there(large: dict[str, Any]) -> None:
 def late(busy: Forecast | None, *, under_way: bool = True) -> dict[str, Any]:
     """Return the document of a daemon whose next pass was due eight minutes ago."""
     board = all_is_well()
-    board(events.PassScheduled(NOW - 480))
+    board(daemon_events.PassScheduled(NOW - 480))
     if under_way:
         board(events.PassStarted("run-9", 2))
     return daemon_json(DaemonView(board, NOW, "1", "every 15m", TIMINGS, busy))
@@ -119,9 +119,9 @@ def test_what_is_encoded_is_the_document() -> None:
 def test_words_for_people_are_escaped_and_always_encoded() -> None:
     """A file may have a name with odd bytes, and another worker's host one that turns text around."""
     board = all_is_well()
-    board(events.ReloadFailed("a\udcff.toml: one\nb\u202e.toml: two"))
+    board(daemon_events.ReloadFailed("a\udcff.toml: one\nb\u202e.toml: two"))
     board(events.Incident("what\x1b[2J", "why\ud800"))
-    board(events.StandingBy("`serve` on host\u2066\udc80"))
+    board(daemon_events.StandingBy("`serve` on host\u2066\udc80"))
     found = json.loads(daemon_bytes(DaemonView(board, NOW, "1", "every 15m", TIMINGS)))
     assert found["reload_error"]["reason"] == "a\\xff.toml: one\nb\\u202e.toml: two"
     assert (found["troubles"][0]["what"], found["troubles"][0]["reason"]) == ("what\\x1b[2J", "why\\ud800")
@@ -193,7 +193,7 @@ def test_shares_in_trouble_beyond_what_a_page_can_bear_are_counted() -> None:
     projects, images = numbered("project", 60), numbered("image", 100)
     board = all_is_well(projects, images)
     assert document(board)["shares_omitted"] == 0
-    held = [line.project for line in board.projects.values()]
+    held = [line.project for line in board.fleet.projects.values()]
     wishes = {project.id: {image_id(name): ACCEPT for name in images} for project in held}
     tell(board, planned(fleet(wishes, *held), {project.id: Reading({}, "HTTP 503") for project in held}))
     found = document(board)
@@ -234,9 +234,9 @@ def test_nothing_is_known_at_first() -> None:
 @pytest.mark.parametrize(
     ("event", "phase"),
     [
-        (events.AtWork(unclean=False), Phase.AT_WORK),
-        (events.StandingBy("held by another"), Phase.STANDING_BY),
-        (events.Stopping(25.0, "Stopping"), Phase.STOPPING),
+        (daemon_events.AtWork(unclean=False), Phase.AT_WORK),
+        (daemon_events.StandingBy("held by another"), Phase.STANDING_BY),
+        (daemon_events.Stopping(25.0, "Stopping"), Phase.STOPPING),
     ],
 )
 def test_the_phase_is_shown(event: events.Event, phase: Phase) -> None:
@@ -269,11 +269,11 @@ def test_troubles_come_newest_first_and_bad_files_until_they_are_mended() -> Non
     board = all_is_well()
     board(events.Incident("first", "why"))
     board(events.Incident("second", "why"))
-    board(events.ReloadFailed("manifest.toml:3: unknown key"))
+    board(daemon_events.ReloadFailed("manifest.toml:3: unknown key"))
     found = document(board)
     assert [each["what"] for each in found["troubles"]] == ["second", "first"]
     assert found["reload_error"]["reason"] == "manifest.toml:3: unknown key"
-    board(events.Reloaded(2, 4))
+    board(daemon_events.Reloaded(2, 4))
     assert document(board)["reload_error"] is None
 
 
@@ -307,7 +307,7 @@ def vast() -> Board:
     in_flight = tuple(InFlight(n, batch, NOW) for n, batch in enumerate(chain.from_iterable(repeat(batches, 60))))
     shares = (Share(key, image) for key, images in wishes.items() for image in images)
     quarantined = tuple(Quarantined(share, Operation.ACCEPT, 1, "no", "no", NOW) for share in islice(shares, 7_000))
-    board(events.Remembered(in_flight, quarantined, ()))
+    board(daemon_events.Remembered(in_flight, quarantined, ()))
     return board
 
 

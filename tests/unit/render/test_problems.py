@@ -8,16 +8,22 @@ import pytest
 from builders import NAMES, document, share
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from worker.core.manifest.parse import parse_manifest
-from worker.errors import ManifestError, Problem
+from worker.errors import Excerpt, ManifestError, Problem
 from worker.render.problems import problems_json, problems_text
 
 
-def excerpt(line: bytes, column: int) -> list[str]:
-    """Return the source line and the carets of a problem in a document with this one line."""
-    text = problems_text([Problem("m.toml", 1, column, "a", "wrong")], {"m.toml": line}, color=False)
-    return [part.partition("| ")[2] for part in text.splitlines()[1:3]]
+def shown(before: str, marked: str, after: str = "", line: int = 1) -> list[str]:
+    """Return the source line and the carets of a problem with this excerpt."""
+    problem = Problem("m.toml", line, 1, "a", "wrong", excerpt=Excerpt(before, marked, after))
+    return problems_text([problem], color=False).splitlines()[1:3]
+
+
+def columns(text: str) -> int:
+    """Count the columns that a terminal gives a text, as it does by the width of its characters."""
+    return cell_len(text)
 
 
 def test_a_problem_is_shown_with_its_line_path_and_help() -> None:
@@ -25,9 +31,9 @@ def test_a_problem_is_shown_with_its_line_path_and_help() -> None:
     text = NAMES + share(images='["ubunut"]', status='"x"')
     with pytest.raises(ManifestError) as caught:
         parse_manifest([document(text)])
-    shown = problems_text(caught.value.problems, {"manifest.toml": text.encode()}, color=False)
+    found = problems_text(caught.value.problems, color=False)
     assert (
-        shown
+        found
         == """\
 manifest.toml:15:11: error: unknown image "ubunut"
  15 | images = ["ubunut"]
@@ -35,9 +41,9 @@ manifest.toml:15:11: error: unknown image "ubunut"
     = in: share[0].images[0]
     = help: did you mean "ubuntu"?
 
-manifest.toml:16:1: error: status is "accepted" or "rejected", not "x"
+manifest.toml:16:10: error: status is "accepted" or "rejected", not "x"
  16 | status = "x"
-    | ^^^^^^
+    |          ^^^
     = in: share[0].status
 
 2 problems"""
@@ -52,7 +58,7 @@ def test_a_problem_without_a_source_shows_its_value() -> None:
         Problem("c.toml", 0, 0, "", "cannot be read"),
     ]
     assert (
-        problems_text(problems, {}, color=False)
+        problems_text(problems, color=False)
         == """\
 config.toml:3:1: error: level must be one of these
    = in: log.level
@@ -70,64 +76,75 @@ c.toml: error: cannot be read
 
 
 @pytest.mark.parametrize(
-    ("line", "column", "shown", "carets"),
+    ("excerpt", "text", "carets"),
     [
-        (b'a = "x \\" y"', 5, 'a = "x \\" y"', "    ^^^^^^^^"),
-        (b"a.b = 'x y'\r", 7, "a.b = 'x y'", "      ^^^^^"),
-        (b"[[share]]", 3, "[[share]]", "  ^^^^^"),
-        (b'\ta = "\x1b[31m"', 6, '\\ta = "\\x1b[31m"', "      ^^^^^^^^^^"),
-        ('"漢字é" = 1'.encode(), 1, '"漢字é" = 1', "^^^^^^^"),
-        ("漢字 = 1".encode(), 6, "漢字 = 1", "       ^"),
-        (b"a = \xff", 5, "a = \ufffd", "    ^"),
-        (b"a =", 4, "a =", "   ^"),
-        (b"a =", 400, "a =", "   ^"),
-        (b"", 1, "", "^"),
+        (("a = ", '"x \\" y"', " # so"), 'a = "x \\" y" # so', "    ^^^^^^^^"),
+        (("\ta = ", '"\x1b[31m"', ""), '\\ta = "\\x1b[31m"', "      ^^^^^^^^^^"),
+        (("\u202ea = ", '"\u2066b"', ""), '\\u202ea = "\\u2066b"', "          ^^^^^^^^^"),
+        (("", '"漢字é"', " = 1"), '"漢字é" = 1', "^^^^^^^"),
+        (("漢字 = ", "1", ""), "漢字 = 1", "       ^"),
+        (("é = ", "'❤\ufe0f'", ""), "é = '❤\ufe0f'", "    ^^^"),
+        (("e\u0301 = ", "1", ""), "e\u0301 = 1", "    ^"),
+        (("a =", "", ""), "a =", "   ^"),
+        (("", "", ""), "", "^"),
     ],
 )
-def test_carets_stand_under_what_is_wrong(line: bytes, column: int, shown: str, carets: str) -> None:
-    """Strings are marked as a whole, wide characters take two columns, and what a terminal obeys is escaped."""
-    assert excerpt(line, column) == [shown, carets]
+def test_carets_stand_under_what_is_wrong(excerpt: tuple[str, str, str], text: str, carets: str) -> None:
+    """Wide characters take two columns, combining ones none, and what a terminal obeys is escaped."""
+    assert shown(*excerpt) == [f" 1 | {text}", f"   | {carets}"]
 
 
-def test_a_long_line_is_shortened_around_the_place() -> None:
-    """A manifest in one line of a megabyte shows the part in question."""
-    line, carets = excerpt(b'"x", ' * 200_000, 500_001)
-    assert line.startswith("...")
-    assert line.endswith("...")
-    assert line[carets.index("^") :].startswith('"x"')
-    assert len(line) < 120
+WIDE = st.text(st.characters() | st.sampled_from("漢é\u0301\t\u202e\x1b🎉\ufe0f"), max_size=120)
+
+
+@given(WIDE, WIDE, WIDE, st.integers(1, 10_000_000))
+def test_an_excerpt_fits_the_terminal(before: str, marked: str, after: str, line: int) -> None:
+    """However long or odd a line is, it takes at most 80 columns, and the carets are below what is wrong."""
+    text, carets = shown(before, marked, after, line)
+    assert columns(text) <= 80
+    assert columns(carets) <= 80
+    start = carets.index("^")
+    assert carets == f" {' ' * len(str(line))} |{' ' * (start - len(str(line)) - 3)}{'^' * (len(carets) - start)}"
+
+
+def test_a_long_line_is_shortened_around_the_value() -> None:
+    """As much as fits of what stands before and after it, from where it is nearest."""
+    text, carets = shown("a" * 100 + " = [", '"x"', "]" + "b" * 100)
+    assert text == f' 1 | ...{"a" * 29} = ["x"]{"b" * 32}...'
+    assert text[carets.index("^") :].startswith('"x"')
+    assert len(text) == 80
+    text, carets = shown("a = ", '"x"', ", " * 100)
+    assert (text.startswith(' 1 | a = "x", , '), text.endswith("..."), len(text)) == (True, True, 80)
+    text, carets = shown(", " * 100, '"x"', "]")
+    assert (text.startswith(" 1 | ..., "), text.endswith('"x"]'), len(text)) == (True, True, 80)
+    text, carets = shown("images = [", '"' + "x" * 200 + '"', "]")
+    assert (text.endswith("x..."), len(text), len(carets)) == (True, 80, 80)
 
 
 def test_a_flood_of_problems_is_cut() -> None:
     """The first hundred are shown, and how many there are in all is said."""
-    text = problems_text([Problem("m.toml", 1, 1, "", f"number {n}") for n in range(12_345)], {}, color=False)
+    text = problems_text([Problem("m.toml", 1, 1, "", f"number {n}") for n in range(12_345)], color=False)
     assert text.count("error:") == 100
     assert text.endswith("number 99\n\nand 12,245 more\n\n12,345 problems")
 
 
 def test_a_single_problem_is_not_called_problems() -> None:
     """The summary is a sentence for one as well."""
-    assert problems_text([Problem("m.toml", 1, 1, "", "x")], {}, color=False).endswith("\n\n1 problem")
+    assert problems_text([Problem("m.toml", 1, 1, "", "x")], color=False).endswith("\n\n1 problem")
 
 
-def test_a_line_that_is_not_there_is_left_out() -> None:
-    """A document may have changed since it was read."""
-    text = problems_text([Problem("m.toml", 9, 1, "", "x")], {"m.toml": b"a = 1"}, color=False)
-    assert text == "m.toml:9:1: error: x\n\n1 problem"
-
-
-@given(st.text(max_size=30), st.text(max_size=30), st.binary(max_size=40), st.integers(0, 50))
-def test_nothing_in_a_problem_commands_the_terminal(text: str, name: str, source: bytes, column: int) -> None:
+@given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=40))
+def test_nothing_in_a_problem_commands_the_terminal(text: str, name: str, line: str) -> None:
     """Every line of the output is printable, whatever the texts and documents hold."""
-    problem = Problem(name, 1, column, text, text, text, text)
-    for line in problems_text([problem], {name: source}, color=False).split("\n"):
-        assert line.isprintable()
+    problem = Problem(name, 1, 1, text, text, text, text, Excerpt(line, text, line))
+    for each in problems_text([problem], color=False).split("\n"):
+        assert each.isprintable()
 
 
 def test_colour_changes_no_word() -> None:
     """Colours are only added, and only when they are asked for."""
-    problems = [Problem("m.toml", 1, 1, "a", "wrong", "1", "right")]
-    plain, coloured = (problems_text(problems, {"m.toml": b"a = 1"}, color=color) for color in (False, True))
+    problems = [Problem("m.toml", 1, 1, "a", "wrong", "1", "right", Excerpt("a = ", "1", ""))]
+    plain, coloured = (problems_text(problems, color=color) for color in (False, True))
     assert "\x1b[" not in plain
     assert "\x1b[1;31merror\x1b[0m" in coloured
     for code in ("\x1b[0m", "\x1b[1m", "\x1b[1;31m", "\x1b[36m"):

@@ -14,7 +14,7 @@ from worker.core.batch import Batch, InFlight
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.shards import Shard
-from worker.core.instruction import Instruction, Verb
+from worker.core.instruction import Instruction, InstructionKind
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined
@@ -55,9 +55,30 @@ def shown(view: StatusView) -> str:
     return piped(lambda console: print_status(view, console))
 
 
+def test_what_a_pass_could_not_read_is_said_with_it_and_once() -> None:
+    """A line for each reason below the pass; where the passes before it say the same, it is said of the newest."""
+    down = 'None of 2 projects could be read: credential "default" was refused (401){}'
+    passes = (
+        replace(PASS, run_id="run-3", unread=(down.format(" [request 3]"),)),
+        replace(PASS, run_id="run-2", unread=(down.format(" [request 2]"),)),
+        replace(PASS, run_id="run-1", unread=("1 of 2 projects could not be read (ledger): HTTP 403",)),
+    )
+    view = replace(VIEW, passes=(*passes, replace(PASS, run_id="run-0")))
+    lines = shown(view).splitlines()
+    assert [line.split("(run-")[-1] for line in lines[lines.index("Last passes") + 1 :]] == [
+        "3)",
+        f"    {down.format(' [request 3]')}",
+        "2)",
+        "1)",
+        "    1 of 2 projects could not be read (ledger): HTTP 403",
+        "0)",
+    ]
+    assert [each["unread"] for each in status_json(view)["passes"]] == [*(list(each.unread) for each in passes), []]
+
+
 def test_a_pause_is_the_first_thing_that_is_said() -> None:
     """Who, since when and until when, and the way out; the document has the same."""
-    pause = Instruction(3, Verb.PAUSE, "ann@host", EPOCH - 90, EPOCH + 60)
+    pause = Instruction(3, InstructionKind.PAUSE, "ann@host", EPOCH - 90, EPOCH + 60)
     view = replace(VIEW, pause=pause)
     assert (
         "Paused by ann@host until 2027-01-15T08:01:00Z, 1m 30s ago: `serve` sends nothing; `ims-share-worker resume` "
@@ -134,6 +155,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
                 "finished_at": "2027-01-15T07:59:50.000Z",
                 "result": "partial",
                 "counts": {"changed": 4, "not_sent": 2, "failed": 0},
+                "unread": [],
             }
         ],
         "fleet": {

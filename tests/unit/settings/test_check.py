@@ -15,8 +15,9 @@ from worker.core.documents import Finding, path_text
 from worker.core.limits import Rate
 from worker.settings import Settings
 from worker.settings.check import check
+from worker.settings.credentials import Oidc, Profile, UserPassword
 from worker.settings.model import SECTIONS, known_keys
-from worker.settings.values import Address
+from worker.settings.readers import Address
 
 CLOUD = {"cloud": {"region": "eu-west-101"}}
 SECRET = "hunter2hunter2"
@@ -119,15 +120,22 @@ def test_other_credentials_do_not_replace_the_default_one() -> None:
         ("cloud", "region", "eu-west\n", "must be small letters"),
         ("cloud", "ims_endpoint", "http://example.com", "must be https://HOST"),
         ("cloud", "ims_endpoint", "https://u:p@example.com", "must be https://HOST"),
-        ("cloud", "iam_endpoint", "https://example.com/?q", "must be https://HOST"),
-        ("cloud", "cbr_endpoint", "https://ex\nample.com", "must be https://HOST"),
-        ("cloud", "cbr_endpoint", "https://example.com/path", "must be https://HOST"),
-        ("cloud", "cbr_endpoint", 3, "must be a string"),
+        ("cloud", "ims_endpoint", "https://example.com/?q", "must be https://HOST"),
+        ("cloud", "ims_endpoint", "https://ex\nample.com", "must be https://HOST"),
+        ("cloud", "ims_endpoint", "https://example.com/path", "must be https://HOST"),
+        ("cloud", "ims_endpoint", 3, "must be a string"),
+        ("cloud", "sts_endpoint", "http://169.254.169.254", "plain http goes to loopback only"),
+        ("cloud", "metadata_endpoint", "http://10.0.0.1", "must be http://ADDRESS, link-local"),
+        ("cloud", "metadata_endpoint", "", "must be http://ADDRESS, link-local"),
+        ("cloud", "metadata_endpoint", "http://169.254.169.254/x", "must be http://ADDRESS, link-local"),
+        ("cloud", "cloud", "hawei", 'cloud is "huawei", "otc", "otc-swiss"'),
+        ("cloud", "domain", "https://cloud.example.com", "must be what the hosts end in"),
+        ("cloud", "domain", 3, "must be a string"),
         ("cloud", "ca_file", "/nowhere.pem", "cannot be read: no such file"),
         ("cloud", "ca_file", "a\0b", "cannot be read: not a file name"),
         ("cloud", "ca_file", "/", "cannot be read: is a directory"),
-        ("cloud", "job_api", "lagacy", "must be 'auto', 'legacy' or 'progress'"),
-        ("cloud", "vault_policy", "never", "must be 'when-needed' or 'always'"),
+        ("cloud", "job_api", "lagacy", 'job_api is "auto", "legacy" or "progress", not "lagacy"'),
+        ("cloud", "vault_policy", "never", 'vault_policy is "when-needed" or "always"'),
         ("cloud", "connect_timeout", "0s", "must be longer than nothing"),
         ("cloud", "connect_timeout", "4000d", "at most ten years"),
         ("cloud", "connect_timeout", "11m", "must be from 10ms to 10m"),
@@ -176,7 +184,7 @@ def test_other_credentials_do_not_replace_the_default_one() -> None:
         ("server", "listen", "::1:9180", "must be HOST:PORT"),
         ("server", "listen", "h:99999", "must be HOST:PORT"),
         ("server", "listen", "[nonsense]:1", "must be HOST:PORT"),
-        ("log", "level", "inf", "must be 'debug', 'info', 'warning' or 'error'"),
+        ("log", "level", "inf", 'level is "debug", "info", "warning" or "error"'),
     ],
 )
 def test_each_wrong_value_is_told_at_its_path(section: str, key: str, value: object, words: str) -> None:
@@ -243,9 +251,47 @@ def test_a_section_that_is_no_table_is_told(section: str) -> None:
 
 def test_a_region_is_needed_where_no_endpoint_is() -> None:
     """Without a region the image service must be told where it is."""
-    assert findings({"cloud": {"iam_endpoint": "https://x.example"}})["cloud.region"].message == (
+    assert findings({"cloud": {"ims_endpoint": ""}})["cloud.region"].message == (
         "region is required unless ims_endpoint is given"
     )
+
+
+@pytest.mark.parametrize(
+    ("cloud", "path", "words"),
+    [
+        ({"cloud": "hcs"}, "cloud.domain", 'domain is required for cloud "hcs"'),
+        ({"domain": "cloud.example.com"}, "cloud.domain", 'domain is only for cloud "hcs"'),
+        ({"cloud": "otc", "region": "eu-west-0"}, "cloud.cloud", 'eu-west-0 is a region of the cloud "flexibleengine"'),
+        ({"cloud": "otc", "region": "eu-ch2"}, "cloud.cloud", 'eu-ch2 is a region of the cloud "otc-swiss"'),
+    ],
+)
+def test_cloud_domain_and_region_fit(cloud: dict[str, str], path: str, words: str) -> None:
+    """What leads to hosts that nobody has is told before a call is made, with what was meant."""
+    found = findings({"cloud": {**CLOUD["cloud"], **cloud}})
+    assert list(found) == [path]
+    assert words in found[path].message
+
+
+def test_a_misspelt_cloud_is_suggested() -> None:
+    """The clouds have names that nobody knows by heart."""
+    assert findings({"cloud": {**CLOUD["cloud"], "cloud": "flexible-engine"}})["cloud.cloud"].hint == (
+        'did you mean "flexibleengine"?'
+    )
+
+
+@pytest.mark.parametrize(
+    "cloud",
+    [
+        {"cloud": "hcs", "domain": "cloud.example.com", "region": "r0"},
+        {"cloud": "otc", "region": "eu-xx"},
+        {"cloud": "otc", "region": "eu-west-0", "ims_endpoint": "https://ims.example.com"},
+        {"cloud": "huawei", "region": "eu-de"},
+        {"metadata_endpoint": "http://127.0.0.1:1", "region": "eu-de"},
+    ],
+)
+def test_clouds_that_fit(cloud: dict[str, str]) -> None:
+    """A region may be newer than the worker; an endpoint by hand leaves nothing to fit."""
+    settings({"cloud": cloud})
 
 
 def test_every_and_cron_exclude_each_other() -> None:
@@ -257,18 +303,6 @@ def test_the_items_of_the_manifest_are_checked() -> None:
     """An empty list and an empty name are told."""
     assert list(findings({"manifest": []})) == ["manifest"]
     assert findings({"manifest": ["a", ""]})["manifest[1]"].message.startswith("manifest must not be empty")
-
-
-@pytest.mark.parametrize("kind", ["profile", "password", "agency", "metadata", "pod-identity", "oidc"])
-def test_a_kind_that_comes_later_says_so(kind: str) -> None:
-    """Only the kind is told, not the keys that belong to it."""
-    found = findings({"credentials": {"default": {"kind": kind, "user": "u", "password": SECRET}}})
-    assert {path: (finding.message, finding.hint) for path, finding in found.items()} == {
-        "credentials.default.kind": (
-            f'kind "{kind}" is not in this version yet',
-            'this version has "environment" and "static"',
-        )
-    }
 
 
 @pytest.mark.parametrize(
@@ -292,6 +326,98 @@ def test_each_wrong_credential_is_told(credential: object, path: str, message: s
     (finding,) = findings({"credentials": {"x": credential}}).values()
     assert path_text(finding.at.path) == path
     assert message in finding.message
+
+
+def agency(source: str, **more: str) -> dict[str, str]:
+    """Return the table of an agency."""
+    return {"kind": "agency", "source": source, "agency": "share", "domain": "9c61004714024f9586705d090530f9fa", **more}
+
+
+USER = {"kind": "password", "user": "robot", "domain": "acme", "password": SECRET}
+
+
+@pytest.mark.parametrize(
+    ("credentials", "path", "message", "hint"),
+    [
+        ({"a": agency("bok"), "book": USER}, "a.source", 'there is no credential "bok"', 'did you mean "book"?'),
+        ({"a": agency("a")}, "a.source", "leads back to itself: a > a", ""),
+        (
+            {"a": agency("b", external_id="w", domain="acme"), "b": USER},
+            "a.external_id",
+            "domain is a name",
+            "by its id",
+        ),
+        ({"a": agency("b", external_id="w"), "b": USER}, "a.external_id", "the source is a password", "by its id"),
+        ({"a": agency("default", external_id="w", domain="acme")}, "a.external_id", "domain is a name", "by its id"),
+    ],
+)
+def test_what_does_not_fit_between_credentials_is_told(
+    credentials: dict[str, Any], path: str, message: str, hint: str
+) -> None:
+    """An agency stands on a credential that is there, in the end on one that is no agency; a word goes by the STS."""
+    ((found, finding),) = findings({"credentials": credentials}).items()
+    assert found == f"credentials.{path}"
+    assert message in finding.message
+    assert hint in finding.hint
+
+
+def test_a_circle_of_agencies_is_told_of_each() -> None:
+    """None of them has anything to stand on; who stands on the circle is not to blame."""
+    found = findings({"credentials": {"a": agency("b"), "b": agency("a"), "c": agency("a")}})
+    assert [*found] == ["credentials.a.source", "credentials.b.source"]
+
+
+def test_an_agency_may_stand_on_any_kind_and_on_another_agency() -> None:
+    """A word may be passed on by keys, also by those of an agency."""
+    tables = {"a": agency("b", external_id="w"), "b": agency("c"), "c": USER, "d": agency("default")}
+    assert settings({"credentials": tables}).credentials.keys() == {"default", *tables}
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        (USER | {"password": ""}, "password"),
+        (USER | {"password": "a\nb"}, "password"),
+        (USER | {"user": ""}, "user"),
+        (USER | {"domain": "a\x7fb"}, "domain"),
+        (USER | {"enterprise_project": "all"}, "enterprise_project"),
+        (agency("default", duration="10m"), "duration"),
+        (agency("default", duration="25h"), "duration"),
+        ({"kind": "oidc", "agency_urn": "a\nb"}, "agency_urn"),
+        ({"kind": "profile", "section": ""}, "section"),
+        ({"kind": "profile", "file": 3}, "file"),
+        ({"kind": "profile", "file": "~nobody-of-this-name/x"}, "file"),
+    ],
+)
+def test_each_key_of_the_kinds_is_checked(table: dict[str, Any], key: str) -> None:
+    """And no value of it is shown."""
+    (path,) = found = findings({"credentials": {"x": table}})
+    assert path == f"credentials.x.{key}"
+    assert found[path].value == ""
+
+
+def test_a_password_may_have_spaces_and_other_letters() -> None:
+    """It goes into a body, and no header."""
+    found = settings({"credentials": {"x": USER | {"password": "schöner Tag"}}}).credentials["x"]
+    assert isinstance(found, UserPassword)
+    assert found.password.get_secret_value() == "schöner Tag"
+
+
+def test_paths_of_credentials_start_from_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or from the home; the files need not be there yet."""
+    monkeypatch.setenv("HOME", "/home/ann")
+    tables = {
+        "p": {"kind": "profile", "file": "keys"},
+        "o": {"kind": "oidc", "token_file": "~/token"},
+        "q": {"kind": "profile"},
+    }
+    found = settings({"credentials": tables}, tmp_path).credentials
+    assert isinstance(found["p"], Profile)
+    assert isinstance(found["o"], Oidc)
+    assert isinstance(found["q"], Profile)
+    assert (found["p"].file, found["o"].token_file) == (tmp_path / "keys", Path("/home/ann/token"))
+    assert found["q"].path({"HOME": "/root"}) == Path("/root/.huaweicloud/credentials")
+    assert found["q"].path({}) == Path("/home/ann/.huaweicloud/credentials")
 
 
 @pytest.mark.parametrize("secret", ["", "a b", "a\r\nX-Evil: 1", "schlüssel"])

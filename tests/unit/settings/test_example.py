@@ -8,13 +8,14 @@ import pytest
 import tomli
 
 from worker.settings import load_settings, manifest_files
+from worker.settings.credentials import KINDS, Environment
 from worker.settings.model import SECTIONS, known_keys
 
 EXAMPLE = Path(__file__).parents[3] / "config.example.toml"
 SHOWN_UNSET = {
     "# cron",
     "# url_file",
-    *(f"# {key}" for key in known_keys("credentials") if "key" in key or "token" in key),
+    *(f"# {key}" for key in known_keys("credentials") if key not in Environment.model_fields),
 }
 
 
@@ -37,10 +38,16 @@ def test_every_setting_stands_in_the_example(section: str) -> None:
 
 
 def test_every_key_of_a_credential_stands_in_the_example() -> None:
-    """The default credential shows its keys, also those of the other kind."""
+    """The default credential shows its keys, also those of the other kinds."""
     shown = keys_in("credentials.default")
     assert {key.removeprefix("# ") for key in shown} == set(known_keys("credentials"))
     assert {key for key in shown if key.startswith("#")} <= SHOWN_UNSET
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_credential_is_told_of_in_the_example(kind: str) -> None:
+    """Each has a line that begins with its word."""
+    assert f"\n# {kind}: " in EXAMPLE.read_text()
 
 
 def test_the_example_has_the_defaults(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_each_layer_is_told_of_its_own_problems(here: Path) -> None:
     found = problems(Path("c.toml"), environ, {"log": {"level": "loud"}, "cloud": {"region": ""}})
     assert [(problem.file, problem.line, problem.column, problem.path) for problem in found] == [
         ("c.toml", 1, 1, "regoin"),
-        ("c.toml", 3, 1, "batch.max_images"),
+        ("c.toml", 3, 14, "batch.max_images"),
         ("c.toml", 5, 1, "credentials.x.secret_key"),
         ("command line", 0, 0, "cloud.region"),
         ("command line", 0, 0, "log.level"),
@@ -193,3 +193,47 @@ def test_any_config_gives_settings_or_says_what_is_wrong(
         found = error.problems
     assert isinstance(found, Loaded) or all(problem.message.isprintable() for problem in found)
     assert found
+
+
+def test_files_that_are_read_with_the_settings_are_named(tmp_path: Path) -> None:
+    """A profile is one; a token is read anew each time, so that one that is replaced changes no settings."""
+    (tmp_path / "key").write_text("SK")
+    text = """
+    [cloud]
+    region = "eu-west-101"
+    [credentials.a]
+    kind = "static"
+    access_key = "AK"
+    secret_key_file = "key"
+    [credentials.b]
+    kind = "profile"
+    file = "profile"
+    [credentials.c]
+    kind = "profile"
+    [credentials.d]
+    kind = "oidc"
+    token_file = "token"
+    """
+    (tmp_path / "config.toml").write_text(text)
+    loaded = load_settings(tmp_path / "config.toml", {"HOME": "/home/ann"}, {})
+    assert loaded.named == (Path("/home/ann/.huaweicloud/credentials"), tmp_path / "key", tmp_path / "profile")
+
+
+@pytest.mark.parametrize("name", ["key", "profile", "token", "url"])
+def test_a_secret_that_everybody_may_read_is_warned_about(name: str, tmp_path: Path) -> None:
+    """By the name of its file, and the way out; it is no error, for it may be on purpose."""
+    for each in ("key", "profile", "token", "url", "ca"):
+        (tmp_path / each).write_text("memory:")
+        (tmp_path / each).chmod(0o644 if each in {name, "ca"} else 0o640)
+    tables = {
+        "a": {"kind": "static", "access_key": "AK", "secret_key_file": "key"},
+        "b": {"kind": "profile", "file": "profile"},
+        "d": {"kind": "oidc", "token_file": "token"},
+    }
+    (tmp_path / "config.toml").write_text(
+        '[cloud]\nregion = "eu-west-101"\nca_file = "ca"\n[journal]\nurl_file = "url"\n'
+    )
+    (warning,) = load_settings(tmp_path / "config.toml", {}, {"credentials": tables}).warnings
+    assert warning.startswith(
+        f"{tmp_path / name} holds a secret, and every user of this machine can read it: chmod o= "
+    )

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from worker.simulator.api import Api
 from worker.simulator.calls import Call, read_call
+from worker.simulator.jobs import JobRules
+from worker.simulator.model import Account, Image
 from worker.simulator.options import Options
 from worker.simulator.replies import Reply
 from worker.simulator.signature import Request, signature
-from worker.simulator.world import Account, Image, JobRules, World
+from worker.simulator.world import World
 
 PROJECT, OTHER, OWNER = "a" * 32, "b" * 32, "c" * 32
 NOW = 1_768_465_800.0
@@ -29,10 +31,10 @@ def new_world(*accounts: Account) -> World:
     world.add_project(PROJECT)
     world.add_project(OTHER)
     for name in ("x", "w"):
-        world.add_image(Image(name, name, OWNER, whole=name == "w"))
+        world.add(Image(name, name, OWNER, full_ecs=name == "w"))
         world.share(name, PROJECT)
     for account in accounts:
-        world.add_account(account)
+        world.add(account)
     return world
 
 

@@ -22,22 +22,44 @@ def request(method: str, target: str, body: bytes = b"", **headers: str) -> Requ
         ("PUT", "/v1/cloudimages/members", Group.MEMBERS_PUT),
         ("GET", "/v1/cloudimages/job/j1", Group.JOB_PROGRESS),
         ("GET", "/v1/p1/jobs/j1", Group.JOB_GET),
+        ("POST", "/v3/auth/tokens", Group.TOKEN),
+        ("POST", "/v3.0/OS-CREDENTIAL/securitytokens", Group.TOKEN),
+        ("GET", "/v3/auth/projects", Group.PROJECTS),
+        ("GET", "/v3/projects", Group.PROJECTS),
+        ("GET", "/v3/auth/domains", Group.PROJECTS),
+        ("POST", "/v5/agencies/assume", Group.STS),
+        ("POST", "/v5/agencies/assume-with-oidc", Group.STS),
+        ("GET", "/v5/caller-identity", Group.STS),
+        ("PUT", "/meta-data/latest/api/token", Group.METADATA),
+        ("GET", "/openstack/latest/securitykey", Group.METADATA),
+        ("GET", "/v3/p1/vaults", Group.VAULTS),
+        ("GET", "/v3/p1/vaults/v1", Group.VAULTS),
     ],
 )
 def test_each_route_is_found(method: str, path: str, group: Group, slash: str) -> None:
-    """The four routes are recognised, with a slash at the end too."""
+    """Each route is recognised, with a slash at the end too."""
     call = read_call(request(method, path + slash))
     assert call is not None
     assert call.group is group
     assert call.job_id == ("j1" if "job" in path else "")
+    assert call.vault_id == ("v1" if "v1" in path.split("/")[3:] else "")
+    assert call.path == path
 
 
 @pytest.mark.parametrize(
     ("method", "target"),
-    [("POST", "/v1/cloudimages/members"), ("GET", "/v1/cloudimages"), ("GET", "/v1/p/jobs/a/b"), ("GET", "/")],
+    [
+        ("POST", "/v1/cloudimages/members"),
+        ("GET", "/v1/cloudimages"),
+        ("GET", "/v1/p/jobs/a/b"),
+        ("GET", "/"),
+        ("GET", "/v3/auth/tokens"),
+        ("POST", "/v30/OS-CREDENTIAL/securitytokens"),
+        ("GET", "/v3/p/vaults/a/b"),
+    ],
 )
 def test_other_paths_and_methods_are_no_call(method: str, target: str) -> None:
-    """What is none of the four routes is not read."""
+    """What is none of the routes is not read."""
     assert read_call(request(method, target)) is None
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 
 from worker.simulator.demo import demo
+from worker.simulator.model import Answer
 from worker.simulator.naming import project_id
 from worker.simulator.seed import parse_seed
-from worker.simulator.world import Answer
 
 
 def test_the_demo_has_one_of_each_thing() -> None:
@@ -49,10 +49,10 @@ def test_the_demos_vault_takes_its_full_server_images() -> None:
     found = demo(lambda: 0.0)
     manifest = tomllib.loads(found.manifest)
     for project in found.world.projects:
-        whole = [image for image in found.world.shares(project) if found.world.images[image].whole]
+        whole = [image for image in found.world.shares(project) if found.world.images[image].full_ecs]
         vault = manifest["projects"][found.world.projects[project]].get("vault")
         assert not whole or (project, manifest["vaults"][vault]) in found.world.vaults
-    assert any(image.whole for image in found.world.images.values())
+    assert any(image.full_ecs for image in found.world.images.values())
 
 
 def test_the_demos_manifest_can_be_rehearsed() -> None:

@@ -98,7 +98,7 @@ def test_an_array_of_tables_must_be_one(text: str) -> None:
     """A value or a plain table where `[[a]]` is meant is a problem."""
     document = Document(text, "f")
     assert document.tables("a") == []
-    with pytest.raises(DocumentError, match=r"f: a: write it as \[\[a\]\]"):
+    with pytest.raises(DocumentError, match=r"f:1: a: write it as \[\[a\]\]"):
         document.finish()
 
 
@@ -109,4 +109,4 @@ def test_a_table_must_be_one(text: str) -> None:
     assert document.named("a") == document.table("a") == {}
     with pytest.raises(DocumentError) as error:
         document.finish()
-    assert error.value.problems == ("f: a: write it as [a.NAME]", "f: a: write it as [a]")
+    assert error.value.problems == ("f:1: a: write it as [a.NAME]", "f:1: a: write it as [a]")

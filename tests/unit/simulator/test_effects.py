@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from worker.simulator.effects import (
-    EFFECTS,
-    SHAPES,
-    Delay,
-    Effect,
-    Expired,
-    Failed,
-    Gigantic,
-    Hang,
-    Hollow,
-    Lost,
-    Mistyped,
-    Page,
-    Partial,
-    Poison,
-    Redirect,
-    Refuse,
-    Reset,
-    Skew,
-    Stuck,
-    Throttle,
-    Truncated,
-    Work,
-)
+from worker.simulator.effects import EFFECTS
+from worker.simulator.effects.bodies import SHAPES, Drip, Gigantic, Mistyped, Page, Truncated
+from worker.simulator.effects.calls import Delay, Expired, Hang, Poison, Redirect, Refuse, Reset, Skew, Throttle
+from worker.simulator.effects.effect import Effect, Work
+from worker.simulator.effects.identity import IDENTITY_SHAPES
+from worker.simulator.effects.jobs import Failed, Hollow, Lost, Partial, Stuck
+from worker.simulator.jobs import NO_FATE, Fate, Order
+from worker.simulator.model import Answer
 from worker.simulator.options import Rate
 from worker.simulator.replies import Reply, ims_error, json_reply
-from worker.simulator.world import NO_FATE, Answer, Fate, Order
 
 ORDER = Order("p", ("a", "b", "c"), Answer.ACCEPTED)
 USUAL = json_reply({"job_id": "j"})
@@ -81,6 +64,8 @@ def test_an_error_status_has_its_shape_and_may_follow_the_work() -> None:
     assert (plain.status, json.loads(plain.body)["error"]["code"], cloud.fates) == (500, "IMG.0061", [])
     gateway = Refuse(status=504, body="gateway", after_work=True).answer(cloud.work())
     assert (gateway.status, json.loads(gateway.body)["error_code"]) == (504, "APIGW.0605")
+    iam = Refuse(status=401, body="iam").answer(Cloud().work())
+    assert json.loads(iam.body)["error"] == {"code": 401, "message": "Simulated failure.", "title": "Unauthorized"}
     assert cloud.fates == [NO_FATE]
     with pytest.raises(ValueError, match="from 400"):
         Refuse(status=200)
@@ -182,6 +167,30 @@ def test_each_shape_changes_some_answer(shape: str) -> None:
     assert changed != answers
 
 
+def test_an_answer_in_drops_is_the_whole_answer() -> None:
+    """It says how long to wait between its bytes, which must be some time, and is otherwise as it would have been."""
+    assert Drip(0.5).answer(Cloud().work()) == replace(USUAL, drip=0.5)
+    with pytest.raises(ValueError, match="more than 0"):
+        Drip(0.0)
+
+
+@pytest.mark.parametrize("shape", list(IDENTITY_SHAPES))
+def test_each_shape_of_identity_changes_some_answer(shape: str) -> None:
+    """Every wrong shape makes an answer of identity or of the vaults differ, however deep it lies, or its header."""
+    key = {"access": "a", "secret": "s", "securitytoken": "t", "expires_at": "2026-01-01T00:00:00Z"}
+    answers: list[dict[str, Any]] = [
+        {"credential": key},
+        {"token": {"expires_at": "2026-01-01T00:00:00Z"}},
+        {"projects": [{"id": "p", "name": "n", "enabled": False}]},
+        {"vaults": [{"billing": {"size": 1, "used": 1}}]},
+    ]
+    headers = {"X-Subject-Token": "text"}
+    given = [replace(json_reply(answer, 201), headers=headers) for answer in answers]
+    changed = [Mistyped(shape).answer(Cloud(reply).work()) for reply in given]
+    assert [(json.loads(reply.body), reply.headers) for reply in changed] != [(each, headers) for each in answers]
+    assert all(reply.status == 201 for reply in changed)
+
+
 def test_a_shape_must_exist_and_leaves_errors_alone() -> None:
     """An unknown shape is told the known ones, and an error answer keeps its shape."""
     with pytest.raises(ValueError, match="images-object"):
@@ -190,6 +199,17 @@ def test_a_shape_must_exist_and_leaves_errors_alone() -> None:
     assert Mistyped("null").answer(Cloud().work(denial=denial)) is denial
 
 
+def test_a_shape_is_for_json_of_any_success() -> None:
+    """An answer with another status of success changes too, and one that is no JSON stays as it is."""
+    made = Mistyped("null").answer(Cloud(json_reply({"token": {}}, 201)).work())
+    assert (made.status, made.body) == (201, b"null")
+    text = Reply(200, b"a token of the metadata service", "text/plain")
+    assert Mistyped("null").answer(Cloud(text).work()) is text
+
+
 def test_the_words_of_the_document_are_all_effects() -> None:
-    """Every effect has exactly one word."""
-    assert len(set(EFFECTS.values())) == len(EFFECTS) == 18
+    """Every effect has exactly one word, and none was forgotten."""
+    assert len(set(EFFECTS.values())) == len(EFFECTS)
+    # By their names: of a class with slots the draft may be about still.
+    written = {each.__name__ for each in Effect.__subclasses__() if each.__module__.startswith("worker.")}
+    assert {each.__name__ for each in EFFECTS.values()} == written

@@ -10,10 +10,13 @@ import pytest
 
 from worker.simulator import faults as module
 from worker.simulator.document import DocumentError
-from worker.simulator.effects import EFFECTS, Delay, Poison, Refuse, Reset, Stuck
+from worker.simulator.effects import EFFECTS
+from worker.simulator.effects.calls import Delay, Poison, Refuse, Reset
+from worker.simulator.effects.jobs import Stuck
 from worker.simulator.faults import Fault, FaultPlan, FaultSet, Moment, load_faults, parse_faults
+from worker.simulator.model import Image
 from worker.simulator.options import Group
-from worker.simulator.world import Image, World
+from worker.simulator.world import World
 
 PUT, LIST, JOB = Group.MEMBERS_PUT, Group.IMAGES_LIST, Group.JOB_GET
 
@@ -25,7 +28,7 @@ def world() -> World:
     for project_id, name in (("p1", "payments"), ("p2", "edge")):
         world.add_project(project_id, name)
     for image_id, name in (("i1", "golden-windows"), ("i2", "golden-ubuntu")):
-        world.add_image(Image(image_id, name, "owner"))
+        world.add(Image(image_id, name, "owner"))
     return world
 
 
@@ -76,6 +79,9 @@ def test_chance_comes_from_the_seed(world: World) -> None:
         (Fault(Reset(), image=("i2",)), moment(PUT, "i2"), moment(PUT)),
         (Fault(Reset(), access_key=("AK",)), moment(), moment(key="OTHER")),
         (Fault(Reset(), after=10.0), moment(seconds=10.0), moment(seconds=9.9)),
+        (Fault(Reset(), until=10.0), moment(seconds=9.9), moment(seconds=10.0)),
+        (Fault(Reset(), on=(Group.TOKEN, Group.STS)), moment(Group.STS), moment(PUT)),
+        (Fault(Reset(), access_key=("robot",)), moment(Group.TOKEN, key="robot"), moment(Group.TOKEN)),
     ],
 )
 def test_where_a_fault_strikes(world: World, fault: Fault, strikes: Moment, spares: Moment) -> None:
@@ -139,7 +145,7 @@ def test_each_word_makes_its_effect(what: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[[fault]]\nwhat = "boom"', "f.toml: fault[0].what: expected one of status, reset"),
+        ('[[fault]]\nwhat = "boom"', "f.toml:2: fault[0].what: expected one of status, reset"),
         ("[[fault]]\ntimes = 1", "fault[0].what: expected one of"),
         (
             '[[fault]]\nwhat = "reset"\ntime = 1',
@@ -150,6 +156,7 @@ def test_each_word_makes_its_effect(what: str) -> None:
         ('[[fault]]\nwhat = "stuck-job"\non = "job_get"', "on: job_get does not fit, allowed are members_put"),
         ('[[fault]]\nwhat = "poison"', "image: a poison needs one"),
         ('[[fault]]\nwhat = "reset"\nevery = 0', "every is at least 1"),
+        ('[[fault]]\nwhat = "reset"\nafter = 5\nuntil = 5', "until is later than after"),
         ('[[fault]]\nwhat = "reset"\nprobability = 2', "probability is from 0 to 1"),
         ('[[fault]]\nwhat = "status"\nstatus = 200', "status is from 400 to 511"),
         ('[[fault]]\nwhat = "status"\nbody = "xml"', "fault[0].body: expected one of ims, gateway, glance, html"),
@@ -164,7 +171,7 @@ def test_a_wrong_document_is_told_what_is_right(text: str, said: str) -> None:
     with pytest.raises(DocumentError) as error:
         parse_faults(text, "f.toml")
     assert said in str(error.value)
-    assert str(error.value).startswith("f.toml: ")
+    assert str(error.value).startswith("f.toml:")
 
 
 def test_a_file_is_read_and_named(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.simulator.listing import Listing
+from worker.simulator.model import FIRST_CREATED, Answer, Image
 from worker.simulator.options import Options
-from worker.simulator.world import FIRST_CREATED, Answer, Image, World
+from worker.simulator.world import World
 
 OWNER, PROJECT = "owner", "project"
 SHARED = {"__imagetype": "shared", "visibility": "shared"}
@@ -23,7 +24,7 @@ def world_of(count: int, status: Answer = Answer.PENDING) -> World:
     world.add_project(PROJECT)
     for number in range(count):
         image_id = f"i{number:03}"
-        world.add_image(Image(image_id, f"name-{number}", OWNER, created_at=FIRST_CREATED + number // 2))
+        world.add(Image(image_id, f"name-{number}", OWNER, created_at=FIRST_CREATED + number // 2))
         world.share(image_id, PROJECT, status)
     return world
 
@@ -140,7 +141,7 @@ def test_member_status_counts_with_visibility_only() -> None:
 def test_what_a_project_shares_out_is_in_its_list() -> None:
     """The owner sees its shared-out images in each list of shared images, but not those it keeps to itself."""
     world = world_of(1)
-    world.add_image(Image("kept", "kept", OWNER))
+    world.add(Image("kept", "kept", OWNER))
     listing = Listing(world, Options())
     for status in Answer:
         assert ids(page(listing, OWNER, **SHARED, member_status=status)) == ["i000"]
@@ -166,7 +167,7 @@ def test_a_list_follows_the_world() -> None:
 def test_the_full_server_attribute_comes_in_three_ways(attribute: Any, expected: list[Any]) -> None:
     """`__whole_image` is absent, a boolean or a text."""
     world = world_of(1)
-    world.add_image(Image("whole", "whole", OWNER, whole=True, created_at=FIRST_CREATED + 99))
+    world.add(Image("whole", "whole", OWNER, full_ecs=True, created_at=FIRST_CREATED + 99))
     world.share("whole", PROJECT)
     found = page(Listing(world, Options(whole_attribute=attribute)), **SHARED, member_status="pending")
     assert [image.get("__whole_image") for image in found["images"]] == expected
@@ -176,7 +177,7 @@ def test_the_full_server_attribute_comes_in_three_ways(attribute: Any, expected:
 def test_the_full_server_filter_may_be_ignored(rule: Any, expected: list[str]) -> None:
     """`__whole_image=true` lists full-ECS images only, unless this cloud ignores it."""
     world = world_of(1)
-    world.add_image(Image("whole", "whole", OWNER, whole=True, created_at=FIRST_CREATED + 99))
+    world.add(Image("whole", "whole", OWNER, full_ecs=True, created_at=FIRST_CREATED + 99))
     world.share("whole", PROJECT)
     listing = Listing(world, Options(whole_filter=rule))
     assert ids(page(listing, **SHARED, member_status="pending", __whole_image="true")) == expected
@@ -185,7 +186,7 @@ def test_the_full_server_filter_may_be_ignored(rule: Any, expected: list[str]) -
 def test_attributes_filter() -> None:
     """`id`, `name`, `owner` and the like select by equality, on what the body shows."""
     world = world_of(3)
-    world.add_image(Image("w", "win", OWNER, attributes={"__os_type": "Windows"}))
+    world.add(Image("w", "win", OWNER, attributes={"__os_type": "Windows"}))
     world.share("w", PROJECT)
     listing = Listing(world, Options())
     query = {**SHARED, "member_status": "pending"}

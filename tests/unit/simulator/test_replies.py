@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from worker.simulator.model import Image
 from worker.simulator.options import Rate
 from worker.simulator.replies import error, image_body, throttled
-from worker.simulator.world import Image
 
 
 def test_an_error_has_the_words_of_its_sender() -> None:
@@ -47,7 +47,7 @@ def test_a_throttle_answer_tells_the_limit(rate: Rate, words: str) -> None:
 
 def test_an_image_is_as_noisy_as_recorded_ones() -> None:
     """Booleans as text and as booleans, a null size and empty texts are all there; attributes override."""
-    body = image_body(Image("i", "n", "o", whole=True, attributes={"__os_type": "Windows"}), "absent")
+    body = image_body(Image("i", "n", "o", full_ecs=True, attributes={"__os_type": "Windows"}), "absent")
     assert body["__isregistered"] == "True"
     assert body["__system_support_market"] is False
     assert body["virtual_size"] is None

@@ -9,10 +9,12 @@ import pytest
 
 from worker.simulator import seed as module
 from worker.simulator.document import DocumentError
+from worker.simulator.jobs import JobRules, Order
+from worker.simulator.model import Account, Answer, Vault
 from worker.simulator.naming import image_id, project_id
 from worker.simulator.options import Limits, Options, Rate
 from worker.simulator.seed import load_seed, parse_seed
-from worker.simulator.world import Account, Answer, JobRules, Order, Vault
+from worker.simulator.world import vault_trouble
 
 PAYMENTS = "edc89b490d7d4392898e19b2deb34797"
 EDGE = "0123456789abcdef0123456789abcdef"
@@ -51,7 +53,7 @@ def test_the_long_example_of_the_docstring_is_right() -> None:
     """The list of all keys is itself a seed, and its values are the defaults where it says so."""
     text = inspect.getdoc(module) or ""
     start = text.index("[projects.payments-prod]", text.index("The tables"))
-    found = seeded(text[start : text.index("Without an `[[account]]`")])
+    found = seeded(text[start : text.index("Who there is beside that")])
     project = project_id("payments-prod")
     assert dict(found.world.shares(project)) == {image_id("golden"): Answer.PENDING}
     assert found.world.vaults == {(project, VAULT): Vault(VAULT, project)}
@@ -94,7 +96,7 @@ def test_each_table_is_read() -> None:
     edge = project_id("edge")
     world = found.world
     assert dict(world.shares(edge)) == {IMAGE_A: Answer.REJECTED}
-    assert (world.images[IMAGE_A].owner, world.images[IMAGE_A].whole) == (PAYMENTS, True)
+    assert (world.images[IMAGE_A].owner, world.images[IMAGE_A].full_ecs) == (PAYMENTS, True)
     assert world.vaults == {(edge, VAULT): Vault(VAULT, edge, full=True)}
     assert world.accounts == {"AK": Account("AK", "SK", security_token="T", projects=(EDGE,))}
     assert world.rules == JobRules(seconds=(2.0, 2.0), ids="hostile")
@@ -105,8 +107,8 @@ def test_each_table_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[project.x]", "seed.toml: project: unknown key, allowed are account, image"),
-        ("[projects.x]\nname = 1", "projects.x.name: unknown key, allowed are id"),
+        ("[project.x]", "seed.toml: project: unknown key, allowed are account, agency"),
+        ("[projects.x]\nname = 1", "projects.x.name: expected text, not 1"),
         ("[[image]]\ncount = 2", "image[0].name: missing"),
         ('[[image]]\nname = "x"\ncount = 2\nid = "i"', "image[0]: count is at least 1"),
         ('[[share]]\nprojects = "x"\nimages = "y"', "share[0].projects: 'x' matches nothing, known are none"),
@@ -174,7 +176,7 @@ def test_a_manifest_is_offered_as_it_stands() -> None:
 def test_a_named_vault_makes_a_full_server_image(shares: str, whole: bool) -> None:  # noqa: FBT001 - a parameter
     """An image is a full-ECS one when a share names a vault for it, unless somebody accepts it without one."""
     world = seeded(f"{MANIFEST}[[share]]\n{shares}").world
-    assert world.images[IMAGE_A].whole is whole
+    assert world.images[IMAGE_A].full_ecs is whole
 
 
 def test_a_vault_of_the_manifest_takes_its_images() -> None:
@@ -182,7 +184,7 @@ def test_a_vault_of_the_manifest_takes_its_images() -> None:
     share = 'projects = "*"\nimages = "golden"\nstatus = "accepted"\nvault = "nightly"'
     world = seeded(f"{MANIFEST}[[share]]\n{share}").world
     for project in (PAYMENTS, EDGE):
-        assert world.vault_trouble(Order(project, (IMAGE_A,), Answer.ACCEPTED, VAULT)) is None
+        assert vault_trouble(world, Order(project, (IMAGE_A,), Answer.ACCEPTED, VAULT)) is None
 
 
 def test_manifests_are_merged() -> None:
@@ -191,7 +193,7 @@ def test_manifests_are_merged() -> None:
     world = parse_seed({"a.toml": MANIFEST, "b.toml": share}, lambda: 0.0).world
     assert dict(world.shares(EDGE)) == {IMAGE_A: Answer.PENDING}
     with pytest.raises(DocumentError, match="only manifests can be merged"):
-        parse_seed({"a.toml": MANIFEST, "b.toml": "[jobs]"}, lambda: 0.0)
+        parse_seed({"a.toml": MANIFEST, "b.toml": "[jobs]", "c.toml": "[jobs]"}, lambda: 0.0)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ def test_a_manifest_that_makes_no_sense_is_refused(text: str, said: str) -> None
 
 def test_an_id_of_the_manifest_must_be_a_text() -> None:
     """An image id that is no text is an error that names the image."""
-    with pytest.raises(DocumentError, match=r"seed\.toml: images\.golden: expected an id, not 7"):
+    with pytest.raises(DocumentError, match=r"seed\.toml:3: images\.golden: expected an id, not 7"):
         seeded("version = 1\n[images]\ngolden = 7")
 
 

@@ -6,18 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.simulator.world import (
-    HOSTILE_JOB_IDS,
-    Answer,
-    Fate,
-    Image,
-    Job,
-    JobRules,
-    JobState,
-    Order,
-    Vault,
-    World,
-)
+from worker.simulator.jobs import HOSTILE_JOB_IDS, Fate, Job, JobRules, JobState, Order
+from worker.simulator.model import Answer, Image, Vault
+from worker.simulator.world import World
 
 OWNER, PROJECT = "owner", "project"
 TEN_SECONDS = JobRules(seconds=(10.0, 10.0))
@@ -45,7 +36,7 @@ def world_of(clock: Clock, *names: str, rules: JobRules = TEN_SECONDS, whole: bo
     world = World(clock, rules)
     world.add_project(PROJECT, "payments")
     for name in names:
-        world.add_image(Image(name, name, OWNER, whole=whole))
+        world.add(Image(name, name, OWNER, full_ecs=whole))
         world.share(name, PROJECT)
     return world
 
@@ -138,7 +129,7 @@ def test_a_full_server_image_needs_a_vault_that_can_take_it(clock: Clock, vault:
     """Without a vault of its project that has room, the accept of a full-ECS image fails and changes nothing."""
     world = world_of(clock, "a", whole=True)
     if vault is not None:
-        world.add_vault(vault)
+        world.add(vault)
     job = world.submit(accept("a", vault_id="v"))
     clock.at = 1010.0
     assert state(world, job) is JobState.FAIL
@@ -149,7 +140,7 @@ def test_a_full_server_image_needs_a_vault_that_can_take_it(clock: Clock, vault:
 def test_a_good_vault_lets_a_full_server_image_in(clock: Clock) -> None:
     """With a vault of its own project the accept succeeds."""
     world = world_of(clock, "a", whole=True)
-    world.add_vault(Vault("v", PROJECT))
+    world.add(Vault("v", PROJECT))
     world.submit(accept("a", vault_id="v"))
     clock.at = 1010.0
     assert world.status("a", PROJECT) is Answer.ACCEPTED

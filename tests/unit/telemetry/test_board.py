@@ -15,7 +15,7 @@ from passes import ACCEPT, REJECT, context, images, manifest, request
 from plans import REFUSAL, planned, reading, tell
 from strategies import PROJECTS, flights, manifest_of, quarantines, readings, wishes
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.fleet.history import PassRecord
@@ -71,22 +71,24 @@ def all_absent(wished: Wished) -> events.Planned:
 def assert_consistent(board: Board, wished: Wished) -> None:
     """See that each desired share has one status, that the counts agree, and that whatever is amiss has a record."""
     amiss = set()
-    assert board.projects.keys() == wished.keys()
-    for project_id, line in board.projects.items():
+    assert board.fleet.projects.keys() == wished.keys()
+    for project_id, line in board.fleet.projects.items():
         assert line.statuses.keys() == wished[project_id].keys()
         assert +line.counts == Counter(line.statuses.values())
         amiss |= {Share(project_id, image) for image, status in line.statuses.items() if status is not Status.CONVERGED}
-    assert board.statuses.keys() == amiss
-    assert board.in_trouble.keys() == {share for share, each in board.statuses.items() if each.status not in ON_THE_WAY}
-    waiting = [(share.project_id, each.status) for share, each in board.statuses.items() if each.may_be_absent]
-    assert board.absent_waiting == sum(status is Status.ABSENT for _, status in waiting)
-    for project_id, line in board.projects.items():
+    assert board.fleet.statuses.keys() == amiss
+    assert board.fleet.in_trouble.keys() == {
+        share for share, each in board.fleet.statuses.items() if each.status not in ON_THE_WAY
+    }
+    waiting = [(share.project_id, each.status) for share, each in board.fleet.statuses.items() if each.may_be_absent]
+    assert board.fleet.absent_waiting == sum(status is Status.ABSENT for _, status in waiting)
+    for project_id, line in board.fleet.projects.items():
         known = [waits_in for waits_in, status in waiting if status is not Status.UNKNOWN]
         assert line.waiting == known.count(project_id)
-    for share, each in board.statuses.items():
+    for share, each in board.fleet.statuses.items():
         assert each.share == share
-        assert board.projects[share.project_id].statuses[share.image_id] is each.status
-    assert board.counts().total() == sum(map(len, wished.values()))
+        assert board.fleet.projects[share.project_id].statuses[share.image_id] is each.status
+    assert board.fleet.counts().total() == sum(map(len, wished.values()))
 
 
 @given(wishes, st.dictionaries(st.sampled_from(PROJECTS), readings), flights, quarantines)
@@ -100,11 +102,11 @@ def test_a_plan_is_laid_out_whole(
     event = planned(manifest_of(wished), found, in_flight, quarantined)
     board = a_board(all_absent({"p": {"gone": ACCEPT}, "gone": {"image-0": ACCEPT}}), event)
     assert_consistent(board, wished)
-    plan, counts = event.plan, board.counts()
+    plan, counts = event.plan, board.fleet.counts()
     assert counts[Status.CONVERGED] == plan.converged
     assert counts[Status.TO_ACCEPT] + counts[Status.TO_REJECT] == len(plan.changes)
     for status in (Status.ABSENT, Status.UNKNOWN, Status.BLOCKED, Status.QUARANTINED, Status.IN_FLIGHT):
-        assert {share for share, each in board.statuses.items() if each.status is status} == {
+        assert {share for share, each in board.fleet.statuses.items() if each.status is status} == {
             left.share for left in plan.of(status)
         }
     assert board.unmanaged == plan.unmanaged
@@ -125,8 +127,8 @@ def test_what_nobody_can_name_is_counted_as_unknown() -> None:
         failure="HTTP 503",
     )
     board = a_board(events.Planned(make_plan([unread], {"p": 9}), {}, 0, 0, ()))
-    assert +board.counts() == {Status.UNKNOWN: 9}
-    assert board.statuses.keys() == {Share("p", "a"), Share("p", "b")}
+    assert +board.fleet.counts() == {Status.UNKNOWN: 9}
+    assert board.fleet.statuses.keys() == {Share("p", "a"), Share("p", "b")}
 
 
 @pytest.mark.looptime
@@ -156,15 +158,15 @@ async def test_a_pass_is_followed_to_the_counts_of_its_report() -> None:
             planned_yet[event.plan.project.id] = wished[event.plan.project.id]
         board(event)
         assert_consistent(board, planned_yet)
-        seen.update(board.counts())
+        seen.update(board.fleet.counts())
 
     report = await run_once(request(wished, max_images=1), context(cloud, FakeJournal(), emit=watch))
     ends = report.counts()
     as_desired = report.converged + ends.pop(Status.CHANGED)
     expected = Counter({Status.CONVERGED: as_desired} | {Status(kind.value): count for kind, count in ends.items()})
-    assert +board.counts() == +expected
+    assert +board.fleet.counts() == +expected
     assert {Status.TO_ACCEPT, Status.TO_REJECT, Status.IN_FLIGHT, Status.FAILED} <= seen
-    assert board.projects["r"].unreadable == "HTTP 503: down"
+    assert board.fleet.projects["r"].unreadable == "HTTP 503: down"
     assert board.run_id == ""
     assert board.passes[0].record.run_id == report.run_id
     assert board.passes[0].jobs == len(report.jobs)
@@ -188,16 +190,16 @@ def test_a_status_says_why_and_what_was_read() -> None:
     """What is absent or failed is told with its reason; what was put right is no longer told."""
     board = a_board(all_absent({"p": {"a": ACCEPT, "b": Wish(Operation.ACCEPT, may_be_absent=True)}}))
     share = Share("p", "a")
-    assert board.statuses[share] == ShareStatus(share, Status.ABSENT, Operation.ACCEPT, None, None, NOT_OFFERED)
-    assert board.statuses[Share("p", "b")].may_be_absent
+    assert board.fleet.statuses[share] == ShareStatus(share, Status.ABSENT, Operation.ACCEPT, None, None, NOT_OFFERED)
+    assert board.fleet.statuses[Share("p", "b")].may_be_absent
     failed = ShareStatus(
         share, Status.FAILED, Operation.ACCEPT, MemberStatus.PENDING, MemberStatus.PENDING, "bad", job_id="job-1"
     )
     board(events.ShareJudged(failed))
-    assert board.statuses[share] == failed
+    assert board.fleet.statuses[share] == failed
     board(events.ShareJudged(replace(failed, status=Status.CHANGED, after=MemberStatus.ACCEPTED)))
-    assert share not in board.statuses
-    assert board.projects["p"].statuses["a"] is Status.CONVERGED
+    assert share not in board.fleet.statuses
+    assert board.fleet.projects["p"].statuses["a"] is Status.CONVERGED
 
 
 def test_what_nobody_desires_is_not_put_up() -> None:
@@ -207,15 +209,15 @@ def test_what_nobody_desires_is_not_put_up() -> None:
         board(events.ShareJudged(ShareStatus(share, status, Operation.ACCEPT, None, None, "bad")))
     board(events.BatchSubmitted(replace(JOB, batch=replace(BATCH, project_id="gone"))))
     assert_consistent(board, {"p": {"a": ACCEPT}})
-    assert +board.counts() == {Status.ABSENT: 1}
+    assert +board.fleet.counts() == {Status.ABSENT: 1}
 
 
 def test_a_batch_is_in_flight_from_its_job_to_its_end() -> None:
     """A job puts its shares in flight under its id; only a final answer takes the batch away."""
     board = a_board(all_absent({"p": {"a": ACCEPT, "b": ACCEPT, "c": ACCEPT}}), events.BatchSubmitted(JOB))
     assert board.in_flight == {7: FLIGHT}
-    assert {share.image_id for share, each in board.statuses.items() if each.job_id == "job-1"} == {"a", "b"}
-    assert +board.counts() == {Status.IN_FLIGHT: 2, Status.ABSENT: 1}
+    assert {share.image_id for share, each in board.fleet.statuses.items() if each.job_id == "job-1"} == {"a", "b"}
+    assert +board.fleet.counts() == {Status.IN_FLIGHT: 2, Status.ABSENT: 1}
     board(events.JobSettled(Settlement(JOB, End.UNSETTLED, 3, EPOCH)))
     assert board.in_flight == {7: FLIGHT}
     board(events.JobSettled(Settlement(JOB, End.PARTIAL, 4, EPOCH)))
@@ -226,9 +228,9 @@ def test_a_lost_answer_leaves_its_shares_in_flight() -> None:
     """Nobody knows whether the work has begun, so they are not shown as merely due."""
     board = a_board(all_absent({"p": {"a": ACCEPT, "b": ACCEPT}}))
     board(events.BatchNotAccepted(BATCH, End.UNANSWERED, "reset"))
-    assert +board.counts() == {Status.IN_FLIGHT: 2}
+    assert +board.fleet.counts() == {Status.IN_FLIGHT: 2}
     board(events.BatchNotAccepted(BATCH, End.REFUSED, "bad request"))
-    assert +board.counts() == {Status.IN_FLIGHT: 2}
+    assert +board.fleet.counts() == {Status.IN_FLIGHT: 2}
 
 
 def test_what_was_settled_beside_a_pass_stays_settled_in_its_report() -> None:
@@ -239,10 +241,10 @@ def test_what_was_settled_beside_a_pass_stays_settled_in_its_report() -> None:
     board(events.ShareJudged(replace(unsettled, status=Status.CHANGED)))
     report = replace(REPORT, desired=1, outcomes=(unsettled,))
     board(events.PassFinished(report))
-    assert +board.counts() == {Status.CONVERGED: 1}
+    assert +board.fleet.counts() == {Status.CONVERGED: 1}
     tell(board, all_absent({"p": {"a": ACCEPT}}))
     board(events.PassFinished(report))
-    assert +board.counts() == {Status.UNSETTLED: 1}
+    assert +board.fleet.counts() == {Status.UNSETTLED: 1}
 
 
 def test_what_no_pass_waits_for_is_in_flight() -> None:
@@ -250,9 +252,9 @@ def test_what_no_pass_waits_for_is_in_flight() -> None:
     share = Share("p", "a")
     unsettled = ShareStatus(share, Status.UNSETTLED, Operation.ACCEPT, None, None, "still in flight")
     board = a_board(all_absent({"p": {"a": ACCEPT}}), events.PassFinished(replace(REPORT, outcomes=(unsettled,))))
-    board(events.Remembered((FLIGHT,), (), ()))
-    assert +board.counts() == {Status.IN_FLIGHT: 1}
-    assert board.statuses[share].job_id == "job-1"
+    board(daemon_events.Remembered((FLIGHT,), (), ()))
+    assert +board.fleet.counts() == {Status.IN_FLIGHT: 1}
+    assert board.fleet.statuses[share].job_id == "job-1"
 
 
 def test_what_the_journal_remembers_replaces_what_is_known() -> None:
@@ -260,7 +262,7 @@ def test_what_the_journal_remembers_replaces_what_is_known() -> None:
     held = Quarantined(Share("p", "a"), Operation.ACCEPT, 3, "first", "last", EPOCH)
     board = a_board(events.BatchSubmitted(replace(JOB, key=1)), events.PassFinished(REPORT))
     older = PassRecord("run-0", EPOCH - 900, EPOCH - 840, "partial", {"desired": 9})
-    board(events.Remembered((FLIGHT,), (held,), (board.passes[0].record, older)))
+    board(daemon_events.Remembered((FLIGHT,), (held,), (board.passes[0].record, older)))
     assert board.in_flight == {7: FLIGHT}
     assert board.quarantined == (held,)
     assert [line.record.run_id for line in board.passes] == ["run-1", "run-0"]
@@ -296,7 +298,10 @@ def test_a_report_has_the_last_word() -> None:
     outcome = ShareStatus(share, Status.NOT_SENT, Operation.ACCEPT, None, None, "a guard refused the plan")
     report = replace(REPORT, result=Result.REFUSED, desired=1, outcomes=(outcome,))
     board = a_board(all_absent({"p": {"a": ACCEPT}}), events.PassFinished(report))
-    assert (board.statuses[share].status, board.statuses[share].reason) == (Status.NOT_SENT, "a guard refused the plan")
+    assert (board.fleet.statuses[share].status, board.fleet.statuses[share].reason) == (
+        Status.NOT_SENT,
+        "a guard refused the plan",
+    )
 
 
 def test_phases_follow_the_journal() -> None:
@@ -306,10 +311,10 @@ def test_phases_follow_the_journal() -> None:
     assert (board.phase, board.phase_since) == (Phase.STARTING, EPOCH)
     seen = []
     for event in (
-        events.StandingBy("held by one"),
-        events.StandingBy("held by another"),
-        events.AtWork(unclean=False),
-        events.Stopping(25.0, "Stopping"),
+        daemon_events.StandingBy("held by one"),
+        daemon_events.StandingBy("held by another"),
+        daemon_events.AtWork(unclean=False),
+        daemon_events.Stopping(25.0, "Stopping"),
     ):
         clock.now += 10
         board(event)
@@ -325,13 +330,13 @@ def test_phases_follow_the_journal() -> None:
 def test_standing_by_has_no_work_of_its_own() -> None:
     """What is in flight or planned is the business of whoever holds the journal."""
     board = a_board(
-        events.AtWork(unclean=False),
+        daemon_events.AtWork(unclean=False),
         events.PassStarted("run-1", 1),
         events.BatchSubmitted(JOB),
-        events.PassScheduled(EPOCH + 900),
+        daemon_events.PassScheduled(EPOCH + 900),
     )
     assert board.next_pass_at == EPOCH + 900
-    board(events.StandingBy("lost"))
+    board(daemon_events.StandingBy("lost"))
     assert (board.run_id, board.in_flight, board.next_pass_at) == ("", {}, 0.0)
 
 
@@ -340,17 +345,17 @@ def test_a_failed_reload_is_told_until_one_is_good() -> None:
     clock = Clock()
     board = Board(clock)
     clock.now = EPOCH + 5
-    board(events.ReloadFailed("manifest.toml:3: no such image"))
+    board(daemon_events.ReloadFailed("manifest.toml:3: no such image"))
     assert board.reload_error is not None
     assert (board.reload_error.at, board.reload_error.reason) == (EPOCH + 5, "manifest.toml:3: no such image")
-    board(events.Reloaded(1, 1))
+    board(daemon_events.Reloaded(1, 1))
     assert board.reload_error is None
 
 
 def test_a_newer_manifest_waits_until_a_pass_begins_or_another_worker_is_at_work() -> None:
     """Of several that were loaded during a pass the last one waits, also when the pass has ended, for the next."""
     board = Board(Clock())
-    for ended in (events.PassStarted("run-2", 1), events.StandingBy("lost")):
+    for ended in (events.PassStarted("run-2", 1), daemon_events.StandingBy("lost")):
         board(events.PassStarted("run-1", 1))
         board(events.Superseded(EPOCH + 5))
         board(events.Superseded(EPOCH + 9))
@@ -365,11 +370,11 @@ def test_why_a_project_cannot_be_read_stays_until_it_can() -> None:
     wished = {"p": {"a": ACCEPT}}
     down = planned(manifest(wished), {"p": Reading({}, "HTTP 503")})
     board = a_board(down)
-    assert board.projects["p"].unreadable == "HTTP 503"
+    assert board.fleet.projects["p"].unreadable == "HTTP 503"
     tell(board, planned(manifest(wished), {"p": Reading({}, "HTTP 504")}))
-    assert board.projects["p"].unreadable == "HTTP 504"
+    assert board.fleet.projects["p"].unreadable == "HTTP 504"
     tell(board, all_absent(wished))
-    assert board.projects["p"].unreadable == ""
+    assert board.fleet.projects["p"].unreadable == ""
 
 
 def test_a_refusal_is_told_with_its_digest_until_the_next_plan() -> None:
@@ -382,14 +387,19 @@ def test_a_refusal_is_told_with_its_digest_until_the_next_plan() -> None:
     assert board.refusals == ()
 
 
-def test_each_event_is_a_new_revision() -> None:
+def test_each_event_is_counted() -> None:
     """A reader can tell that nothing has changed, and never misses that something has."""
     board = a_board()
-    revisions = [board.revision]
-    for event in (events.AtWork(unclean=False), events.Incident("a", "b"), all_absent({}), events.PassFinished(REPORT)):
+    heard = [board.heard]
+    for event in (
+        daemon_events.AtWork(unclean=False),
+        events.Incident("a", "b"),
+        all_absent({}),
+        events.PassFinished(REPORT),
+    ):
         board(event)
-        revisions.append(board.revision)
-    assert revisions == sorted(set(revisions))
+        heard.append(board.heard)
+    assert heard == sorted(set(heard))
 
 
 def test_a_clock_that_was_set_is_among_the_troubles() -> None:
@@ -406,16 +416,16 @@ def test_a_clock_that_was_set_is_among_the_troubles() -> None:
 def test_a_snapshot_stays_as_it_is() -> None:
     """Whatever happens to the board afterwards; of the shares in trouble it has as many as were asked for."""
     wished = {project: {f"image-{number}": ACCEPT for number in range(6)} for project in "pq"}
-    board = a_board(events.AtWork(unclean=False), all_absent(wished), events.Incident("odd", "why"))
+    board = a_board(daemon_events.AtWork(unclean=False), all_absent(wished), events.Incident("odd", "why"))
     whole, part = board.snapshot(100), board.snapshot(3)
     assert_consistent(whole, wished)
-    assert len(part.statuses) == len(part.in_trouble) == 3
-    before = (whole.counts(), dict(whole.statuses), len(whole.troubles), part.counts())
+    assert len(part.fleet.statuses) == len(part.fleet.in_trouble) == 3
+    before = (whole.fleet.counts(), dict(whole.fleet.statuses), len(whole.troubles), part.fleet.counts())
     board(events.ShareJudged(ShareStatus(Share("p", "image-0"), Status.CHANGED, ACCEPT.operation, None, None)))
     tell(board, all_absent({"p": {"image-9": ACCEPT}}))
     board(events.Incident("odd", "again"))
     board(events.BatchSubmitted(Job(1, "job-1", Batch("p", ACCEPT.operation, None, ("image-9",)), EPOCH)))
-    assert (whole.counts(), dict(whole.statuses), len(whole.troubles), part.counts()) == before
+    assert (whole.fleet.counts(), dict(whole.fleet.statuses), len(whole.troubles), part.fleet.counts()) == before
     assert_consistent(whole, wished)
     assert (len(whole.in_flight), len(board.in_flight)) == (0, 1)
 
@@ -426,14 +436,14 @@ def test_what_was_last_known_is_told_until_it_is_read_again() -> None:
     before = {"p": LastReading(EPOCH - 900, 3, amiss), "q": LastReading(EPOCH - 1800, 2)}
     wished = {"p": {"a": ACCEPT, "b": ACCEPT}, "q": {"a": ACCEPT}}
     accepted = {"p": reading({"a": MemberStatus.ACCEPTED}), "q": Reading({}, "HTTP 503")}
-    board = a_board(events.LastKnown(before))
-    assert board.last_read == {"p": LastRead(EPOCH - 900, 3, 2), "q": LastRead(EPOCH - 1800, 2, 2)}
+    board = a_board(daemon_events.LastKnown(before))
+    assert board.fleet.last_read == {"p": LastRead(EPOCH - 900, 3, 2), "q": LastRead(EPOCH - 1800, 2, 2)}
     tell(board, planned(manifest(wished), accepted), events.PassFinished(replace(REPORT, outcomes=())))
-    assert board.last_read == {"p": LastRead(REPORT.started_at, 2, 1), "q": LastRead(EPOCH - 1800, 2, 2)}
+    assert board.fleet.last_read == {"p": LastRead(REPORT.started_at, 2, 1), "q": LastRead(EPOCH - 1800, 2, 2)}
     tell(board, planned(manifest(wished), dict.fromkeys(wished, Reading({}, "HTTP 503"))), events.PassFinished(REPORT))
-    assert board.last_read["p"] == LastRead(REPORT.started_at, 2, 1)
-    board(events.StandingBy("held by another"))
-    assert board.last_read == {}
+    assert board.fleet.last_read["p"] == LastRead(REPORT.started_at, 2, 1)
+    board(daemon_events.StandingBy("held by another"))
+    assert board.fleet.last_read == {}
 
 
 def test_images_have_their_names_as_soon_as_a_pass_begins() -> None:
@@ -455,7 +465,7 @@ def test_what_is_sent_is_not_refused() -> None:
 
 def test_a_pass_counts_the_jobs_that_are_followed_beside_it() -> None:
     """As a `run` counts those that it takes up; one that it followed itself counts once, ended or not."""
-    board = a_board(events.Remembered((FLIGHT,), (), ()))
+    board = a_board(daemon_events.Remembered((FLIGHT,), (), ()))
     own = Settlement(replace(JOB, key=1), End.UNSETTLED, 3, EPOCH)
     board(events.BatchSubmitted(own.job))
     board(events.PassFinished(replace(REPORT, jobs=(own,))))

@@ -18,15 +18,16 @@ from hypothesis import strategies as st
 from plans import REFUSAL, plan_of
 from strategies import EPOCH
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.batch import JOB_ENDS, Batch, End, InFlight
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.fleet.report import Result, RunReport
-from worker.core.instruction import Instruction, Verb
+from worker.core.instruction import Instruction, InstructionKind
 from worker.core.job import Job, Settlement
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
+from worker.core.reading import CUT_SHORT
 from worker.core.share import Share
 from worker.core.status import FINAL, ShareStatus, Status
 from worker.telemetry import log_safety, logs
@@ -36,6 +37,7 @@ JOB = Job(1, "job-1", BATCH, EPOCH)
 FLIGHT = InFlight(1, BATCH, EPOCH, "job-1", EPOCH, "run-0")
 PLAN = plan_of({"p": map(str, range(9))})
 UNREAD = replace(PLAN, projects=(replace(PLAN.projects[0], failure="HTTP 503"),))
+NOT_READ = replace(PLAN, projects=(replace(PLAN.projects[0], failure=CUT_SHORT),))
 CALLS = CallCounts({CallGroup.MEMBERS_PUT: 2}, throttled=1, retried=3)
 REPORT = RunReport("run-1", EPOCH, EPOCH + 1.5, Result.CONVERGED, 9, 9, 0, (), (), CALLS, "sha256:0")
 
@@ -52,34 +54,36 @@ def settled(state: End) -> events.JobSettled:
 
 SIZES = {SizeKey("default", "eu-west-101"): BatchSize(37, 38, 1_800_000_000.0)}
 NO_NEWS: tuple[events.Event, ...] = (
-    events.Remembered((), (), ()),
-    events.LastKnown({}),
+    daemon_events.Remembered((), (), ()),
+    daemon_events.LastKnown({}),
     events.BatchSizesRemembered(SIZES),
     *map(events.ProjectPlanned, PLAN.projects),
 )
 """What the journal remembers was told when it happened; what each project's plan holds is told of the whole."""
 EVERY_EVENT: tuple[events.Event, ...] = (
-    events.StandingBy("held by another"),
+    daemon_events.StandingBy("held by another"),
     *(events.BatchSizeLearned(key, size) for key, size in SIZES.items()),
-    events.AtWork(unclean=True),
-    events.Stopping(25.0, "Stopping"),
-    events.Listening("127.0.0.1:9180"),
-    events.Reloaded(2, 8),
+    daemon_events.AtWork(unclean=True),
+    daemon_events.Stopping(25.0, "Stopping"),
+    daemon_events.Listening("127.0.0.1:9180"),
+    daemon_events.Reloaded(2, 8),
     events.Superseded(EPOCH),
-    events.ReloadFailed("manifest.toml:3: unknown key"),
-    events.PassScheduled(EPOCH),
+    daemon_events.ReloadFailed("manifest.toml:3: unknown key"),
+    daemon_events.PassScheduled(EPOCH),
     events.ClockSet(-7200.0),
     events.ClockSet(7200.0),
-    events.AskedFor(Instruction(2, Verb.RECONCILE, "ann@host", EPOCH)),
-    events.PauseBegan(Instruction(3, Verb.PAUSE, "ann@host", EPOCH, EPOCH + 60)),
-    events.PauseEnded(),
+    daemon_events.AskedFor(Instruction(2, InstructionKind.RECONCILE, "ann@host", EPOCH)),
+    daemon_events.PauseBegan(Instruction(3, InstructionKind.PAUSE, "ann@host", EPOCH, EPOCH + 60)),
+    daemon_events.PauseEnded(),
     events.TakenUp(FLIGHT),
     events.PassStarted("run-1", 3),
     events.ProjectObserved("p", 5),
     events.ProjectObserved("q", 0, "HTTP 503"),
     events.Planned(PLAN, {}, 2, 1, ()),
     events.Planned(UNREAD, {}, 2, 1, ()),
+    events.Planned(NOT_READ, {}, 2, 1, ()),
     events.Planned(PLAN, {}, 2, 1, (REFUSAL,)),
+    events.PassWaits("the PUT limit", EPOCH + 60, 75.5, is_all=True),
     events.BatchSubmitted(JOB),
     *(events.BatchNotAccepted(BATCH, how, "why") for how in (End.REFUSED, End.UNANSWERED, End.NOT_SENT)),
     *(settled(state) for state in JOB_ENDS),
@@ -169,6 +173,24 @@ def test_what_could_not_be_read_for_one_reason_is_one_line() -> None:
     ]
 
 
+def test_what_nobody_tried_to_read_is_no_trouble() -> None:
+    """The pass was told to stop first: that is a line of its own, beside what could not be read."""
+    (project,) = PLAN.projects
+    named = {"p": "HTTP 503", "q": CUT_SHORT, "r": CUT_SHORT}
+    several = tuple(replace(project, project=Project(each, each), failure=why) for each, why in named.items())
+    told = events.Planned(replace(PLAN, projects=several), {}, 0, 0, ())
+    not_read, unreadable, _ = logged(lambda: logs.log_event(told))
+    assert (unreadable["event"], unreadable["project_ids"]) == ("project.unreadable", ["p"])
+    assert (not_read["event"], not_read["level"], not_read["project_ids"]) == ("project.not_read", "info", ["q", "r"])
+
+
+def test_only_a_job_that_has_ended_settled() -> None:
+    """One that outlived its pass, or the worker, stays in flight."""
+    names = {state: logged(lambda state=state: logs.log_event(settled(state)))[0]["event"] for state in JOB_ENDS}
+    assert names.pop(End.UNSETTLED) == "job.unsettled"
+    assert set(names.values()) == {"job.settled"}
+
+
 def test_each_event_is_one_line_at_least() -> None:
     """None is swallowed, unless it is no news."""
     for event in EVERY_EVENT:
@@ -181,7 +203,7 @@ def test_each_event_is_one_line_at_least() -> None:
     ("event", "line"),
     [
         (
-            events.AskedFor(Instruction(2, Verb.PAUSE, "ann@host", EPOCH, EPOCH + 60)),
+            daemon_events.AskedFor(Instruction(2, InstructionKind.PAUSE, "ann@host", EPOCH, EPOCH + 60)),
             {
                 "event": "instruction.received",
                 "asked": "pause",
@@ -190,14 +212,14 @@ def test_each_event_is_one_line_at_least() -> None:
                 "until": "2027-01-15T08:01:00Z",
             },
         ),
-        (events.StandingBy("held by another"), {"event": "daemon.standing_by", "reason": "held by another"}),
-        (events.AtWork(unclean=True), {"event": "daemon.at_work", "unclean": True}),
-        (events.Stopping(25.0, "Stopping"), {"event": "daemon.stopping", "grace": 25.0, "message": "Stopping"}),
-        (events.Listening("[::1]:9180"), {"event": "http.listening", "address": "[::1]:9180"}),
-        (events.Reloaded(2, 8), {"event": "files.reloaded", "projects": 2, "shares": 8}),
+        (daemon_events.StandingBy("held by another"), {"event": "daemon.standing_by", "reason": "held by another"}),
+        (daemon_events.AtWork(unclean=True), {"event": "daemon.at_work", "unclean": True}),
+        (daemon_events.Stopping(25.0, "Stopping"), {"event": "daemon.stopping", "grace": 25.0, "message": "Stopping"}),
+        (daemon_events.Listening("[::1]:9180"), {"event": "http.listening", "address": "[::1]:9180"}),
+        (daemon_events.Reloaded(2, 8), {"event": "files.reloaded", "projects": 2, "shares": 8}),
         (events.Superseded(1_800_000_000.4), {"event": "pass.superseded", "loaded_at": "2027-01-15T08:00:00.400Z"}),
-        (events.ReloadFailed("a\nb"), {"event": "files.refused", "reason": "a\nb"}),
-        (events.PassScheduled(1_800_000_000.4), {"event": "pass.scheduled", "at": "2027-01-15T08:00:00Z"}),
+        (daemon_events.ReloadFailed("a\nb"), {"event": "files.refused", "reason": "a\nb"}),
+        (daemon_events.PassScheduled(1_800_000_000.4), {"event": "pass.scheduled", "at": "2027-01-15T08:00:00Z"}),
         (events.ClockSet(-7200.0004), {"event": "clock.put_back", "seconds": 7200.0}),
         (events.ClockSet(3.5), {"event": "clock.put_forward", "seconds": 3.5}),
         (events.PassBroken("why"), {"event": "pass.broken", "reason": "why"}),
@@ -210,6 +232,16 @@ def test_each_event_is_one_line_at_least() -> None:
                 "status": "accepted",
                 "images": 2,
                 "run_id": "run-0",
+            },
+        ),
+        (
+            events.PassWaits("the PUT limit", EPOCH + 60, 75.5, is_all=False),
+            {
+                "event": "pass.waiting",
+                "cause": "the PUT limit",
+                "until": "2027-01-15T08:01:00.000Z",
+                "seconds": 75.5,
+                "at_least": True,
             },
         ),
         (

@@ -15,20 +15,22 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from strategies import EPOCH
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.report import Result, RunReport
-from worker.core.instruction import Instruction, Verb
+from worker.core.instruction import Instruction, InstructionKind
 from worker.core.job import Job, Settlement
+from worker.core.limits import LimitStanding, Rate
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined
+from worker.core.reading import CUT_SHORT
 from worker.core.share import Share
 from worker.core.status import FINAL, STANDING, ShareStatus, Status
 from worker.telemetry.board import Board
-from worker.telemetry.gauges import LimitStanding, Readings
+from worker.telemetry.gauges import Readings
 from worker.telemetry.metrics import Metrics
 
 GAUGES = {
@@ -87,7 +89,7 @@ SPANS = {
 BATCH = Batch("p", Operation.ACCEPT, None, ("i-0", "i-1"))
 JOB = Job(1, "job-1", BATCH, EPOCH)
 CONVERGED = RunReport("run-1", EPOCH - 90, EPOCH, Result.CONVERGED, 3, 3, 0, (), (), CallCounts(), "sha256:0")
-LIMIT = LimitStanding("main", CallGroup.MEMBERS_PUT, 200, 300.0, 31, 4, 2.5)
+LIMITS = {"main": {CallGroup.MEMBERS_PUT: LimitStanding(Rate(200, 300.0), 31, 4, 2.5)}}
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -95,10 +97,10 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 class Daemon:
     """A board with its metrics, and a clock that a test may set; both are told the same events."""
 
-    def __init__(self, limits: tuple[LimitStanding, ...] = (LIMIT,), refused: Mapping[str, bool] | None = None) -> None:
+    def __init__(self, refused: Mapping[str, bool] | None = None) -> None:
         self.now = EPOCH
         self.board = Board(lambda: self.now)
-        readings = Readings(lambda: limits, lambda: refused or {}, lambda: 900.0, lambda: 0.25)
+        readings = Readings(lambda: LIMITS, lambda: refused or {}, lambda: 900.0, lambda: 0.25)
         self.metrics = Metrics(self.board, readings, "1.2.3", EPOCH - 5, lambda: self.now)
 
     def tell(self, *told: events.Event) -> None:
@@ -205,10 +207,10 @@ async def test_who_holds_the_journal_is_at_work_until_it_stands_by() -> None:
     daemon = Daemon()
     seen = [await daemon.value("at_work")]
     for event in (
-        events.StandingBy("held by another"),
-        events.AtWork(unclean=False),
-        events.Stopping(25.0, "Stopping"),
-        events.StandingBy("lost"),
+        daemon_events.StandingBy("held by another"),
+        daemon_events.AtWork(unclean=False),
+        daemon_events.Stopping(25.0, "Stopping"),
+        daemon_events.StandingBy("lost"),
     ):
         daemon.tell(event)
         seen.append(await daemon.value("at_work"))
@@ -275,7 +277,7 @@ async def test_passes_of_earlier_processes_count_for_the_last_times() -> None:
         record("converged", EPOCH - 400, desired=9),
         record("converged", EPOCH - 500, desired=9),
     )
-    daemon.tell(events.Remembered((), (), passes))
+    daemon.tell(daemon_events.Remembered((), (), passes))
     assert await daemon.value("last_pass_timestamp_seconds") == EPOCH - 100
     assert await daemon.value("last_success_timestamp_seconds") == EPOCH - 300
     assert await daemon.value("last_converged_timestamp_seconds") == EPOCH - 400
@@ -285,14 +287,14 @@ async def test_passes_of_earlier_processes_count_for_the_last_times() -> None:
 async def test_an_earlier_pass_over_an_empty_manifest_was_a_success() -> None:
     """There was nothing to read, and it read all of it."""
     daemon = Daemon()
-    daemon.tell(events.Remembered((), (), (record("converged", EPOCH - 100, desired=0, unknown=0),)))
+    daemon.tell(daemon_events.Remembered((), (), (record("converged", EPOCH - 100, desired=0, unknown=0),)))
     assert await daemon.value("last_success_timestamp_seconds") == EPOCH - 100
 
 
 async def test_a_pass_of_the_future_hides_nothing() -> None:
     """What a process with a wrong clock has recorded does not look like a success for as long as its clock was off."""
     daemon = Daemon()
-    daemon.tell(events.Remembered((), (), (record("converged", EPOCH + 86400, desired=9),)))
+    daemon.tell(daemon_events.Remembered((), (), (record("converged", EPOCH + 86400, desired=9),)))
     assert await daemon.value("last_success_timestamp_seconds") == 0
 
 
@@ -301,7 +303,7 @@ async def test_what_is_remembered_makes_nothing_older() -> None:
     daemon = Daemon()
     daemon.tell(
         events.PassFinished(replace(CONVERGED, journal_error="disk full")),
-        events.Remembered((), (), (record("converged", EPOCH - 900, desired=9),)),
+        daemon_events.Remembered((), (), (record("converged", EPOCH - 900, desired=9),)),
     )
     assert await daemon.value("last_pass_timestamp_seconds") == EPOCH
     assert await daemon.value("last_converged_timestamp_seconds") == EPOCH
@@ -349,7 +351,7 @@ async def test_a_clock_that_went_back_gives_no_negative_times() -> None:
     daemon.tell(
         events.PassFinished(replace(CONVERGED, started_at=EPOCH + 60)),
         events.JobSettled(Settlement(JOB, End.SUCCEEDED, 3, EPOCH - 60)),
-        events.Remembered((InFlight(1, BATCH, EPOCH + 60),), (), ()),
+        daemon_events.Remembered((InFlight(1, BATCH, EPOCH + 60),), (), ()),
     )
     samples = await daemon.scrape()
     for name in ("pass_duration_seconds_sum", "job_duration_seconds_sum", "oldest_job_age_seconds"):
@@ -387,7 +389,10 @@ async def test_reloads_troubles_and_lags_are_counted() -> None:
     """The gauge tells whether the last reload failed, the counters how many did."""
     daemon = Daemon()
     daemon.tell(
-        events.Reloaded(1, 1), events.ReloadFailed("bad"), events.ReloadFailed("bad"), events.Incident("a", "b")
+        daemon_events.Reloaded(1, 1),
+        daemon_events.ReloadFailed("bad"),
+        daemon_events.ReloadFailed("bad"),
+        events.Incident("a", "b"),
     )
     daemon.tell(*[events.BugFound("p", "KeyError in worker.x, line 7", "Traceback ...")] * 3)
     daemon.metrics.observe_lag(0.3)
@@ -397,20 +402,20 @@ async def test_reloads_troubles_and_lags_are_counted() -> None:
     assert await daemon.value("troubles_total") == 1
     assert await daemon.value("bugs_total") == 3
     assert await daemon.value("loop_lag_seconds_sum") == 0.3
-    daemon.tell(events.Reloaded(1, 1))
+    daemon.tell(daemon_events.Reloaded(1, 1))
     assert await daemon.value("reload_failed") == 0
 
 
 async def test_a_pause_is_a_gauge_from_its_beginning_to_its_end() -> None:
     """One while it holds; a daemon that loses the journal no longer knows of it."""
     daemon = Daemon()
-    pause = Instruction(1, Verb.PAUSE, "ann@host", EPOCH)
+    pause = Instruction(1, InstructionKind.PAUSE, "ann@host", EPOCH)
     assert await daemon.value("paused") == 0
-    daemon.tell(events.PauseBegan(pause))
+    daemon.tell(daemon_events.PauseBegan(pause))
     assert await daemon.value("paused") == 1
-    daemon.tell(events.PauseEnded())
+    daemon.tell(daemon_events.PauseEnded())
     assert await daemon.value("paused") == 0
-    daemon.tell(events.PauseBegan(pause), events.StandingBy("another holds it"))
+    daemon.tell(daemon_events.PauseBegan(pause), daemon_events.StandingBy("another holds it"))
     assert await daemon.value("paused") == 0
 
 
@@ -443,13 +448,14 @@ async def test_drift_is_what_is_not_as_desired() -> None:
 
 
 async def test_projects_that_could_not_be_read_are_counted_by_credential() -> None:
-    """So that an alert says once how many they are, and says nothing of those whose credential is refused anyway."""
+    """So that an alert says once how many they are; what the pass was told to stop before is none of them."""
     daemon = Daemon()
     projects = {
         name: Project(name, name, credential) for name, credential in (("p", "one"), ("q", "one"), ("r", "two"))
     }
     told = planned({name: ["a"] for name in projects}, projects=projects)
-    plans = tuple(replace(each, failure="HTTP 503" if each.project.id != "r" else "") for each in told.plan.projects)
+    failures = {"p": "HTTP 503", "q": "HTTP 503", "r": CUT_SHORT}
+    plans = tuple(replace(each, failure=failures[each.project.id]) for each in told.plan.projects)
     daemon.tell(replace(told, plan=replace(told.plan, projects=plans)))
     assert await daemon.value("unreadable_projects", credential="one") == 2
     assert await daemon.value("unreadable_projects", credential="two") == 0
@@ -469,14 +475,14 @@ async def test_what_is_in_flight_and_held_back_is_told() -> None:
     daemon = Daemon()
     held = Quarantined(Share("p", "i-0"), Operation.ACCEPT, 3, "first", "last", EPOCH)
     flights = (InFlight(1, BATCH, EPOCH - 30, "job-1", EPOCH - 29), InFlight(2, BATCH, EPOCH - 70))
-    daemon.tell(events.Remembered(flights, (held,), ()), events.PassScheduled(EPOCH + 900))
+    daemon.tell(daemon_events.Remembered(flights, (held,), ()), daemon_events.PassScheduled(EPOCH + 900))
     assert await daemon.value("jobs_in_flight") == 2
     assert await daemon.value("oldest_job_age_seconds") == 70
     assert await daemon.value("quarantined_shares") == 1
     assert await daemon.value("next_pass_timestamp_seconds") == EPOCH + 900
     daemon.now = EPOCH + 1_000
     assert await daemon.value("next_pass_timestamp_seconds") == EPOCH + 1_000, "a pass that is late begins now"
-    daemon.tell(events.Remembered((), (), ()))
+    daemon.tell(daemon_events.Remembered((), (), ()))
     assert await daemon.value("jobs_in_flight") == 0
     assert await daemon.value("oldest_job_age_seconds") == 0
 

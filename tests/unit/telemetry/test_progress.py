@@ -15,7 +15,7 @@ from plans import plan_of, tell
 from rich.console import Console
 from strategies import EPOCH
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.batch import Batch, Change, InFlight
 from worker.core.calls import CallGroup
 from worker.core.fleet.forecast import Forecast, Rest
@@ -111,7 +111,9 @@ async def test_what_an_earlier_pass_left_in_flight_settles_too() -> None:
     cloud, journal, watch = FakeCloud(), FakeJournal(), Watch({})
     cloud.offer("p", images(4))
     batch = Batch("p", ACCEPT.operation, None, tuple(images(2)))
-    await journal.accept(await journal.intend(batch, "run-0", context(cloud, journal).now(), 0), "job-of-old", 0.0)
+    await journal.batches.accept(
+        await journal.batches.intend(batch, "run-0", context(cloud, journal).now(), 0), "job-of-old", 0.0
+    )
     with watch.progress:
         await run_once(request({"p": dict.fromkeys(images(4), ACCEPT)}), context(cloud, journal, emit=watch))
     assert watch.seen[-1] == ("Settling images", "4", "4", "0", "")
@@ -235,7 +237,7 @@ def test_a_worker_that_stops_says_no_time_to_go() -> None:
     job = Job(1, "job-1", Batch("p", ACCEPT.operation, None, ("a",)), EPOCH - 100)
     with watch.progress:
         tell(watch.progress, events.PassStarted("run-1", 1), planned("a"), events.BatchSubmitted(job))
-        tell(watch.progress, events.Stopping(25.0, "Stopping"))
+        tell(watch.progress, daemon_events.Stopping(25.0, "Stopping"))
         assert "job-1" in watch.drawn()[-1]
         watch.progress.look()
         assert "to go" not in "".join(watch.drawn())
@@ -257,7 +259,7 @@ def test_events_before_a_pass_draw_nothing() -> None:
     """A daemon that stands by has no bar, and an event out of place does no harm."""
     watch = Watch({})
     with watch.progress:
-        watch.progress(events.StandingBy("held by another"))
+        watch.progress(daemon_events.StandingBy("held by another"))
         watch.progress(events.ProjectObserved("p", 3))
         watch.progress(events.PassStarted("run-1", 2))
         assert watch.look() == ("Reading projects", "0", "2", "0", "")

@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from worker.telemetry.safety import is_loopback, policy_of, why_misdirected
+from worker.telemetry.safety import policy_of, why_misdirected
 
 PAGE = b"<!doctype html><style>b { color: red }</style><b>hello</b><script>let a = 1</script>"
 
@@ -71,22 +71,6 @@ def test_other_names_are_not(host: str) -> None:
 def test_a_request_needs_one_host(hosts: list[str]) -> None:
     """None, or two that may differ, say nothing about whom the request is meant for."""
     assert "one Host" in why_misdirected(hosts, "localhost")
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("::1", True),
-        ("192.0.2.1", False),
-        ("::", False),
-        ("localhost", False),
-    ],
-)
-def test_loopback_is_told_by_the_address(address: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
-    """Names are not addresses, and the address that stands for all is not one of loopback."""
-    assert is_loopback(address) is expected
 
 
 def test_the_policy_lets_in_what_the_page_has_and_nothing_else() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from strategies import EPOCH
 
-from worker.core import events
+from worker.core import daemon_events, events
 from worker.core.batch import Batch, Change, End, InFlight
 from worker.core.fleet.forecast import Rest
 from worker.core.fleet.plan import make_plan
@@ -61,7 +61,7 @@ def settled(end: End, seconds: float, key: int = 2) -> events.JobSettled:
 def test_before_a_pass_and_after_it_nothing_is_left() -> None:
     """Neither a report nor a breakdown nor a stand-by leaves anything to go."""
     assert ToGo(resumes=True).rest() is None
-    for end in (events.PassBroken("away"), events.StandingBy("another")):
+    for end in (events.PassBroken("away"), daemon_events.StandingBy("another")):
         assert under_way(end).rest() is None
 
 
@@ -109,7 +109,7 @@ def test_a_share_that_is_given_up_is_due_no_more() -> None:
 
 def test_a_worker_that_is_told_to_stop_sends_nothing_more() -> None:
     """It follows what it sent."""
-    rest = under_way(submitted("a"), events.Stopping(25.0, "Stopping")).rest()
+    rest = under_way(submitted("a"), daemon_events.Stopping(25.0, "Stopping")).rest()
     assert rest is not None
     assert (rest.due, len(rest.jobs["p"])) == ({}, 2)
 

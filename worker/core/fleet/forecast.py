@@ -29,6 +29,7 @@ _LIMITS = {
     CallGroup.JOB_PROGRESS: "the limit of job queries",
     CallGroup.IMAGES_LIST: "the limit of image lists",
     CallGroup.TOKEN: "the limit of tokens",
+    CallGroup.VAULTS_LIST: "the limit of vault lists",
 }
 _TOGETHER = "the limit of all calls together"
 _JOBS = "jobs of the cloud"
@@ -123,6 +124,8 @@ def load_of_run(expected: Expected, account_of: Mapping[str, str], shape: Shape,
     reading = {account: groups[CallGroup.IMAGES_LIST] for account, groups in calls.items()}
     sent_at = [at for jobs in expected.in_flight.values() for at in jobs]
     jobs = Counter({project_id: len(of_project) for project_id, of_project in expected.in_flight.items()})
+    for project_id in {batch.project_id for batch in expected.batches if batch.vault_id}:
+        count(project_id, CallGroup.VAULTS_LIST, 1)
     is_any_due = False
     for batch in expected.batches:
         is_any_due = True

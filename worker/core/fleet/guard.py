@@ -1,7 +1,7 @@
 """Plan → allowed, or refused with the numbers.
 
 The guards are asked before the first PUT of a pass. They count changes against the managed shares of the whole
-manifest, whatever part of it the pass is aimed at: in each project, and in the fleet. What they allow whatever the
+manifest, whatever part of it the pass selects: in each project, and in the fleet. What they allow whatever the
 projects that are still unread turn out to need, they allow at once.
 """
 
@@ -20,6 +20,10 @@ from worker.core.share import MemberStatus
 
 Judge = Callable[[Mapping[str, int]], tuple[Refusal, ...]]
 """What returns why the guards refuse a plan, given the recent rejections by project id; nothing when they allow it."""
+
+
+COUNTED_FOR = 86400.0
+"""Seconds for which a rejection counts: a rolling day."""
 
 
 @dataclass(frozen=True, slots=True)

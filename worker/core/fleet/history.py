@@ -6,14 +6,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from worker.core.batch import InFlight
 from worker.core.fleet.report import Result
 from worker.core.fleet.shards import WHOLE, Shard
+from worker.core.quarantine import Quarantined
+from worker.core.reading import LastReading
+from worker.core.share import Share
 from worker.core.status import Status
 
 
 @dataclass(frozen=True, slots=True)
 class PassRecord:
-    """One pass of the history, over a shard. Times in seconds since the epoch; `counts` as in the report."""
+    """One pass of the history, over a shard. Times in seconds since the epoch; `counts` as in the report.
+
+    `unread` says what it did not read, and why: a line for each reason, as far as they are kept.
+    """
 
     run_id: str
     started_at: float
@@ -21,6 +28,19 @@ class PassRecord:
     result: str
     counts: Mapping[str, int]
     shard: Shard = WHOLE
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PassMemory:
+    """What a pass begins with, as it was at one moment: what is in flight, oldest first, and the shares that failed.
+
+    `readings` are the last good ones, by project id.
+    """
+
+    in_flight: tuple[InFlight, ...]
+    quarantined: Mapping[Share, Quarantined]
+    readings: Mapping[str, LastReading]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +48,7 @@ class Fleet:
     """How a fleet of so many shards is, by the last pass of each.
 
     `missing` are the shards, by index, of which no pass is remembered. `counts` adds up those of the passes, which
-    count what they were aimed at. `finished_at` is when the oldest of them ended, in seconds since the epoch.
+    count what they selected. `finished_at` is when the oldest of them ended, in seconds since the epoch.
     """
 
     shards: int

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from worker.core.batch import Change, InFlight
-from worker.core.fleet.notes import notes_of
+from worker.core.fleet.notes import notes_of, vault_notes
 from worker.core.project.plan import ProjectPlan
 from worker.core.status import ShareStatus, Status
 
@@ -88,7 +88,7 @@ def make_plan(
         unmanaged=sum(project.unmanaged for project in ordered),
         managed=managed,
         digest=digest(ordered, managed),
-        notes=notes_of(ordered, image_names),
+        notes=(*notes_of(ordered, image_names), *vault_notes(ordered)),
     )
 
 

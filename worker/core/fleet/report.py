@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 from worker.core.calls import CallCounts
+from worker.core.exit import Exit
 from worker.core.fleet.plan import Plan
 from worker.core.fleet.refusal import Refusal
 from worker.core.fleet.unread import Unread
 from worker.core.job import Settlement
 from worker.core.project.plan import ProjectPlan
 from worker.core.status import FINAL, ShareStatus, Status
-
-
-class Exit(IntEnum):
-    """What a command's exit status means."""
-
-    CONVERGED = 0
-    INCOMPLETE = 1
-    USAGE = 2
-    REFUSED = 3
-    CLOUD = 4
-    LOCKED = 5
-    DRIFT = 6
-    JOURNAL = 7
-    BUG = 70
 
 
 class Result(StrEnum):

@@ -1,4 +1,4 @@
-"""The part of a fleet that one command is aimed at: `--project`, `--image` and `--shard`."""
+"""The part of a fleet that one command selects: `--project`, `--image` and `--shard`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from worker.core.fleet.shards import Shard, shard_of
 from worker.core.manifest.model import Manifest
+from worker.core.manifest.named import project_names, unknown
+from worker.errors import Problem, SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,37 @@ class Selection:
         return (not self.projects or project_id in self.projects) and (
             self.shard.count == 1 or shard_of(project_id, self.shard.count) == self.shard.index
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """The part of the fleet a command is to select, as it was typed: by name or id."""
+
+    projects: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    shard: Shard = field(default_factory=Shard)
+
+
+def selection_of(manifest: Manifest, selector: Selector) -> Selection:
+    """Return what is meant by id; raise SettingsError for a project or image that the manifest does not know."""
+    problems: list[Problem] = []
+    projects, images = set(), set()
+    for name in selector.projects:
+        if project := manifest.project(name):
+            projects.add(project.id)
+        else:
+            problems.append(unknown("--project", name, project_names(manifest)))
+    for name in selector.images:
+        image = manifest.image(name)
+        if image and any(image in wishes for wishes in manifest.wishes.values()):
+            images.add(image)
+        elif image in manifest.image_names:
+            problems.append(Problem.about("--image", "the manifest wishes nothing of this image", value=name))
+        else:
+            problems.append(unknown("--image", name, manifest.image_ids))
+    if problems:
+        raise SettingsError(tuple(problems))
+    return Selection(frozenset(projects), frozenset(images), selector.shard)
 
 
 def select(manifest: Manifest, selection: Selection) -> tuple[str, ...]:

@@ -30,3 +30,8 @@ VAULT = Kind(
     "8-4-4-4-12 letters and digits",
 )
 PROJECT = Kind("project", re.compile("[0-9a-fA-F]{32}"), "32 hexadecimal digits")
+
+
+def is_account_id(text: str) -> bool:
+    """Tell whether what names an account, which IAM calls a domain, is its id, and not a name that people gave it."""
+    return PROJECT.form.fullmatch(text) is not None

@@ -7,25 +7,19 @@ shares of a block with the same vault have one wish object, so a large manifest 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.core.documents import At, Document, Finding, Speller, kind_of, problems_of, read_table, shown
-from worker.core.fields import Fields
+from worker.core.documents import At, Document, Finding, Suggester, problems_of, quote
+from worker.core.forms import Words, part, read_form
 from worker.core.manifest.ids import IMAGE, PROJECT, VAULT, Kind
 from worker.core.manifest.model import Manifest, Project, Wish
+from worker.core.manifest.tables import NOUNS, ManifestTable, ProjectTable, ShareTable
 from worker.core.operation import Operation
+from worker.core.places import Path
+from worker.core.toml import read_table
 from worker.errors import ManifestError, Problem
-
-DEFAULT_CREDENTIAL = "default"
-_TOP_KEYS = ("version", "images", "vaults", "projects", "share")
-_PROJECT_KEYS = ("id", "vault", "credential", "region")
-_SHARE_KEYS = ("projects", "images", "status", "vault", "when_absent")
-_STATUSES = {operation.value: operation for operation in Operation}
-_WAITS = {"fail": False, "wait": True}
-_REGION = re.compile(r"[a-z0-9-]+")
 
 
 def parse_manifest(documents: Sequence[Document]) -> Manifest:
@@ -37,17 +31,18 @@ def parse_manifest(documents: Sequence[Document]) -> Manifest:
     unreadable: list[Problem] = []
     for document in documents:
         table = read_table(document)
-        if isinstance(table, Problem):
-            unreadable.append(table)
+        if isinstance(table, tuple):
+            unreadable += table
         else:
             tables.append((At(document.name), table))
     reader = _Reader(complete=not unreadable)
-    for step in (reader.names, reader.projects, reader.shares):
-        for at, table in tables:
-            step(table, at)
+    for at, table in tables:
+        reader.declarations(table, at)
+    reader.resolve_projects()
+    for at, table in tables:
+        reader.shares(table.get("share"), at)
     if reader.findings or unreadable:
-        sources = _sources(documents)
-        raise ManifestError((*unreadable, *problems_of(reader.findings, sources)), sources)
+        raise ManifestError((*unreadable, *problems_of(reader.findings, documents)))
     return reader.manifest()
 
 
@@ -55,19 +50,30 @@ def unknown_credentials(
     manifest: Manifest, known: Collection[str], documents: Sequence[Document] = ()
 ) -> tuple[Problem, ...]:
     """Return a problem for each project whose credential is not known; placed if the documents are given."""
-    speller = Speller()
+    suggester = Suggester()
     findings = []
     for project_id, project in manifest.projects.items():
         name = project.credential
         if name not in known:
-            hint = speller.hint(name, known) or f"the config has no [credentials.{name}]"
+            hint = suggester.hint(name, known) or f"the config has no [credentials.{name}]"
             at = manifest.credential_places[project_id]
-            findings.append(Finding(at, f"unknown credential {shown(name)}", shown(name), hint))
-    return problems_of(findings, _sources(documents))
+            findings.append(Finding(at, f"unknown credential {quote(name)}", quote(name), hint))
+    return problems_of(findings, documents)
 
 
-def _sources(documents: Sequence[Document]) -> dict[str, bytes]:
-    return {document.name: document.source for document in documents}
+def _known_keys(path: Path) -> Collection[str]:
+    match path:
+        case ("share", *_, _) if len(path) > 2:
+            return ShareTable.model_fields
+        case ("projects", _, _):
+            return ProjectTable.model_fields
+        case _:
+            return ManifestTable.model_fields
+
+
+def _id_of(table: ProjectTable) -> str:
+    """Return the id of a project as ids are compared; empty where it was written wrongly."""
+    return table.id.lower() if "id" in table.model_fields_set else ""
 
 
 class _Names:
@@ -97,14 +103,20 @@ class _Row:
     vault: str
 
 
-class _Reader(Fields):
-    """What the documents have said so far, and what is wrong with them."""
+class _Reader:
+    """What the documents have said so far, and what is wrong with them.
+
+    `complete` is false once a part of them could not be read: then what seems to be missing may be in there.
+    """
 
     def __init__(self, *, complete: bool) -> None:
-        super().__init__(complete=complete)
+        self.complete = complete
+        self.findings: list[Finding] = []
+        self.words = Words(_known_keys, NOUNS, lambda _, value: quote(value))
         self.image_names = _Names(IMAGE, "images")
         self.vault_names = _Names(VAULT, "vaults")
         self.project_names = _Names(PROJECT, "projects")
+        self.declared: list[tuple[str, ProjectTable, At]] = []
         self.rows: dict[str, _Row] = {}
         self.credential_places: dict[str, At] = {}
         self.blocks: dict[str, At] = {}
@@ -122,90 +134,77 @@ class _Reader(Fields):
 
     # What all documents declare.
 
-    def names(self, table: dict[str, Any], at: At) -> None:
-        self.keys(table, at, _TOP_KEYS, ("version",))
-        version = table.get("version", 1)
-        if type(version) is not int or version != 1:
-            self.wrong(at.child("version"), f"version is 1, not {shown(version)}", version)
-        for names in (self.image_names, self.vault_names):
-            for name, value, place in self.section(table, at, names.section):
-                self.declare(names, name, self.ident(names.kind, value, place), place)
+    def declarations(self, table: dict[str, Any], at: At) -> None:
+        """Read all of a document but its share blocks, which are many, and are read one by one."""
+        without = {**table, "share": []} if isinstance(table.get("share"), list) else table
+        form, wrong, findings = read_form(ManifestTable, without, at, self.words)
+        self.findings += findings
+        self.complete &= wrong.isdisjoint({("images",), ("vaults",), ("projects",)})
+        for names, ids in ((self.image_names, form.images), (self.vault_names, form.vaults)):
+            for name, ident in ids.items():
+                path = (names.section, name)
+                self._declare(names, name, "" if path in wrong else ident.lower(), at.child(*path))
+        for name, value in form.projects.items():
+            path = ("projects", name)
+            project = part(ProjectTable, value, wrong, path)
+            self._declare(self.project_names, name, _id_of(project), at.child(*path))
+            self.declared.append((name, project, at.child(*path)))
 
-    def projects(self, table: dict[str, Any], at: At) -> None:
-        for name, value, place in self.section(table, at, "projects"):
-            if isinstance(value, dict):
-                self.project(name, value, place)
-            else:
-                self.declare(self.project_names, name, "", place)
-                self.wrong(place, f"a project is a table, not {kind_of(value)}", value)
-
-    def project(self, name: str, table: dict[str, Any], at: At) -> None:
-        self.keys(table, at, _PROJECT_KEYS, ("id",))
-        ident = self.ident(PROJECT, table["id"], at.child("id")) if "id" in table else ""
-        credential = self.text(table, at, "credential") or DEFAULT_CREDENTIAL
-        region = self.text(table, at, "region")
-        if region and not _REGION.fullmatch(region):
-            self.wrong(at.child("region"), "a region has only small letters, digits and hyphens", region)
-        row = _Row(Project(ident, name, credential, region), self.vault(table, at) or "")
-        self.declare(self.project_names, name, ident, at)
-        if not ident:
-            return
-        first = self.rows.setdefault(ident, row)
-        self.credential_places.setdefault(ident, at.child("credential") if "credential" in table else at)
-        if first != row:
-            same = first.project.name == name
-            what = "is declared with other values" if same else "has the same id as the project"
-            self.clash(at, f"project {shown(name)} {what} at", self.project_names.places[first.project.name])
-
-    def declare(self, names: _Names, name: str, ident: str, at: At) -> None:
-        noun = names.kind.noun
-        if not (name and name.isprintable()) or name == "*" or names.kind.id_in(name):
-            hint = 'a name is not empty, has no control characters, and is neither "*" nor an id itself'
-            self.wrong(at, f"{shown(name)} cannot be the name of this {noun}", name, hint)
+    def _declare(self, names: _Names, name: str, ident: str, at: At) -> None:
         first = names.ids.setdefault(name, ident)
         place = names.places.setdefault(name, at)
         if ident and first and first != ident:
-            self.clash(at, f"{noun} {shown(name)} has another id at", place)
+            self._clash(at, f"{names.kind.noun} {quote(name)} has another id at", place)
+
+    def resolve_projects(self) -> None:
+        """Find the vaults of the declared projects, now that all names are known."""
+        for name, table, at in self.declared:
+            vault = self._vault(table.vault, at) or ""
+            if not (ident := _id_of(table)):
+                continue
+            row = _Row(Project(ident, name, table.credential, table.region or ""), vault)
+            first = self.rows.setdefault(ident, row)
+            written = "credential" in table.model_fields_set
+            self.credential_places.setdefault(ident, at.child("credential") if written else at)
+            if first != row:
+                same = first.project.name == name
+                what = "is declared with other values" if same else "has the same id as the project"
+                self._clash(at, f"project {quote(name)} {what} at", self.project_names.places[first.project.name])
 
     # What the shares should be.
 
-    def shares(self, table: dict[str, Any], at: At) -> None:
-        blocks = table.get("share", [])
-        if not isinstance(blocks, list):
-            self.wrong(at.child("share"), f"share is a list, not {kind_of(blocks)}", blocks, "write [[share]]")
-            return
-        for index, block in enumerate(blocks):
+    def shares(self, blocks: object, at: At) -> None:
+        for index, block in enumerate(blocks if isinstance(blocks, list) else ()):
             place = at.child("share", index)
-            if isinstance(block, dict):
-                self.share(block, place)
-            else:
-                self.wrong(place, f"a share block is a table, not {kind_of(block)}", block, "write [[share]]")
+            form = read_form(ShareTable, block, place, self.words)
+            self.findings += form.findings
+            if () not in form.wrong:
+                self._share(form.table, {path[0] for path in form.wrong if len(path) == 1}, place)
 
-    def share(self, block: dict[str, Any], at: At) -> None:
-        self.keys(block, at, _SHARE_KEYS, ("projects", "images", "status"))
-        rows = self.rows_of(block, at)
-        images = self.references(self.image_names, self.listed(block, at, "images"), at.child("images"))
-        vault = self.vault(block, at)
-        status = self.choice(block, at, "status", _STATUSES)
-        waits = self.choice(block, at, "when_absent", _WAITS) if "when_absent" in block else False
-        if status is None or vault is None or waits is None:
+    def _share(self, block: ShareTable, wrong: Collection[str | int], at: At) -> None:
+        """Wish what a block says; the keys that are `wrong` are not in it."""
+        rows = [] if "projects" in wrong else self._rows_of(block.projects, at)
+        images = {} if "images" in wrong else self._references(self.image_names, block.images, at, "images")
+        vault = self._vault(block.vault, at)
+        if vault is None or (wrong and any(key in wrong for key in ("status", "vault", "when_absent"))):
             return
+        operation, may_be_absent = Operation(block.status), block.when_absent == "wait"
         source = f"{at.file}: share[{at.path[-1]}]"
         self.blocks[source] = at
         wishes: dict[str | None, Wish] = {}
         clashes: dict[tuple[str, str], list[str]] = {}
         for row in rows:
-            vault_id = (vault or row.vault or None) if status.takes_vault else None
-            wish = wishes.setdefault(vault_id, Wish(status, vault_id, waits, source))
-            for image, earlier in self.wish(row.project.id, images, wish):
+            vault_id = (vault or row.vault or None) if operation.takes_vault else None
+            wish = wishes.setdefault(vault_id, Wish(operation, vault_id, may_be_absent, source))
+            for image, earlier in self._wish(row.project.id, images, wish):
                 clashes.setdefault((image, earlier.source), []).append(row.project.name)
         for (image, earlier_source), names in clashes.items():
             item = at.child("images", images[image])
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            what = f"{shown(block['images'][images[image]])} in {shown(names[0])}{more} has another wish at"
-            self.clash(item, what, self.blocks[earlier_source])
+            what = f"{quote(block.images[images[image]])} in {quote(names[0])}{more} has another wish at"
+            self._clash(item, what, self.blocks[earlier_source])
 
-    def wish(self, project_id: str, images: Mapping[str, int], wish: Wish) -> list[tuple[str, Wish]]:
+    def _wish(self, project_id: str, images: Mapping[str, int], wish: Wish) -> list[tuple[str, Wish]]:
         """Wish the same for many images of a project; return those that already have another wish."""
         held = self.wishes.setdefault(project_id, {})
         if held.keys().isdisjoint(images):
@@ -214,60 +213,57 @@ class _Reader(Fields):
         wished = ((image, held.setdefault(image, wish)) for image in images)
         return [(image, earlier) for image, earlier in wished if earlier != wish]
 
-    def rows_of(self, block: dict[str, Any], at: At) -> list[_Row]:
-        items = self.listed(block, at, "projects")
-        place = at.child("projects")
+    def _rows_of(self, items: Sequence[str], at: At) -> list[_Row]:
         if items == ["*"]:
             if self.complete and not self.project_names.ids:
-                self.wrong(place, "there are no projects", "*", "declare them as [projects.NAME]")
+                self._wrong(at.child("projects"), "there are no projects", "*", "declare them as [projects.NAME]")
             return list(self.rows.values())
         rows = []
-        for ident, index in self.references(self.project_names, items, place).items():
+        for ident, index in self._references(self.project_names, items, at, "projects").items():
             if ident in self.rows:
                 rows.append(self.rows[ident])
             else:
-                self.unknown(self.project_names, items[index], place.child(index))
+                self._unknown(self.project_names, items[index], at.child("projects", index))
         return rows
 
     # What names and ids mean.
 
-    def references(self, names: _Names, items: list[Any], at: At) -> dict[str, int]:
-        """Return the ids that items mean, each with the position of its first item."""
+    def _references(self, names: _Names, items: Sequence[object], at: At, key: str) -> dict[str, int]:
+        """Return the ids that the items under a key mean, each with the position of its first item.
+
+        What is no text means none, and was told of.
+        """
         found: dict[str, int] = {}
         for index, item in enumerate(items):
-            ident = self.reference(names, item, at, index)
-            if ident:
+            if isinstance(item, str) and (ident := self._reference(names, item, at, key, index)):
                 found.setdefault(ident, index)
         return found
 
-    def reference(self, names: _Names, value: object, at: At, step: str | int) -> str | None:
-        if not isinstance(value, str):
-            what = f"{names.kind.noun} names and ids are strings, not {kind_of(value)}"
-            self.wrong(at.child(step), what, value)
-            return None
-        found = names.find(value)
+    def _reference(self, names: _Names, text: str, at: At, *path: str | int) -> str | None:
+        """Return the id that a name or an id means; empty for a name declared wrongly, None for no name."""
+        found = names.find(text)
         if found is None:
-            self.unknown(names, value, at.child(step))
-        return found or None
+            self._unknown(names, text, at.child(*path))
+        return found
 
-    def unknown(self, names: _Names, text: str, at: At) -> None:
+    def _vault(self, text: str | None, at: At) -> str | None:
+        """Return the id of a table's vault, empty if it names none, None if what it names is wrong."""
+        return "" if text is None else self._reference(self.vault_names, text, at, "vault") or None
+
+    def _unknown(self, names: _Names, text: str, at: At) -> None:
         if not self.complete:  # the part that could not be read may declare it
             return
         kind = names.kind
         if text == "*":
             hint = '"*" stands alone, for all projects: projects = ["*"]'
         else:
-            meant = self.speller.hint(text, names.ids)
+            meant = self.words.suggester.hint(text, names.ids)
             hint = meant or f"neither a name in [{names.section}] nor an id: {kind.noun} ids are {kind.shape}"
-        self.wrong(at, f"unknown {kind.noun} {shown(text)}", text, hint)
+        self._wrong(at, f"unknown {kind.noun} {quote(text)}", text, hint)
 
-    def vault(self, table: dict[str, Any], at: At) -> str | None:
-        """Return the id of a table's vault, empty if it names none, None if what it names is wrong."""
-        return self.reference(self.vault_names, table["vault"], at, "vault") if "vault" in table else ""
+    def _wrong(self, at: At, message: str, value: str, hint: str) -> None:
+        self.findings.append(Finding(at, message, quote(value), hint))
 
-    def ident(self, kind: Kind, value: object, at: At) -> str:
-        found = kind.id_in(value) if isinstance(value, str) else None
-        if found is None:
-            hint = f"{kind.noun} ids are {kind.shape}"
-            self.wrong(at, f"{shown(value)} cannot be the id of this {kind.noun}", value, hint)
-        return found or ""
+    def _clash(self, at: At, message: str, other: At) -> None:
+        """Note that two places contradict each other; the message leads to the other one."""
+        self.findings.append(Finding(at, message, other=other))

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from worker.core.batch import Change, InFlight
 from worker.core.manifest.model import Manifest, Project, Wish
-from worker.core.project.drift import VaultPolicy, find_drift
+from worker.core.project.drift import VaultPolicy, find_drift, vault_to_send
 from worker.core.project.wishes import Wishes, wishes_of
 from worker.core.quarantine import Quarantined, max_batch
-from worker.core.reading import CUT_SHORT, LastReading, Reading
+from worker.core.reading import CUT_SHORT, LastReading, Offer, Reading
 from worker.core.share import MemberStatus, Share
 from worker.core.status import ShareStatus, Status
 
@@ -49,7 +49,8 @@ class ProjectPlan:
     `waiting` are the changes that would be due if nothing were in flight for their shares. Of the batches in flight,
     those that are `done` read as they would make it; of the shares of the others, `before` has what they read. `offers`
     counts the images that the project is offered, and `unmanaged` those that nobody wished for. `inactive` has the
-    wished images that are offered and not active, by what the cloud calls them.
+    wished images that are offered and not active, by what the cloud calls them. `vaults_unread` says why it is not
+    known whether the vaults that its changes name can be used, where that is so.
     """
 
     project: Project
@@ -70,6 +71,7 @@ class ProjectPlan:
     last_desired: int | None = None
     digest: bytes = b""
     inactive: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    vaults_unread: str = ""
 
     @property
     def desired(self) -> int:
@@ -128,6 +130,9 @@ def plan_project(project: Project, reading: Reading, terms: Terms, known: Known)
         elif held is not None and is_held and held.next_try > known.now:
             left = change.as_status(Status.QUARANTINED, held.last_reason)
             statuses.append(replace(left, next_try=held.next_try))
+        elif why := reading.vaults.unfit.get(change.vault_id or ""):
+            name = terms.manifest.vault_names.get(change.vault_id or "", change.vault_id)
+            statuses.append(change.as_status(Status.BLOCKED, f"the vault {name} cannot be used: {why}"))
         else:
             changes.append(replace(change, max_batch=max_batch(held)) if held is not None and is_held else change)
     return ProjectPlan(
@@ -146,7 +151,24 @@ def plan_project(project: Project, reading: Reading, terms: Terms, known: Known)
         unmanaged=len(reading.offers.keys() - wishes.of_images.keys()),
         inactive=_inactive(meant, reading),
         digest=digest_of(changes),
+        vaults_unread=reading.vaults.failure,
     )
+
+
+def vaults_used(project: Project, offers: Mapping[str, Offer], terms: Terms, known: Known) -> frozenset[str]:
+    """Return the vaults that the plan of a project would name if each of them could be used."""
+    wishes = wishes_of(terms.manifest, project.id, Reading(offers)).of_images
+    may_be_named = any(
+        offer is not None
+        and not wish.operation.is_met_by(offer.status)
+        and vault_to_send(wish, terms.vaults, full_ecs=bool(offer.image.full_ecs))
+        for image_id, wish in meant_of(wishes, terms.images).items()
+        for offer in [offers.get(image_id)]
+    )
+    if not may_be_named:
+        return frozenset()
+    planned = plan_project(project, Reading(offers), terms, known)
+    return frozenset(change.vault_id for change in planned.changes if change.vault_id)
 
 
 def _unread(project: Project, reading: Reading, wishes: Wishes, terms: Terms, known: Known) -> ProjectPlan:

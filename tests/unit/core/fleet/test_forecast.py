@@ -192,6 +192,13 @@ def test_jobs_that_earlier_passes_left_are_asked_about_and_read_again() -> None:
     assert found == Load({"": {LIST: 3 + 1, JOB: 2 * POLLS_PER_JOB}}, TYPICAL_JOB - 0.5, reading={"": 3})
 
 
+def test_the_vaults_of_a_project_are_looked_up_once() -> None:
+    """Whatever number of batches names one."""
+    some = [Batch(project, Operation.ACCEPT, vault, ("a",)) for project in "pq" for vault in ("v", "w", None)]
+    assert load(some).calls[""][CallGroup.VAULTS_LIST] == 2
+    assert CallGroup.VAULTS_LIST not in load([each for each in some if each.vault_id is None]).calls[""]
+
+
 @given(offered, lists_made)
 def test_lists_are_shared_out_to_the_accounts_and_none_is_lost(offers: dict[str, int], lists: int) -> None:
     """However projects divide into accounts, the lists are as many as were made."""

@@ -7,6 +7,8 @@ from dataclasses import replace
 from passes import ACCEPT, manifest
 from plans import planned
 
+from worker.core.fleet.notes import denial_notes
+from worker.core.manifest.model import Project
 from worker.core.reading import ObservedImage, Offer, Reading
 from worker.core.share import MemberStatus
 
@@ -45,3 +47,11 @@ def test_each_state_has_one_note() -> None:
     (note,) = notes({"p": {f"i{number}": "hidden" for number in range(9)}})
     assert note.startswith("9 images are offered that the cloud calls hidden, not active, in 1 project: i0, i1, ")
     assert note.endswith(", i4 and 4 more")
+
+
+def test_many_projects_without_a_permission_are_counted() -> None:
+    """The first few are named, an unknown one by its id."""
+    known = {f"{number}": Project(f"{number}", f"name {number}") for number in range(7)}
+    (note,) = denial_notes({"ims:images:list": {*known, "8"}}, known)
+    assert "in 8 projects (8, name 0, name 1, name 2, name 3 and 3 more): " in note
+    assert denial_notes({}, known) == ()

@@ -101,6 +101,17 @@ class Situation:
 
 
 situations = st.builds(Situation, of_project, RULES, readings, flights, quarantines, LAST, some_images)
+known_shares = st.builds(
+    Situation,
+    wished=of_project,
+    rules=st.just(()),
+    reading=st.builds(Reading, offers),
+    in_flight=flights,
+    quarantined=quarantines,
+    last=st.none(),
+    images=st.just(frozenset()),
+)
+"""Projects that were read, and of which no rule speaks."""
 
 
 @given(situations)
@@ -153,31 +164,21 @@ def test_applying_a_plan_leaves_nothing_to_do(wished: Mapping[str, Wish], offere
     assert second.statuses == first.statuses
 
 
-@given(of_project, offers, flights, quarantines)
-def test_what_is_in_flight_is_never_changed(
-    wished: Mapping[str, Wish],
-    offered: Mapping[str, Offer],
-    in_flight: list[InFlight],
-    quarantined: Mapping[Share, Quarantined],
-) -> None:
+@given(known_shares)
+def test_what_is_in_flight_is_never_changed(given_that: Situation) -> None:
     """No change is about a share of a batch in flight, unless it reads as that batch would make it."""
-    planned = plan(manifest_of({"p": wished}), Reading(offered), known(in_flight, quarantined))
-    for change in planned.changes:
+    for change in given_that.plan().changes:
         project, image = change.share
-        about = [each.batch for each in in_flight if each.batch.project_id == project and image in each.batch.images]
+        in_flight = [each.batch for each in given_that.in_flight]
+        about = [batch for batch in in_flight if batch.project_id == project and image in batch.images]
         assert all(batch.operation.is_met_by(change.before) for batch in about)
 
 
-@given(of_project, offers, flights, quarantines)
-def test_each_change_is_due_waiting_or_held_back(
-    wished: Mapping[str, Wish],
-    offered: Mapping[str, Offer],
-    in_flight: list[InFlight],
-    quarantined: Mapping[Share, Quarantined],
-) -> None:
+@given(known_shares)
+def test_each_change_is_due_waiting_or_held_back(given_that: Situation) -> None:
     """The drift's changes are parted in three; what waits is in flight, with the change that it waits for."""
-    planned = plan(manifest_of({"p": wished}), Reading(offered), known(in_flight, quarantined))
-    drift = find_drift("p", wished, Reading(offered), VaultPolicy.WHEN_NEEDED)
+    planned = given_that.plan()
+    drift = find_drift("p", given_that.wished, given_that.reading, VaultPolicy.WHEN_NEEDED)
     held = {each.share for each in of(planned, Status.QUARANTINED)}
     due = [replace(change, max_batch=None) for change in planned.changes]
     parts = [*due, *planned.waiting, *(change for change in drift.changes if change.share in held)]
@@ -185,19 +186,12 @@ def test_each_change_is_due_waiting_or_held_back(
     assert {change.share for change in planned.waiting} <= {each.share for each in of(planned, Status.IN_FLIGHT)}
 
 
-@given(of_project, offers, flights, quarantines)
-def test_quarantine_holds_back_only_the_same_wish_and_only_until_its_time(
-    wished: Mapping[str, Wish],
-    offered: Mapping[str, Offer],
-    in_flight: list[InFlight],
-    quarantined: Mapping[Share, Quarantined],
-) -> None:
+@given(known_shares)
+def test_quarantine_holds_back_only_the_same_wish_and_only_until_its_time(given_that: Situation) -> None:
     """Held back is exactly what would be a change without quarantine, wishes the same, and is not yet to be tried."""
-    manifest = manifest_of({"p": wished})
-    held = plan(manifest, Reading(offered), known(in_flight, quarantined))
-    free = plan(manifest, Reading(offered), known(in_flight, {}))
+    held, free = given_that.plan(), replace(given_that, quarantined={}).plan()
     due = {(change.share, change.operation) for change in free.changes}
-    same = [each for each in quarantined.values() if (each.share, each.operation) in due]
+    same = [each for each in given_that.quarantined.values() if (each.share, each.operation) in due]
     early = {each.share for each in same if each.next_try > EPOCH}
     assert {each.share for each in of(held, Status.QUARANTINED)} == early
     assert {change.share for change in held.changes} == {change.share for change in free.changes} - early
