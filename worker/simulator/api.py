@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.simulator.calls import Call
 from worker.simulator.iam.authentication import Authentication
-from worker.simulator.iam.service import IdentityService
+from worker.simulator.iam.routes import IdentityService
 from worker.simulator.identity.model import Rights
 from worker.simulator.jobs import NO_FATE, Fate, Order
 from worker.simulator.listing import Listing
