@@ -81,6 +81,7 @@ class FakeCloud:
         self.slow: dict[str, float] = {}
         self.vaults: dict[str, Vault | Exception | None] = {}
         self.looked_up: list[tuple[str, tuple[str, ...]]] = []
+        self.look_takes = 0.01
         self.puts: list[Batch] = []
         self.put_times: list[float] = []
         self.sent_while_alive: list[str] = []
@@ -152,7 +153,7 @@ class FakeCloud:
         """Tell of vaults; one of which nothing is said can be used."""
         self.made[CallGroup.VAULTS_LIST] += 1
         self.looked_up.append((project.id, tuple(sorted(vault_ids))))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.look_takes)
         found: dict[str, Vault | None] = {}
         for vault_id in vault_ids:
             vault = self.vaults.get(vault_id, Vault())

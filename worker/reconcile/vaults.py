@@ -38,10 +38,11 @@ class VaultLookups:
         place = (project.credential, project.region)
         try:
             async with asyncio.timeout(min(_PATIENCE, self._context.deadlines.to_read.left / 4)):
-                if place in self._answered:
-                    return await self._ask(place, project, vault_ids)
                 async with self._firsts.setdefault(place, asyncio.Lock()):
-                    return await self._ask(place, project, vault_ids)
+                    if place not in self._answered:
+                        return await self._ask(place, project, vault_ids)
+                # Those who waited for the first go on together.
+                return await self._ask(place, project, vault_ids)
         except TimeoutError:
             return VaultsRead(failure=self._given_up.setdefault(place, _SILENT))
 

@@ -185,6 +185,17 @@ async def test_the_first_at_a_place_goes_alone() -> None:
     assert (len(cloud.looked_up), report.notes) == (20, ())
 
 
+async def test_those_who_wait_for_the_first_go_together() -> None:
+    """A hundred projects whose service takes a second for each answer wait two seconds, and none in vain."""
+    names = [f"p{number:02}" for number in range(100)]
+    cloud = whole(*names)
+    cloud.look_takes = 1.0
+    cloud.vaults = {"vault": LOCKED}
+    report = await run({project: {"a": VAULT} for project in names}, cloud)
+    assert (len(cloud.looked_up), report.count(Status.BLOCKED), report.notes) == (100, 100, ())
+    assert asyncio.get_running_loop().time() < 3
+
+
 async def test_with_little_time_a_service_that_hangs_gets_little_of_it() -> None:
     """A pass that must end soon still sends."""
     cloud, deadlines = whole("p"), Deadlines()
