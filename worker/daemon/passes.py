@@ -10,12 +10,12 @@ from worker.cloud.ims import Ims
 from worker.core.events import Listener, PassBroken
 from worker.daemon.following import Following
 from worker.daemon.instructions import Instructions
-from worker.daemon.recurrence import countdown, first_of, run_forever
+from worker.daemon.recurrence import countdown, run_forever
 from worker.daemon.revision import Revision
 from worker.daemon.triggers import Triggers
 from worker.errors import JournalError
 from worker.journal.lease import HeldJournal
-from worker.reconcile.background import background_tasks
+from worker.reconcile.background import background_tasks, first_of
 from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.follow import Follower
 from worker.reconcile.request import PassRequest

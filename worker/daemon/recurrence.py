@@ -10,6 +10,7 @@ from worker.core.daemon_events import PassScheduled
 from worker.core.events import Listener, PassBroken
 from worker.core.schedule import Interval, next_wait
 from worker.errors import CloudError
+from worker.reconcile.background import first_of
 from worker.settings import Settings
 from worker.wiring import schedule_of
 
@@ -80,16 +81,6 @@ async def _attempt(a_pass: Awaitable[object], emit: Listener) -> None:
         await a_pass
     except CloudError as error:
         emit(PassBroken(str(error)))
-
-
-async def first_of(*events: asyncio.Event) -> None:
-    """Wait until any of these events is set. Cancelled, nothing is left behind."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 async def sleep_until(moment: float, stop: asyncio.Event) -> None:

@@ -11,11 +11,11 @@ from typing import Protocol
 from worker.core.daemon_events import Reloaded, ReloadFailed
 from worker.core.events import Event
 from worker.daemon.in_use import InUse
-from worker.daemon.recurrence import first_of
 from worker.daemon.revision import Reread, Revision
 from worker.daemon.triggers import Triggers
 from worker.daemon.watching import Fingerprint
 from worker.errors import Problem
+from worker.reconcile.background import first_of
 
 _TRY_AGAIN = 10.0
 """Seconds until files that cannot be used are read once more: what is wrong may be put right where nobody watches."""

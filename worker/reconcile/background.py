@@ -1,4 +1,4 @@
-"""Tasks that run beside a body of work, and end with it."""
+"""Tasks that run beside a body of work, and end with it; and the wait for the first of several things."""
 
 from __future__ import annotations
 
@@ -45,6 +45,17 @@ async def background_tasks() -> AsyncIterator[StartTask]:
     except BaseExceptionGroup as failed:
         error = _gravest(failed)
         raise error from error.__cause__
+
+
+async def first_of(*awaited: asyncio.Event | asyncio.Future[Any]) -> None:
+    """Wait until any of these events is set, or of these futures is done. Cancelled, only the futures go on."""
+    waits = [asyncio.ensure_future(each.wait()) for each in awaited if isinstance(each, asyncio.Event)]
+    futures = [each for each in awaited if isinstance(each, asyncio.Future)]
+    try:
+        await asyncio.wait([*futures, *waits], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def _gravest(failed: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -11,7 +11,6 @@ import asyncio
 import math
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from worker.core.batch import Batch, End, Failure
 from worker.core.events import BatchNotAccepted, BatchSubmitted
@@ -26,6 +25,7 @@ from worker.errors import (
     Scope,
     TransientCloudError,
 )
+from worker.reconcile.background import first_of
 from worker.reconcile.batch_sizes import Turn
 from worker.reconcile.deadline import DeadlinePassedError
 from worker.reconcile.ports import PassContext
@@ -152,7 +152,7 @@ async def _put(context: PassContext, project: Project, attempt: _Attempt) -> str
     put = asyncio.ensure_future(context.cloud.update_members(project, attempt.batch, intend))
     try:
         while not put.done() and not attempt.turn_came:
-            await _first_of(put, context.deadlines.to_submit.passed, context.newest.changed)
+            await first_of(put, context.deadlines.to_submit.passed, context.newest.changed)
             if not put.done() and not attempt.turn_came:
                 _see_that_it_may_go(context, attempt.batch)
         return await context.deadlines.to_follow.until(put)
@@ -187,15 +187,6 @@ def _see_that_it_may_go(context: PassContext, batch: Batch) -> None:
 def _see_that_it_is_wished(context: PassContext, batch: Batch) -> None:
     if context.newest.still_wished(batch) != batch.images:
         raise _WishedOtherwiseError
-
-
-async def _first_of(put: asyncio.Future[str], *events: asyncio.Event) -> None:
-    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait([put, *waits], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 async def _accepted(context: PassContext, attempt: _Attempt, job_id: str) -> Job:

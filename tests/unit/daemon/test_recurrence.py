@@ -10,7 +10,7 @@ import pytest
 from doubles import wall
 
 from worker.core.events import Event, PassBroken
-from worker.daemon.recurrence import first_of, run_forever
+from worker.daemon.recurrence import run_forever
 from worker.errors import TransientCloudError
 
 pytestmark = pytest.mark.looptime
@@ -133,13 +133,3 @@ async def test_a_wall_clock_that_steps_is_followed() -> None:
     passes = Passes(asked, 2)
     await run_forever(passes, countdown, asked.early, asked.stop, quiet)
     assert 3600.0 <= passes.starts[1] <= 3631.0
-
-
-async def test_the_first_of_some_events_is_enough() -> None:
-    """Waiting ends with the first, and leaves no task behind."""
-    one, other = asyncio.Event(), asyncio.Event()
-    asyncio.get_running_loop().call_later(3.0, other.set)
-    await first_of(one, other)
-    assert asyncio.get_running_loop().time() == 3.0
-    await asyncio.sleep(0)
-    assert len(asyncio.all_tasks()) == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from worker.errors import CloudError, JournalError, SettingsError
-from worker.reconcile.background import background_tasks
+from worker.reconcile.background import background_tasks, first_of
 
 Coro = Coroutine[Any, Any, None]
 
@@ -139,3 +139,14 @@ async def test_an_error_keeps_its_cause() -> None:
     with pytest.raises(JournalError) as caught:
         await together(for_ever([]), fail_because())
     assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.looptime
+async def test_the_first_of_some_events_is_enough() -> None:
+    """Waiting ends with the first, and leaves no task behind."""
+    one, other = asyncio.Event(), asyncio.Event()
+    asyncio.get_running_loop().call_later(3.0, other.set)
+    await first_of(one, other)
+    assert asyncio.get_running_loop().time() == 3.0
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == 1
