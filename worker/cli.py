@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from worker.commands import (
     approve,
@@ -51,6 +51,7 @@ VERBS = (
     simulate.VERB,
 )
 """Every verb, in the order of the help."""
+_STOP = (signal.SIGTERM, signal.SIGINT)
 _LAST_WORDS = 0.3
 """Seconds that a reader of standard error is waited for when a signal ends the process."""
 _EXITS = """\
@@ -111,10 +112,10 @@ def build_parser() -> argparse.ArgumentParser:
 def _stopped_at_once(arguments: Sequence[str], verb: Verb) -> Iterator[None]:
     """Have a signal end the process, while it has not begun anything and only imports or reads its files.
 
-    Who handles signals better by the end goes on doing so. Nor is there a search for garbage meanwhile: what is
-    imported and read stays, and to look it through is a tenth of the start.
+    Nothing is raised for it: an exception may come where it is lost, in a destructor for one, and the signal with it.
+    Nor is there a search for garbage meanwhile: what is imported and read stays, and to look it through is a tenth of
+    the start.
     """
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def end(*_: object) -> None:
         status = _interrupted(arguments, verb)
@@ -122,14 +123,11 @@ def _stopped_at_once(arguments: Sequence[str], verb: Verb) -> Iterator[None]:
         os._exit(status)
 
     gc.disable()
-    for number in before:
+    for number in _STOP:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            if signal.getsignal(number) is end:
-                signal.signal(number, handler)
         gc.freeze()
         gc.enable()
 
@@ -145,18 +143,34 @@ def _interrupted(arguments: Sequence[str], verb: Verb) -> int:
     return 1
 
 
-async def _performed(arguments: Sequence[str], verb: Verb, performing: Awaitable[int]) -> int:
+async def _performed(performing: Awaitable[int], until_it_waits: ExitStack) -> int:
     """Await a verb, which has begun once it waits for something; its result is told at the end.
 
-    Nothing is left then that a signal could stop.
+    A signal that the verb has no way of its own to obey breaks it off then: CancelledError is raised, and
+    KeyboardInterrupt the second time. After it nothing is left that a signal could stop.
     """
-    with ExitStack() as until_it_waits:
-        until_it_waits.enter_context(_stopped_at_once(arguments, verb))
-        asyncio.get_running_loop().call_soon(until_it_waits.close)
-        status = await performing
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    return status
+    loop, task = asyncio.get_running_loop(), cast("asyncio.Task[int]", asyncio.current_task())
+    before = {number: signal.getsignal(number) for number in _STOP}
+
+    def break_off(*_: object) -> None:
+        if task.cancelling():
+            raise KeyboardInterrupt
+        task.cancel()
+        loop.call_soon_threadsafe(lambda: None)  # so that it wakes
+
+    def begun() -> None:
+        for number, end in before.items():
+            # Who handles signals better by now goes on doing so.
+            if signal.getsignal(number) is end:
+                signal.signal(number, break_off)
+        until_it_waits.close()
+
+    loop.call_soon(begun)
+    try:
+        return await performing
+    finally:
+        for number in _STOP:
+            signal.signal(number, signal.SIG_IGN)
 
 
 class _UsageError(SystemExit):
@@ -217,15 +231,13 @@ def _run(arguments: Sequence[str]) -> int:
     if verb.rereads:
         # It reads its files when it has begun, so that who asks for that now is served as well.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with _stopped_at_once(arguments, verb):
+    with ExitStack() as until_it_waits:
+        until_it_waits.enter_context(_stopped_at_once(arguments, verb))
         from worker.commands.performing import perform
         from worker.session.threads import Loop
-    # The first process of a container ignores what it has no handler for, and a shell has what it starts in the
-    # background ignore SIGINT. Verbs that have work to end have their own.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        with asyncio.Runner(loop_factory=Loop) as runner:
-            return runner.run(_performed(arguments, verb, perform(options, os.environ)))
-    except KeyboardInterrupt:
-        return _interrupted(arguments, verb)
+
+        try:
+            with asyncio.Runner(loop_factory=Loop) as runner:
+                return runner.run(_performed(perform(options, os.environ), until_it_waits))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            return _interrupted(arguments, verb)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import ENDLESS, MODULE, SECRET_KEY, fleet, image_names, manifest, share, stage
+from commands import ENDLESS, MODULE, SECRET_KEY, Finished, fleet, image_names, manifest, share, stage
 from served import OFTEN, Served, serving
 
 from worker.simulator.effects.calls import Refuse
@@ -439,3 +439,43 @@ async def test_a_daemon_that_is_stopped_while_it_starts_ends_in_order(tmp_path: 
         await asyncio.sleep(delay)
         running.send(signal.SIGTERM)
         assert (await running.finished()).status in {0, -signal.SIGTERM}
+
+
+@pytest.mark.parametrize("way", ["at once", "in a destructor"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_signal_that_comes_while_the_event_loop_is_made_is_not_lost(
+    tmp_path: Path, moment: str, way: str
+) -> None:
+    """Wherever the interpreter happens to be, in a destructor too, where an exception would be lost."""
+    stopped_as_the_loop_is_made = f"""
+import os, signal
+from worker.__main__ import main
+from worker.session.threads import Loop
+
+class Stopped(Loop):
+    def __init__(self):
+        if {moment == "after"}:
+            super().__init__()
+        self.dying = Dying()
+        if {way == "at once"}:
+            stop()
+        else:
+            del self.dying
+        if {moment == "before"}:
+            super().__init__()
+
+class Dying:
+    def __del__(self):
+        if {way == "in a destructor"}:
+            stop()
+
+def stop():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+import worker.session.threads
+worker.session.threads.Loop = Stopped
+main()
+"""
+    async with stage(tmp_path) as here:
+        running = await here.start("serve", launcher=("-c", stopped_as_the_loop_is_made))
+        assert await running.finished() == Finished(0, "", "")
