@@ -31,8 +31,8 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Have `-n auto` start a worker more than there are cores: the tests of daemons wait longer than they compute."""
-    return (os.cpu_count() or 1) + 1
+    """Have `-n auto` start two workers for each core, and one: the tests of daemons wait longer than they compute."""
+    return 2 * (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

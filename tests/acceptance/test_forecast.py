@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from commands import fleet, stage
 from served import serving
 
@@ -55,6 +56,7 @@ async def test_a_daemon_says_what_its_pass_waits_for_and_plans_no_pass_in_the_pa
             assert timedelta(minutes=50) < datetime.fromisoformat(line["until"]) - now <= HOUR + timedelta(seconds=1)
 
 
+@pytest.mark.waits
 async def test_the_log_of_a_run_that_nobody_watches_says_what_its_reading_waits_for(tmp_path: Path) -> None:
     """On a pipe, where there is no bar: once, with the limit and until when; the pass ends as ever."""
     async with stage(tmp_path, fleet(2)) as here:

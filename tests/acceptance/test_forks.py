@@ -31,6 +31,7 @@ async def said(here: Folder, *arguments: str, **how: Any) -> tuple[int, str, lis
     return done.status, out, [line for line in err.splitlines() if not line.startswith("{")]
 
 
+@pytest.mark.waits
 async def test_each_verb_says_the_same_in_a_fork_and_started_anew(tmp_path: Path) -> None:
     """One command after the other, each way on a fleet of its own: exit status and both streams are alike."""
     found = []

@@ -129,6 +129,7 @@ async def test_a_server_that_knows_neither_database_nor_user_is_2(
         assert "does not exist" in done.err
 
 
+@pytest.mark.waits
 async def test_a_stranger_who_locks_the_file_is_7(tmp_path: Path) -> None:
     """Somebody's transaction in the file is waited for, then told; whoever only looks does not wait for it."""
     async with stage(tmp_path) as here:

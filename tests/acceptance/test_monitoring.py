@@ -102,12 +102,14 @@ def test_promtool_accepts_the_rules() -> None:
     assert promtool("check", "rules", FOLDER / "alerts.yaml").startswith("0\n")
 
 
+@pytest.mark.waits
 def test_alerts_fire_when_they_should_and_only_then() -> None:
     """The cases of alerts_test.yaml hold: healthy, stand-by, freshly started, failing and recovering."""
     said = promtool("test", "rules", FOLDER / "alerts_test.yaml")
     assert said.startswith("0\n"), said
 
 
+@pytest.mark.waits
 def test_no_case_relies_on_what_it_leaves_out(tmp_path: Path) -> None:
     """Each case holds too where its instances have every other figure that an alert looks at, all of them healthy."""
     shutil.copy(FOLDER / "alerts.yaml", tmp_path)

@@ -73,6 +73,7 @@ async def test_on_a_terminal_run_shows_progress_in_colour(tmp_path: Path) -> Non
         assert _CURSOR.search(text)
 
 
+@pytest.mark.waits
 async def test_on_a_terminal_a_run_says_what_it_waits_for_and_how_long_that_takes(tmp_path: Path) -> None:
     """The third of three PUTs waits for its window: below the bar stands for what, until when, and the time to go."""
     async with stage(tmp_path, fleet(3, ["payments"], seconds=(0.1, 0.1))) as here:

@@ -530,6 +530,7 @@ async def test_hostile_names_of_a_manifest_are_text_on_the_page_of_a_real_daemon
             assert seen.complaints == []
 
 
+@pytest.mark.waits
 async def test_the_page_finds_a_daemon_that_was_restarted(tmp_path: Path) -> None:
     """While the daemon is gone the page says so, and it goes on by itself when there is one at the address again."""
     async with stage(tmp_path, fleet(2)) as here:

@@ -203,6 +203,7 @@ def mutate(path: Path, mutations: list[tuple[tuple[str, str], tuple[object, bool
 @example([(("leases", "holder"), ("[" * 100_000, False))])
 @example([(("batches", "images"), ("[" * 100_000, False))])
 @example([(("passes", "shard_count"), (10**9, False))])
+@pytest.mark.waits
 def test_whatever_a_row_holds_only_a_journal_error_is_raised(
     whole: Path, tmp_path: Path, mutations: list[tuple[tuple[str, str], tuple[object, bool]]]
 ) -> None:
