@@ -74,10 +74,10 @@ def document(board: Board, **changes: Any) -> dict[str, Any]:
     """Return the daemon's document for a board, and what `changes` put in its place."""
     standing = {
         "default": {
-            CallGroup.MEMBERS_PUT: LimitStanding(Rate(200, 300), 31, 4, 0.0),
-            CallGroup.JOB_GET: LimitStanding(Rate(1400, 60), 1188, 0, 0.0),
-            CallGroup.JOB_PROGRESS: LimitStanding(Rate(200, 300), 200, 0, 0.0),
-            CallGroup.IMAGES_LIST: LimitStanding(Rate(1400, 60), 620, 12, 14.2),
+            CallGroup.MEMBERS_PUT: LimitStanding(Rate(200, 300), 31, 4, 0.0, Rate(200, 300)),
+            CallGroup.JOB_GET: LimitStanding(Rate(1400, 60), 1188, 0, 0.0, Rate(1400, 60)),
+            CallGroup.JOB_PROGRESS: LimitStanding(Rate(200, 300), 200, 0, 0.0, Rate(200, 300)),
+            CallGroup.IMAGES_LIST: LimitStanding(Rate(1400, 60), 620, 12, 14.2, Rate(1400, 60)),
         }
     }
     view = DaemonView(board, NOW, "0.2.0", "every 15m", TIMINGS, standing=standing, refused={"default": False})

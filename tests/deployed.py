@@ -13,6 +13,12 @@ def blocks(heading: str) -> list[str]:
     return re.findall(r"^```bash\n(.*?)^```", _section(heading), re.MULTILINE | re.DOTALL)
 
 
+def config(heading: str) -> str:
+    """Return the lines of a config under a heading."""
+    (found,) = re.findall(r"^```toml\n(.*?)^```", _section(heading), re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
 def rule() -> tuple[set[int], ...]:
     """Return the exit statuses of each row of the rule: all is well, another is at work, try again, for a person."""
     rows = re.findall(r"^\| ([\d, ]+) \|", _section("When a pass ends"), re.MULTILINE)

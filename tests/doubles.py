@@ -16,7 +16,9 @@ from worker.core.fleet.history import PassMemory
 from worker.core.fleet.refusal import Refusal
 from worker.core.instruction import Instruction, InstructionKind, pause_of
 from worker.core.job import JobReply
+from worker.core.limits import Rate
 from worker.core.manifest.model import Project
+from worker.core.polling.price import PollLimit
 from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.reading import LastReading, ObservedImage
 from worker.core.share import MemberStatus, Share
@@ -66,7 +68,7 @@ class _Job:
 
 
 class FakeCloud:
-    """Projects with offers, and a PUT whose fate a test decides.
+    """Projects with offers, and a PUT whose fate a test decides. `described` has images that are more than their id.
 
     `sent_while_alive` has what was sent while a job that was yet to change it was alive. A share that a list has shown
     as the job is to make it, since somebody else was quicker, is by the promise no longer in flight.
@@ -75,9 +77,11 @@ class FakeCloud:
     def __init__(self, fate: Callable[[Batch], Fate] = lambda batch: Fate()) -> None:
         self.fate = fate
         self.offers: dict[str, dict[str, MemberStatus]] = {}
+        self.described: dict[str, ObservedImage] = {}
         self.full_ecs: set[str] = set()
         self.unreadable: dict[str, Exception] = {}
         self.silent: set[str] = set()
+        self.poll_limit = PollLimit("account", Rate(1_000_000, 60.0))
         self.slow: dict[str, float] = {}
         self.vaults: dict[str, Vault | Exception | None] = {}
         self.looked_up: list[tuple[str, tuple[str, ...]]] = []
@@ -94,7 +98,12 @@ class FakeCloud:
         self.offers.setdefault(project_id, {}).update(dict.fromkeys(images, status))
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
+        self,
+        project: Project,
+        status: MemberStatus,
+        *,
+        full_ecs: bool | None = None,
+        facts: frozenset[str] = frozenset(),
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield pages of what the project has given this status."""
         if project.id in self.silent:
@@ -106,7 +115,7 @@ class FakeCloud:
             raise self.unreadable[project.id]
         self._catch_up()
         images = [
-            ObservedImage(image, image, "owner")
+            self.described.get(image) or ObservedImage(image, image, "owner")
             for image, is_now in sorted(self.offers.get(project.id, {}).items())
             if is_now is status and (full_ecs is None or full_ecs is (image in self.full_ecs))
         ]
@@ -148,6 +157,10 @@ class FakeCloud:
             return JobReply(None)
         fate = job.fate
         return JobReply(fate.end, fate.results, fate.code and "it failed", fate.code, fate.scope)
+
+    def job_limit(self, project: Project) -> PollLimit:
+        """Return a limit that no test comes near, unless it is about that."""
+        return self.poll_limit
 
     async def look_up_vaults(self, project: Project, vault_ids: Collection[str]) -> dict[str, Vault | None]:
         """Tell of vaults; one of which nothing is said can be used."""

@@ -30,9 +30,12 @@ from worker.cloud.transport import Transport
 from worker.cloud.wire import read_job, read_page, read_submitted
 from worker.core.calls import CallGroup
 from worker.core.documents import Document
-from worker.core.manifest.parse import parse_manifest, unknown_credentials
+from worker.core.manifest.credentials import unknown_credentials
+from worker.core.manifest.parse import parse_manifest
+from worker.core.polling.durations import Durations
+from worker.core.polling.pace import Pace
 from worker.core.schedule import between_starts, describe, next_wait
-from worker.core.timing import next_poll, polls_by, retry_delay
+from worker.core.timing import retry_delay
 from worker.errors import CloudError, JournalError, ManifestError, SettingsError
 from worker.journal.store import open_journal
 from worker.render.problems import problems_json, problems_text
@@ -155,8 +158,7 @@ def config(chance: random.Random, folder: Path) -> None:
         return
     how = timings(settings)
     for age in (0.0, 1.0, how.deadline, how.abandon, 1e9):
-        next_poll(how.polling, age)
-        polls_by(how.polling, age)
+        assert Pace(how.polling, Durations()).next_poll(age) > age
     retry_delay(how.retry, how.retry.attempts, 0.5)
     schedule = schedule_of(settings)
     describe(schedule)
@@ -225,6 +227,8 @@ async def _read(path: Path) -> None:
                 opened.quarantine.held,
                 opened.readings.last,
                 opened.batch_sizes.known,
+                opened.project_lists.known,
+                opened.durations.known,
                 opened.memory.of_pass,
                 lambda: opened.memory.open_work(10),
                 lambda: opened.memory.overview(10, NOW),

@@ -12,11 +12,15 @@ from opening import open_journal
 
 from worker.core.batch import Batch
 from worker.core.batch_size import BatchSize, SizeKey
-from worker.core.calls import CallCounts, CallGroup
+from worker.core.calls import CallCounts, CallGroup, LimitKey
 from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.shards import WHOLE, Shard
 from worker.core.instruction import InstructionKind
+from worker.core.learned_limit import LearnedLimit
+from worker.core.limits import Rate
+from worker.core.manifest.listed import Gone, Listed, ProjectList
 from worker.core.operation import Operation
+from worker.core.polling.durations import Durations, Kind
 from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.reading import LastReading
 from worker.core.share import MemberStatus, Share
@@ -48,6 +52,11 @@ async def write_journal(path: Path, now: float, projects: tuple[str, str], image
         readings = {first: LastReading(now - 30, 2, (absent,))}
         await journal.passes.record(report, QuarantineUpdate((held,), ()), readings)
         await journal.batch_sizes.learn(SizeKey("default", "eu-west-0"), BatchSize(100, 200, now - 30))
+        taught = LearnedLimit(Rate(700, 60), now - 30, is_stated=True)
+        journal.learned_limits.note(LimitKey("default", CallGroup.IMAGES_LIST), taught)
+        gone = (Gone("f" * 32, "eu-west-101_gone", now - 30),)
+        await journal.project_lists.keep({"default": ProjectList(now - 30, (Listed(first, "eu-west-101"),), gone)})
+        await journal.durations.keep({Kind("default", takes_vault=False, size=10): Durations({52: 3.0}, now - 30)})
         await journal.approvals.give(f"sha256:{'0' * 64}", "ann@host", now - 20)
         await journal.instructions.ask(InstructionKind.PAUSE, "ann@host", now - 10, now + 3600)
         journal.calls.note("default", CallGroup.IMAGES_LIST, now - 1)

@@ -18,6 +18,7 @@ from worker.core.project.drift import VaultPolicy
 from worker.core.timing import PollPolicy, QuarantinePolicy, RetryPolicy, Timings
 from worker.reconcile.batch_sizes import BatchSizes, Turn
 from worker.reconcile.deadlines import Deadlines
+from worker.reconcile.polls import Polls
 from worker.reconcile.ports import PassContext
 from worker.reconcile.request import PassRequest
 from worker.reconcile.run import run_once
@@ -84,7 +85,16 @@ def context(
 ) -> PassContext:
     """Return what a pass works with."""
     return PassContext(
-        "run-1", cloud, journal, wall, lambda: 0.5, emit, deadlines or Deadlines(), timings, sizes(known)
+        "run-1",
+        cloud,
+        journal,
+        wall,
+        lambda: 0.5,
+        emit,
+        deadlines or Deadlines(),
+        timings,
+        sizes(known),
+        Polls({}, wall),
     )
 
 

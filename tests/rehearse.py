@@ -148,7 +148,7 @@ async def rehearsal(
     """
     async with (
         Simulator(world, faults=faults, options=options, limits=cloud_limits) as cloud,
-        working(cloud, manifest or manifest_of(world), quick(cloud, **sections)) as worker,
+        working(cloud, manifest_of(world) if manifest is None else manifest, quick(cloud, **sections)) as worker,
     ):
         yield worker
         assert sent_while_alive(cloud) == []

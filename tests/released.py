@@ -38,7 +38,24 @@ _SINCE: dict[int, dict[str, list[dict[str, Any]]]] = {
         "readings": [{"project_id": "p1", "at": NOW, "desired": 3}],
         "batch_sizes": [{"account": "default", "region": "eu", "taken": 50, "refused": 100, "learned_at": NOW}],
     },
+    10: {
+        "learned_limits": [
+            {"account": "default", "call_group": "images_list", "calls": 700, "window_ms": 60_000}
+            | {"is_stated": 1, "learned_at": NOW}
+        ]
+    },
     5: {"instructions": [{"key": 1, "asked": "pause", "asked_by": "ann@host", "asked_at": NOW, "until": NOW + 60}]},
+    8: {
+        "project_lists": [
+            {"credential": "default", "listed_at": NOW, "projects": [["0" * 32, "eu-west-101"]], "gone": []}
+        ]
+    },
+    9: {"readings_pending": [{"project_id": "p1", "image_id": "b", "since": NOW - 60}]},
+    11: {
+        "durations": [
+            {"account": "default", "takes_vault": 0, "size": 100, "ended": [[0.85, 3.0], [20.0, 1.5]], "at": NOW}
+        ]
+    },
 }
 """The rows that workers wrote since a version: each of them still is where a later one has taken over."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +18,9 @@ import yaml
 
 KUBERNETES = Path(__file__).parents[1] / "deploy" / "kubernetes"
 OVERLAYS = tuple(sorted(folder.name for folder in (KUBERNETES / "overlays").iterdir()))
+IDENTITIES = ("pod-identity", "workload-identity")
+IDENTIFIED = tuple(f"{overlay}+{identity}" for overlay in OVERLAYS for identity in IDENTITIES)
+"""The overlays with each of the components by which a pod needs no keys."""
 
 
 def render(folder: Path) -> list[Any]:
@@ -30,8 +35,26 @@ def render(folder: Path) -> list[Any]:
 
 @cache
 def overlay(name: str) -> list[Any]:
-    """Return the objects of an overlay; they are shared, so nobody may change them."""
-    return render(KUBERNETES / "overlays" / name)
+    """Return the objects of an overlay, perhaps `+COMPONENT`; they are shared, so nobody may change them."""
+    name, _, component = name.partition("+")
+    if not component:
+        return render(KUBERNETES / "overlays" / name)
+    with tempfile.TemporaryDirectory() as folder:
+        write_own(Path(folder), name, components=[component])
+        return render(Path(folder))
+
+
+def write_own(folder: Path, name: str, *, components: list[str], **more: Any) -> None:
+    """Write a kustomization of one's own on top of an overlay, as people do."""
+    ours = os.path.relpath(KUBERNETES, os.path.realpath(folder))
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"{ours}/overlays/{name}"],
+        "components": [f"{ours}/components/{each}" for each in components],
+        **more,
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
 
 
 def of_kind(objects: list[Any], kind: str) -> list[Any]:
@@ -70,7 +93,8 @@ def environment(objects: list[Any]) -> dict[str, str]:
 class Pod:
     """A pod's files below `root`, where its volumes are mounted as a node would do it.
 
-    `secrets` are the files of each Secret, by its name. The paths in files and variables lead below `root`.
+    `secrets` are the files of each Secret, by its name, and of `token for AUDIENCE` what the node puts where a token is
+    to be. The paths in files and variables lead below `root`.
     """
 
     objects: list[Any]
@@ -129,6 +153,8 @@ class Pod:
                 self.put(volume["name"], {**found["data"], **self.replaced})
             case {"projected": {"sources": [{"secret": {"name": name}}]}} | {"secret": {"secretName": name}}:
                 self.put(volume["name"], self.secrets[name])
+            case {"projected": {"sources": [{"serviceAccountToken": {"path": path, "audience": audience}}]}}:
+                self.put(volume["name"], {path: self.secrets[f"token for {audience}"][path]})
             case _:
                 assert "persistentVolumeClaim" in volume, f"nobody has said what is in {folder}"
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from worker.core.manifest.model import Project, Wish
+from worker.core.globs import Glob
+from worker.core.manifest.model import Rule
 from worker.core.operation import Operation
-from worker.core.reading import Offer
-from worker.core.share import MemberStatus
+from worker.core.source import Source
+
+OWNER = "owner"
+"""The owner of whatever the stand-ins offer."""
 
 
-@dataclass(frozen=True)
-class AllPending:
-    """A rule that accepts whatever is pending when it is read, and keeps what is accepted, in every project."""
+def rule(name: str = "all", operation: Operation | None = Operation.ACCEPT, image: str = "*", **more: object) -> Rule:
+    """Return a rule about every project, and about the images of the one owner that there is."""
+    parts: dict[str, object] = {
+        "projects": None,
+        "owner": OWNER,
+        "source": Source("manifest.toml", 9, rule=name),
+    }
+    return Rule(name=name, image=Glob(image), operation=operation, **(parts | more))  # type: ignore[arg-type]
 
-    def speaks_of(self, project: Project) -> bool:
-        """Speak of every project."""
-        return True
 
-    def wishes(self, project: Project, offers: Mapping[str, Offer]) -> Mapping[str, Wish]:
-        """Wish for what is not rejected."""
-        return {
-            image: Wish(Operation.ACCEPT, source="rule all pending")
-            for image, offer in offers.items()
-            if offer.status is not MemberStatus.REJECTED
-        }
+ALL = rule()
+"""A rule that accepts whatever is offered, in every project."""

@@ -1,8 +1,7 @@
-"""The command line, put together from what each verb declares; and how the process begins and ends."""
+"""How the process begins and ends: a command line is read, its verb performed, and told how it ended."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import os
@@ -11,61 +10,18 @@ import sys
 import traceback
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from importlib.metadata import version
-from pathlib import Path
-from typing import NoReturn, cast
+from typing import cast
 
-from worker.commands import (
-    approve,
-    check,
-    demo,
-    pause,
-    plan,
-    reconcile,
-    release,
-    resume,
-    run,
-    serve,
-    simulate,
-    status,
-)
+from worker.commands.parser import DISTRIBUTION, UsageError, parse
 from worker.commands.verb import Verb
 from worker.core.text import json_text
 from worker.errors import OutputError, Problem
 from worker.render.output import say, say_unwritten, write_no_more
 from worker.telemetry.standard_error import drain
 
-DISTRIBUTION = "ims-share-worker"
-VERBS = (
-    check.VERB,
-    plan.VERB,
-    run.VERB,
-    serve.VERB,
-    status.VERB,
-    release.VERB,
-    approve.VERB,
-    reconcile.VERB,
-    pause.VERB,
-    resume.VERB,
-    demo.VERB,
-    simulate.VERB,
-)
-"""Every verb, in the order of the help."""
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _LAST_WORDS = 0.3
 """Seconds that a reader of standard error is waited for when a signal ends the process."""
-_EXITS = """\
-exit status:
-  0   converged, or nothing to do
-  1   some shares failed, are absent, unknown, quarantined or not settled; or the result could not be written
-  2   usage, settings or manifest error
-  3   a guard refused the plan
-  4   the cloud could not be reached or refused the credentials
-  5   another worker holds the journal
-  6   plan --fail-on-drift found changes
-  7   the journal cannot be reached for now: try again
-  70  a bug
-"""
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -88,24 +44,6 @@ def run_command(arguments: Sequence[str]) -> int:
         status = status or 1
     sys.stderr.flush()
     return status
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser: argparse.ArgumentParser = _Parser(
-        prog=DISTRIBUTION,
-        parents=[_common_options()],
-        description="Accept and reject shared images across a fleet of projects, in batches, and prove the result.",
-        epilog=_EXITS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    every = _common_options(argparse.SUPPRESS)
-    for verb in VERBS:
-        of_verb = verbs.add_parser(verb.name, parents=[every], help=verb.help)
-        of_verb.set_defaults(declared=verb)
-        verb.add_options(of_verb)
-    return parser
 
 
 @contextmanager
@@ -173,41 +111,9 @@ async def _performed(performing: Awaitable[int], until_it_waits: ExitStack) -> i
             signal.signal(number, signal.SIG_IGN)
 
 
-class _UsageError(SystemExit):
-    """The command line is wrong."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(2)
-        self.message = message
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose usage errors end with exit status 2, as the contract's other input errors do."""
-
-    def error(self, message: str) -> NoReturn:
-        say(f"{self.prog}: {message}\nTry: {self.prog} --help")
-        raise _UsageError(message)
-
-
-def _common_options(absent: object = None) -> _Parser:
-    """Return the options that stand before the verb or after it; `absent` is what they are where they are not given."""
-    options = _Parser(add_help=False)
-    config = "default: $IMS_WORKER_CONFIG, or ./config.toml"
-    formats = ("auto", "console", "json")
-    options.add_argument("--config", type=Path, metavar="PATH", default=absent, help=config)
-    options.add_argument(
-        "--json", action="store_true", default=absent or False, help="print one JSON document on standard output"
-    )
-    options.add_argument("--log-format", choices=formats, default=absent or "auto", help="default: auto")
-    options.add_argument("-v", "--verbose", action="store_true", default=absent or False, help="log every step")
-    options.add_argument("--version", action="version", version=f"{DISTRIBUTION} {_version()}")
-    return options
-
-
 def _print_error(arguments: Sequence[str], status: int, problem: Problem) -> None:
     """Print the one document that a command without a result has, where JSON was asked for."""
-    # As argparse does, which takes the beginning of an option's name for all of it.
-    if any(len(each) > 2 and "--json".startswith(each) for each in arguments):
+    if "--json" in arguments:
         from worker.render.problems import problems_json
 
         document = {"schema": "ims-share-worker/error/1", "exit": status, "problems": problems_json([problem])}
@@ -215,14 +121,10 @@ def _print_error(arguments: Sequence[str], status: int, problem: Problem) -> Non
             print(json_text(document), flush=True)
 
 
-def _version() -> str:
-    return version(DISTRIBUTION)
-
-
 def _run(arguments: Sequence[str]) -> int:
     try:
-        options = build_parser().parse_args(arguments)
-    except _UsageError as error:
+        options = parse(arguments)
+    except UsageError as error:
         _print_error(arguments, 2, Problem.about("command line", error.message))
         return 2
     except SystemExit:  # after --help and --version

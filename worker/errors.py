@@ -82,6 +82,44 @@ class Scope(StrEnum):
     THROTTLE = "throttle"
 
 
+class Cause(StrEnum):
+    """What an operator has to mend: the word for it in a document. Failed calls carry those that are known of them."""
+
+    UNSAID = "unsaid"
+    BLOCKED_KEY = "blocked-key"
+    WRONG_KEY = "wrong-key"
+    EXPIRED = "expired"
+    WRONG_PASSWORD = "wrong-password"  # noqa: S105 - a word
+    SECOND_FACTOR = "second-factor"
+    WRONG_TOKEN = "wrong-token"  # noqa: S105 - a word
+    WRONG_REGION = "wrong-region"
+    CLOCK = "clock"
+    NO_AGENCY = "no-agency"
+    AGENCY = "agency-refused"
+    TOKEN_FILE = "token-file"  # noqa: S105 - a word
+    OTHER_PROJECT = "other-project"
+    NO_SUCH_PROJECT = "no-such-project"
+    ENDPOINT = "wrong-endpoint"
+    UNKNOWN_HOST = "unknown-host"
+    UNREACHABLE = "unreachable"
+    NO_ANSWER = "no-answer"
+    PROXY = "proxy"
+    CERTIFICATE = "certificate"
+    NOT_THE_API = "not-the-api"
+    THROTTLED = "throttled"
+    CLOUD = "cloud-in-trouble"
+    PERMISSION = "permission"
+    UNAVAILABLE = "project-unavailable"
+    QUOTA = "quota"
+    REFUSED = "refused"
+    SETTINGS = "settings"
+    SEES_EVERYTHING = "sees-everything"
+    VAULT_MISSING = "vault-missing"
+    VAULT_FULL = "vault-full"
+    VAULT_TYPE = "vault-type"
+    VAULT_STATE = "vault-state"
+
+
 class WorkerError(Exception):
     """The root of everything this package raises on purpose."""
 
@@ -126,9 +164,15 @@ class CloudError(WorkerError):
     """A call to the cloud failed. `status` is 0 where no answer came; `code` is the cloud's own, if any.
 
     `nothing_done` is true when it is certain that the call had no effect: the cloud said so, or it never got there.
+    `identity_host` is where an authorization was asked for in vain, if that is what failed. `server_date` is the Date
+    of the answer. `said` is what the message says beside what was added for who knows no more than it.
     """
 
     nothing_done: bool = False
+    cause: Cause = Cause.UNSAID
+    identity_host: str = ""
+    said: str = ""
+    server_date: str = ""
 
     def __init__(
         self, message: str, *, status: int = 0, code: str = "", scope: Scope = Scope.UNSAID, request_id: str = ""
@@ -139,6 +183,11 @@ class CloudError(WorkerError):
         self.scope = scope
         self.request_id = request_id
         super().__init__(message)
+
+    def caused(self, cause: Cause) -> Self:
+        """Return the error, which is one of this cause."""
+        self.cause = cause
+        return self
 
     def __str__(self) -> str:
         parts = [f"HTTP {self.status}" if self.status else "", self.code]
@@ -182,6 +231,14 @@ class TerminalCloudError(CloudError):
 class AuthFailed(TerminalCloudError):  # noqa: N818 - named as the design does
     """The cloud does not accept the credential."""
 
+    @staticmethod
+    def of(error: CloudError) -> AuthFailed:
+        """Return the refusal of what was presented that a failed call is, whatever its status."""
+        refused = AuthFailed(
+            error.message, status=error.status, code=error.code, scope=error.scope, request_id=error.request_id
+        )
+        return refused.caused(error.cause)
+
 
 class CredentialRefused(AuthFailed):
     """The cloud has refused a credential, or none can be made of it, and nothing more is sent with it."""
@@ -189,6 +246,7 @@ class CredentialRefused(AuthFailed):
     def __init__(self, credential: str, why: AuthFailed) -> None:
         self.credential = credential
         super().__init__(why.message, status=why.status, code=why.code, scope=why.scope, request_id=why.request_id)
+        self.cause = why.cause
 
     def __str__(self) -> str:
         if not self.status:

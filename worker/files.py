@@ -11,6 +11,7 @@ from pathlib import Path
 MAX_SIZE = 64 * 1024**2
 """Bytes of a file that are read: what people write for a fleet of any size is far below."""
 
+_PIECE = 1 << 18
 _NAMED = 100
 """Characters of a file's name that stand in that of the file which will take its place."""
 
@@ -33,11 +34,14 @@ def open_file(path: Path) -> BufferedReader:
 
 def read_file(path: Path) -> bytes:
     """Return what is in a regular file; raise OSError or ValueError as above, and OSError for more than `MAX_SIZE`."""
+    content = bytearray()
     with open_file(path) as file:
-        content = file.read(MAX_SIZE + 1)
-    if len(content) > MAX_SIZE:
-        raise OSError(errno.EFBIG, f"it has more than {MAX_SIZE // 1024**2} MB", str(path))
-    return content
+        # Piece by piece, since room is made at once for as much as is asked for, and most files are small.
+        while piece := file.read(_PIECE):
+            content += piece
+            if len(content) > MAX_SIZE:
+                raise OSError(errno.EFBIG, f"it has more than {MAX_SIZE // 1024**2} MB", str(path))
+    return bytes(content)
 
 
 def write_file(path: Path, text: str) -> None:

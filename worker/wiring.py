@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.fleet.forecast import Shape
@@ -12,14 +13,22 @@ from worker.core.fleet.guard import GuardPolicy
 from worker.core.fleet.selection import Selector, selection_of
 from worker.core.job import JobApi
 from worker.core.limits import Rate
+from worker.core.manifest.discover import credentials_of
 from worker.core.schedule import Cron, Interval, Schedule
 from worker.core.timing import PollPolicy, QuarantinePolicy, RetryPolicy, Timings
+from worker.errors import Problem
 from worker.reconcile.request import PassRequest
 from worker.settings import Settings
 from worker.settings.inputs import Inputs
 
 if TYPE_CHECKING:
+    from worker.cloud.auth.flow import Kind
     from worker.cloud.config import CloudConfig
+
+_QUICK_READ: Final = 10.0
+"""Seconds that an answer may take at most of which somebody who watches wants to know."""
+_QUICK_ATTEMPTS: Final = 2
+_QUICK_PAGE: Final = 100
 
 
 def journal_url(settings: Settings) -> str:
@@ -52,7 +61,7 @@ def timings(settings: Settings) -> Timings:
     """Return how patient a pass is. Two calls may fail for their time-outs before a silence counts."""
     polling, retry, cloud = settings.polling, settings.retry, settings.cloud
     return Timings(
-        polling=PollPolicy(polling.first, polling.factor, polling.max),
+        polling=PollPolicy(polling.first, polling.factor, polling.max, polling.learn),
         retry=RetryPolicy(retry.attempts, retry.base, retry.max),
         deadline=polling.deadline,
         verify=polling.verify,
@@ -65,24 +74,48 @@ def timings(settings: Settings) -> Timings:
 
 def cloud_config(inputs: Inputs, environ: Mapping[str, str]) -> CloudConfig:
     """Return what the client of the cloud needs; raise SettingsError for credentials that are missing or incomplete."""
+    from worker.settings.resolve import resolve_credentials  # noqa: PLC0415
+
+    settings = inputs.settings
+    used = {inputs.manifest.projects[project_id].credential for project_id in inputs.manifest.spoken_of}
+    used |= set(credentials_of(inputs.manifest))
+    return _cloud_config(settings, environ, resolve_credentials(settings, environ, used))
+
+
+def quick_cloud_config(
+    inputs: Inputs, environ: Mapping[str, str], used: Collection[str]
+) -> tuple[CloudConfig, Mapping[str, tuple[Problem, ...]]]:
+    """Return what a client needs that looks at much and waits for little, and what is wrong with credentials, by name.
+
+    These are left out of it; it has the others of those used.
+    """
+    from worker.settings.resolve import resolve_usable  # noqa: PLC0415
+
+    settings = inputs.settings
+    kinds, amiss = resolve_usable(settings, environ, used)
+    config = _cloud_config(settings, environ, kinds)
+    connections = replace(config.connections, read_timeout=min(config.connections.read_timeout, _QUICK_READ))
+    retry = replace(config.retry, attempts=min(config.retry.attempts, _QUICK_ATTEMPTS))
+    page_size = min(config.page_size, _QUICK_PAGE)
+    return replace(config, connections=connections, retry=retry, page_size=page_size), amiss
+
+
+def _cloud_config(settings: Settings, environ: Mapping[str, str], kinds: Mapping[str, Kind]) -> CloudConfig:
     # What makes no call needs none of the cloud's client.
     from worker.cloud.config import AccountCredential, CloudConfig  # noqa: PLC0415
     from worker.cloud.request import Connections  # noqa: PLC0415
     from worker.settings.endpoints import endpoints_of  # noqa: PLC0415
-    from worker.settings.resolve import resolve_credentials  # noqa: PLC0415
 
-    settings = inputs.settings
-    used = {inputs.manifest.projects[project_id].credential for project_id in inputs.manifest.wishes}
-    kinds = resolve_credentials(settings, environ, used)
     limits, cloud = settings.limits, settings.cloud
     return CloudConfig(
         credentials={
-            name: AccountCredential(credential.account, kind, credential.enterprise_project)
+            name: AccountCredential(credential.account, kind, credential.enterprise_project, credential.domain_id)
             for name, kind in kinds.items()
             for credential in [settings.credentials[name]]
         },
         limits=rates(settings),
         burst=limits.burst,
+        learn=limits.learn,
         retry=RetryPolicy(settings.retry.attempts, settings.retry.base, settings.retry.max),
         endpoints=endpoints_of(cloud, environ),
         page_size=settings.batch.page_size,

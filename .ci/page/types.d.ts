@@ -37,6 +37,8 @@ interface Daemon {
   in_flight_omitted: number;
   quarantined: Quarantined[];
   quarantined_omitted: number;
+  reported: NoticedBy[];
+  unsolicited: NoticedBy[];
   limits: Limit[];
   batch_sizes: LearnedSize[];
   credentials: { name: string; refused: boolean }[];
@@ -117,6 +119,15 @@ interface Quarantined extends ShareId {
   next_try: string;
 }
 
+interface NoticedBy {
+  rule?: string;
+  owner?: string;
+  images: number;
+  shares: number;
+  projects: number;
+  named: string[];
+}
+
 interface SentBatch {
   job_id: string | null;
   project_id: string;
@@ -138,6 +149,8 @@ interface Limit {
   left: number;
   waiting: number;
   paused_for: number;
+  configured: string;
+  learned: { rate: string; stated: boolean; learned_at: string } | null;
 }
 
 interface LearnedSize {

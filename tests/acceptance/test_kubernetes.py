@@ -18,7 +18,7 @@ from cronsim import CronSim
 from deployed import rule
 from rendered import KUBERNETES, OVERLAYS, environment, job, of_kind, only, overlay, render, template, worker
 
-from worker.cli import DISTRIBUTION, build_parser
+from worker.commands.parser import DISTRIBUTION, parse
 from worker.core.exit import Exit
 from worker.core.fleet.shards import parse_shard
 from worker.core.timing import parse_duration
@@ -163,7 +163,7 @@ def test_the_image_gets_arguments_that_it_takes(name: str) -> None:
     container = worker(overlay(name))
     assert container["image"] == f"{DISTRIBUTION}:{version(DISTRIBUTION)}"
     assert "command" not in container
-    assert build_parser().parse_args(container["args"]).verb == ("serve" if name in DAEMONS else "run")
+    assert parse(container["args"]).verb == ("serve" if name in DAEMONS else "run")
 
 
 def test_the_entry_point_of_the_image_exists() -> None:
@@ -204,7 +204,7 @@ def test_the_exit_status_says_whether_to_try_again(name: str) -> None:
 def test_a_job_ends_before_the_next_is_due(name: str) -> None:
     """The worker's deadline comes first, then the Job's with its grace, then the next start; none overlap."""
     cron, spec = only(overlay(name), "CronJob")["spec"], job(overlay(name))
-    deadline = parse_duration(build_parser().parse_args(worker(overlay(name))["args"]).deadline)
+    deadline = parse_duration(parse(worker(overlay(name))["args"]).deadline)
     starts = islice(CronSim(cron["schedule"], datetime(2030, 1, 1, tzinfo=UTC)), 200)
     apart = min((after - before).total_seconds() for before, after in pairwise(starts))
     ended = spec["activeDeadlineSeconds"] + template(overlay(name))["spec"]["terminationGracePeriodSeconds"]
@@ -223,7 +223,7 @@ def test_the_number_of_shards_is_said_once(own: Path, shards: int) -> None:
     (sharded / "cronjob.yaml").write_text(text.replace("completions: 4", f"completions: {shards}"))
     spec = job(render(sharded))
     arguments = spec["template"]["spec"]["containers"][0]["args"]
-    told = [build_parser().parse_args([each.replace("$(JOB_COMPLETION_INDEX)", "0") for each in arguments]).shard]
+    told = [parse([each.replace("$(JOB_COMPLETION_INDEX)", "0") for each in arguments]).shard]
     assert [parse_shard(each).count for each in told] == [shards]
     assert (spec["completions"], spec["parallelism"], spec["completionMode"]) == (shards, shards, "Indexed")
 

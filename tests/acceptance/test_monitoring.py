@@ -18,7 +18,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from worker.cli import build_parser
+from worker.commands.parser import parse
 from worker.core.calls import CallGroup
 from worker.core.limits import LimitStanding, Rate
 from worker.core.manifest.model import Project
@@ -72,7 +72,7 @@ def samples() -> list[Sample]:
         name: ProjectLine(Project(name, name, credential)) for name, credential in credentials.items()
     }
     limits = {
-        account: {group: LimitStanding(Rate(200, 300.0), 200, 0, 0.0) for group in CallGroup}
+        account: {group: LimitStanding(Rate(200, 300.0), 200, 0, 0.0, Rate(200, 300.0)) for group in CallGroup}
         for account in ("default", "shared")
     }
     refused = {"default": False, "payments": False}
@@ -237,7 +237,7 @@ def test_commands_can_be_typed_as_they_stand() -> None:
     commands = re.findall(r"`(ims-share-worker [^`]+)`", re.sub(r"{{.*?}}", "NAME", said))
     assert len(commands) >= len(ALERTS)
     for command in commands:
-        build_parser().parse_args(shlex.split(command)[1:])
+        parse(shlex.split(command)[1:])
 
 
 def test_the_runbook_has_a_paragraph_for_each_alert() -> None:

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import ENDLESS, SECRET_KEY, TIMEOUT, Stage, fleet, stage
+from commands import ENDLESS, SECRET_KEY, TIMEOUT, Folder, Stage, fleet, stage
 
 _COLOR = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|9\d)(?:;\d+)*m")
 _CURSOR = re.compile(r"\x1b\[\d*[AK]|\r")
 
 
-async def on_a_terminal(here: Stage, verb: str, end_at: str = "", **variables: str) -> tuple[int, str]:
+async def on_a_terminal(here: Stage, line: str, end_at: str = "", **variables: str) -> tuple[int, str]:
     """Run a command on a terminal of its own; return its exit status and all that it wrote there.
 
     Jobs that would not end are ended when the terminal shows `end_at`.
@@ -36,7 +36,7 @@ async def on_a_terminal(here: Stage, verb: str, end_at: str = "", **variables: s
     loop.add_reader(ours, read)
     try:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "worker", verb),
+            *(sys.executable, "-m", "worker", *line.split()),
             cwd=here.path,
             env={"PATH": os.defpath, "HOME": str(here.path), "TERM": "xterm-256color", "COLUMNS": "120", **variables},
             stdin=theirs,
@@ -109,14 +109,68 @@ async def test_a_refused_credential_is_told_once_on_a_terminal(tmp_path: Path, v
         assert "project.unreadable" not in text
 
 
-async def test_no_color_is_obeyed(tmp_path: Path) -> None:
-    """With `NO_COLOR` a terminal gets its progress, warnings and summary without any colour."""
+@pytest.mark.parametrize("asked", [("run", {"NO_COLOR": "1"}), ("run --color never", {})], ids=["variable", "option"])
+async def test_no_color_is_obeyed(tmp_path: Path, asked: tuple[str, dict[str, str]]) -> None:
+    """With the variable, or the option, a terminal gets its progress, warnings and summary without any colour."""
     async with stage(tmp_path, fleet(3)) as here:
         here.world.revoke(next(iter(here.world.images)), next(iter(here.world.projects)))
-        status, text = await on_a_terminal(here, "run", NO_COLOR="1")
+        line, variables = asked
+        status, text = await on_a_terminal(here, line, **variables)
         assert status == 1
         assert "Settling images" in text
         assert _COLOR.findall(text) == []
+
+
+@pytest.mark.parametrize("line", ["plan", "run --log-format console", "check --config none.toml"])
+async def test_colour_is_for_a_pipe_too_where_it_is_asked_for(tmp_path: Path, line: str) -> None:
+    """Results, logs for people and errors alike, over `NO_COLOR`; and else none."""
+    async with stage(tmp_path, fleet(3)) as here:
+        here.environ["NO_COLOR"] = "1"
+        here.world.revoke(next(iter(here.world.images)), next(iter(here.world.projects)))
+        for color in ("auto", "always"):
+            process = (await here.start(*line.split(), "--color", color)).process
+            out, err = await process.communicate()
+            assert bool(_COLOR.search((out + err).decode())) is (color == "always")
+
+
+async def test_json_is_never_in_colour(tmp_path: Path) -> None:
+    """Whatever is asked for: a program reads it."""
+    async with stage(tmp_path, fleet(3)) as here:
+        done = await here.run("plan", "--json", "--log-format", "json", "--color", "always")
+    assert done.document["desired"] == 6
+
+
+@pytest.mark.parametrize("verb", ["check", "plan", "run", "status", "demo"])
+async def test_a_quiet_command_prints_nothing_while_all_is_well(tmp_path: Path, verb: str) -> None:
+    """Neither result nor log nor note; a document that was asked for is printed."""
+    async with stage(tmp_path, fleet(3)) as here:
+        nothing_odd = {"polling.unknown": "2m"}
+        quiet = await here.run(verb, "-q", settings=nothing_odd)
+        document = await here.run(verb, "--quiet", "--json", settings=nothing_odd)
+    assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
+    assert (document.status, document.err, "schema" in document.document) == (0, "", True)
+
+
+@pytest.mark.parametrize(("verb", "said"), [("run", "absent"), ("check", "error: "), ("plan", "error: ")])
+async def test_a_quiet_command_says_all_that_it_would_say_when_something_is_wrong(
+    tmp_path: Path, verb: str, said: str
+) -> None:
+    """The report of a pass that is not as desired, for the mail of cron; problems of the documents."""
+    async with stage(tmp_path, fleet(3)) as here:
+        here.world.revoke(next(iter(here.world.images)), next(iter(here.world.projects)))
+        if verb != "run":
+            here.write("manifest.toml", "version = 2\n")
+        done = await here.run(verb, "-q")
+    assert done.status == (1 if verb == "run" else 2)
+    assert said in done.out + done.err
+    assert "pass.started" not in done.err
+
+
+async def test_quiet_and_verbose_are_not_asked_for_together(tmp_path: Path) -> None:
+    """It is a mistake, and told as one."""
+    done = await Folder(tmp_path).run("run", "-q", "-v")
+    assert done.status == 2
+    assert "not allowed with" in done.err
 
 
 @pytest.mark.parametrize("arguments", [("run",), ("check",), ("--help",)])

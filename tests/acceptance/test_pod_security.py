@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from rendered import OVERLAYS, overlay, template
+from rendered import IDENTIFIED, OVERLAYS, overlay, template
 
 VOLUMES = {
     "configMap",
@@ -143,7 +143,7 @@ def broken(pod: Any) -> list[str]:
     return [name for name, keeps in RULES.items() if not keeps(pod)]
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", [*OVERLAYS, *IDENTIFIED])
 def test_every_pod_keeps_the_rules(name: str) -> None:
     """A namespace that enforces the profile lets every pod in."""
     assert broken(template(overlay(name))["spec"]) == []

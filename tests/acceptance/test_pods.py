@@ -58,7 +58,9 @@ async def test_the_config_map_passes_check(tmp_path: Path, name: str) -> None:
     async with stage(tmp_path) as here:
         here.environ.update(pod(name, tmp_path).environ())
         done = await here.run("check", "--json")
-        assert (done.status, done.document["ok"], done.document["warnings"]) == (0, True, [])
+        assert (done.status, done.document["ok"]) == (0, True)
+        # A kubelet and a Prometheus reach it only so; who else may is for a NetworkPolicy to say.
+        assert [each for each in done.document["warnings"] if "is beyond this machine" not in each] == []
         assert done.document["desired"] > 0
 
 

@@ -65,11 +65,12 @@ async def test_that_nothing_could_be_read_is_the_headline_and_said_once(tmp_path
 async def test_what_could_not_be_read_is_one_line_and_counted_apart(tmp_path: Path) -> None:
     """Seven of eight projects are one line of plan, report and log; nobody says of their shares how they are."""
     async with stage(tmp_path, fleet(2, TEAMS), [FORBIDDEN]) as here:
+        table = await here.run("plan", "--by", "project")
         plan, run, again = [await here.run(verb, "--log-format", "json") for verb in ("plan", "run", "plan")]
     for done in (plan, run, again):
         assert (done.status, done.out.splitlines()[0], done.out.count("IMG.0105")) == (1, UNREAD, 1)
         assert [line["projects"] for line in logged(done, "project.unreadable")] == [7]
-    assert re.search(r"^team-7 +2 +- +- +- +2$", plan.out, re.MULTILINE)
+    assert re.search(r"^team-7 +2 +- +- +- +2$", table.out, re.MULTILINE)
     assert "0 of 16 shares are as desired, 14 unknown" in plan.out
     assert "Nothing to change in what could be read. 2 of 16 shares are as desired, 14 unknown" in again.out
 

@@ -5,12 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 import signal
 import sys
 from pathlib import Path
 
 import pytest
-from commands import ACCESS_KEY, ENDLESS, MODULE, SECRET_KEY, TIMEOUT, Folder, fleet, manifest, share, stage
+from commands import (
+    ACCESS_KEY,
+    ENDLESS,
+    MODULE,
+    SECRET_KEY,
+    TIMEOUT,
+    Folder,
+    fleet,
+    image_names,
+    manifest,
+    share,
+    stage,
+)
 
 from worker.simulator.effects.calls import Poison
 from worker.simulator.faults import Fault
@@ -76,6 +89,7 @@ async def test_plan_says_what_run_would_do_and_writes_nothing(tmp_path: Path) ->
             "from": "pending",
             "to": "accepted",
             "vault_id": None,
+            "source": {"file": "manifest.toml", "line": 11, "rule": None},
         }
 
 
@@ -128,7 +142,7 @@ async def test_the_report_is_the_documented_json_and_adds_up(tmp_path: Path) -> 
 async def test_check_is_offline(tmp_path: Path) -> None:
     """`check` tells the size of the desired state, and makes no call."""
     async with stage(tmp_path) as here:
-        done = await here.run("check", "--json")
+        done = await here.run("check", "--json", settings={"polling.unknown": "2m"})
         assert done.status == 0
         assert done.document | {"files": []} == {
             "schema": "ims-share-worker/check/1",
@@ -139,6 +153,9 @@ async def test_check_is_offline(tmp_path: Path) -> None:
             "desired": 8,
             "projects": 2,
             "images": 4,
+            "declared": 2,
+            "others_are_found": False,
+            "rules": 0,
         }
         assert sum(here.cloud.ledger.counts.values()) == 0
 
@@ -161,8 +178,11 @@ async def test_status_before_the_first_pass_makes_no_call_and_no_file(tmp_path: 
             "passes": [],
             "fleet": None,
             "batch_sizes": [],
+            "learned_limits": [],
+            "durations": [],
             "readings": [],
             "paused": None,
+            "image": None,
         }
         assert not (tmp_path / "journal.db").exists()
         assert sum(here.cloud.ledger.counts.values()) == 0
@@ -184,6 +204,14 @@ async def test_demo_ends_as_expected(tmp_path: Path) -> None:
     done = await folder.run("demo", "--json")
     assert (done.status, done.document["as_expected"], len(done.document["runs"])) == (0, True, 2)
     assert folder.files() == []
+
+
+async def test_the_demo_reaches_a_second_account_by_an_agency(tmp_path: Path) -> None:
+    """It says so, and asks for the keys of the agency once for all of its passes."""
+    done = await Folder(tmp_path).run("demo", "-v", "--log-format", "json")
+    assert "edge by an agency of retail." in done.out.splitlines()[1]
+    records = [json.loads(line) for line in done.err.splitlines()]
+    assert [(each["account"], each["status"]) for each in records if each.get("group") == "token"] == [("retail", 201)]
 
 
 async def test_simulate_serves_a_manifest_until_it_is_told_to_stop(tmp_path: Path) -> None:
@@ -322,6 +350,7 @@ async def test_no_command_imports_what_it_does_not_need(tmp_path: Path) -> None:
         ("resume",): (1, no_call),
         ("plan",): (0, ["aiohttp", *no_call, "structlog"]),
         ("run",): (0, ["aiohttp", *no_call, "structlog"]),
+        ("doctor",): (0, ["aiohttp", *no_call, "structlog"]),
     }
     async with stage(tmp_path) as here:
         done = await (await here.start(json.dumps([*expected]), launcher=("-c", program))).finished()
@@ -361,6 +390,24 @@ async def test_a_plan_for_one_image_lists_the_jobs_of_that_image_alone(tmp_path:
         assert " ".join((await here.run("plan")).out.split()).count("payments: job ") == 3
 
 
+@pytest.mark.parametrize("strict", [False, True])
+async def test_what_is_odd_is_a_warning_or_an_error(tmp_path: Path, strict: bool) -> None:  # noqa: FBT001
+    """`check` warns, and with --strict fails; a run does not repeat it each time."""
+    async with stage(tmp_path, fleet(1)) as here:
+        settings = {"server.listen": "0.0.0.0:0", "polling.unknown": "2m", "surprise": "1"}
+        option = ["--strict"] * strict
+        said = await here.run("check", *option, settings=settings)
+        done = await here.run("check", *option, "--json", settings=settings)
+        plan = await here.run("plan", settings=settings)
+    assert (said.status, done.status, done.document["ok"]) == ((2, 2, False) if strict else (0, 0, True))
+    odd = ("IMS_WORKER_SURPRISE is not a setting", '"0.0.0.0" is beyond this machine')
+    assert all(each in (said.out if strict else said.err) for each in odd)
+    problems = [each["message"] for each in done.document["problems"]]
+    assert len(problems if strict else done.document["warnings"]) == 2
+    assert len(done.document["warnings"] if strict else problems) == 0
+    assert "is beyond this machine" not in plan.err
+
+
 @pytest.mark.parametrize("name", ["manifest", "config"])
 async def test_check_prints_a_schema_whatever_the_files_are(tmp_path: Path, name: str) -> None:
     """It needs no file, and goes to standard output alone: for people in lines, as JSON in one."""
@@ -382,4 +429,63 @@ async def test_a_schema_that_there_is_not_is_refused_before_files_are_read(tmp_p
     done = await folder.run("check", "--schema", "plan", "--json")
     assert done.status == 2
     (problem,) = done.document["problems"]
-    assert all(word in problem["message"] for word in ("--schema", "'plan'", "'manifest'", "'config'"))
+    assert all(word in problem["message"] for word in ("--schema", "'plan'", "manifest", "config"))
+
+
+async def test_a_plan_says_what_comes_next_for_the_same_part_of_the_fleet(tmp_path: Path) -> None:
+    """The command is given as it stands: it finds the same config, and changes what was shown and nothing else."""
+    async with stage(tmp_path, fleet(3)) as here:
+        (tmp_path / "my config.toml").write_text((tmp_path / "config.toml").read_text())
+        (tmp_path / "config.toml").unlink()
+        options = (
+            "--config",
+            "my config.toml",
+            "--project",
+            "ledger",
+            "--image",
+            "golden-001",
+            "--image",
+            "golden-002",
+        )
+        plan = await here.run("plan", *options)
+        (way_on,) = re.findall(r"^To make these changes: ims-share-worker (.+)$", plan.out, re.MULTILINE)
+        assert (await here.run(*shlex.split(way_on))).status == 0
+        assert here.read()["ledger"] == {"golden-001": "accepted", "golden-002": "accepted", "golden-003": "pending"}
+        assert set(here.read()["payments"].values()) == {"pending"}
+        assert "To make these changes" not in (await here.run("plan", *options)).out
+
+
+@pytest.mark.parametrize("by", ["image", "project"])
+async def test_a_plan_is_grouped_as_asked_and_cut_unless_all_is_asked_for(tmp_path: Path, by: str) -> None:
+    """By image it is unless said; every image and every project is there with --all."""
+    names = image_names(70)
+    async with stage(tmp_path, fleet(70, [f"team-{number:02}" for number in range(3)])) as here:
+        cut, whole = [(await here.run("plan", "--by", by, *every)).out for every in ((), ("--all",))]
+        default = (await here.run("plan")).out
+    assert (default == cut) is (by == "image")
+    assert "(--all shows every one)" in cut
+    assert "(--all shows every one)" not in whole
+    assert all(name in whole for name in names)
+    assert not all(name in cut for name in names)
+
+
+async def test_an_image_is_told_where_it_is_missing_and_who_must_act(tmp_path: Path) -> None:
+    """By its name or its id, without a call; a name that nobody knows is an error, with the one that is meant."""
+    async with stage(tmp_path, fleet(3, ["payments", "ledger", "edge"])) as here:
+        before = await here.run("status", "golden-001")
+        here.world.revoke(image_id("golden-001"), project_id("ledger"))
+        await here.run("run")
+        calls = len(here.cloud.ledger.arrivals)
+        by_name, by_id = [await here.run("status", each) for each in ("golden-001", image_id("golden-001"))]
+        document = (await here.run("status", "golden-002", "--json")).document
+        wrong = await here.run("status", "goldn-001")
+        assert len(here.cloud.ledger.arrivals) == calls
+    assert before.out.startswith("golden-001: as desired in 0 of 3 projects\nNever read: 3 projects (edge, ledger, pay")
+    assert re.match(
+        r"golden-001: as desired in 2 of 3 projects when last read, \S+ ago or later\nAbsent\n", by_name.out
+    )
+    assert "  ledger: golden-001: not offered to this project" in by_name.out
+    assert by_id.out.splitlines()[1:4] == by_name.out.splitlines()[1:4]
+    assert (document["image"]["desired"], document["image"]["converged"]) == (3, 3)
+    assert wrong.status == 2
+    assert 'did you mean "golden-001"?' in wrong.err

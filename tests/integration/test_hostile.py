@@ -1,11 +1,13 @@
 """A hostile server in the place of a service gains no key, token or password, no memory and no time.
 
-Each of the services that are called is played by it: images, identity, temporary keys and backups.
+It plays each of the services that are called: images and backups, and all that a kind of credential asks for access,
+which are identity, temporary keys, the metadata service and a pod's endpoint.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import traceback
 import tracemalloc
 import zlib
@@ -19,7 +21,10 @@ from virtual import wall
 
 from worker.cloud.auth.flow import Kind
 from worker.cloud.auth.kinds.agency import Agency
+from worker.cloud.auth.kinds.metadata import Metadata
+from worker.cloud.auth.kinds.oidc import Oidc, Wanted
 from worker.cloud.auth.kinds.password import Password
+from worker.cloud.auth.kinds.pod_identity import PodIdentity
 from worker.cloud.auth.kinds.static import StaticKeys
 from worker.cloud.auth.signing import SigningKeys
 from worker.cloud.config import AccountCredential, CloudConfig
@@ -35,6 +40,7 @@ from worker.core.operation import Operation
 from worker.core.share import MemberStatus
 from worker.core.timing import RetryPolicy
 from worker.errors import CloudError, TerminalCloudError, UnexpectedReply
+from worker.settings.credentials import KINDS
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 PROJECT = Project("edc89b490d7d4392898e19b2deb34797", "payments")
@@ -43,38 +49,60 @@ IMAGE = "d164b5df-1bc3-4c3f-893e-3e471fd16e64"
 ACCOUNT = "0123456789abcdef0123456789abcdef"
 KEYS = SigningKeys("AKEXAMPLE0000000000A", "SKexample/0000000000000000000000000000AB", "STS-TOKEN-EXAMPLE")
 PASSWORD = "a-password-of-the-test"
-SECRETS = (KEYS.access_key, KEYS.secret_key, str(KEYS.security_token), PASSWORD)
+TOKEN = "a-token-of-the-cluster"
+SECRETS = (KEYS.access_key, KEYS.secret_key, str(KEYS.security_token), PASSWORD, TOKEN)
 QUICK = Connections(connect_timeout=1, read_timeout=1, max_connections=8, ca_file="")
 LONGEST = QUICK.connect_timeout + 3 * QUICK.read_timeout
 """Seconds that a whole exchange may last."""
 SOCKETS = 16 << 20
 """Bytes that may lie in the buffers of a connection, at most, which nobody has read."""
 ENDLESS = 2 << 30
-CAPS = {Service.IMS: 16 << 20, Service.IAM: 1 << 20, Service.STS: 1 << 20, Service.CBR: 16 << 20}
-SERVICES = pytest.mark.parametrize("service", Service)
+CAPS = {"images": 16 << 20, "vaults": 16 << 20}
+DEFAULT_CAP = 1 << 20
+PLAYED = {
+    "images": Service.IMS,
+    "vaults": Service.CBR,
+    "password": Service.IAM,
+    "agency": Service.STS,
+    "exchanged agency": Service.IAM,
+    "oidc": Service.STS,
+}
+ROLES = (*PLAYED, "metadata", "pod-identity")
+"""Whom the server plays: for one who lists images or vaults, or for a kind of credential that asks for access."""
+EVERYBODY = pytest.mark.parametrize("role", ROLES)
 
 
-def kind_of(service: Service, endpoints: Endpoints) -> Kind:
-    """Return a credential that has to ask a service for what authorises a call, if that is one for it."""
+@pytest.fixture(autouse=True)
+def token_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the token of a pod where it is looked for."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "token").write_text(TOKEN)
+
+
+def kind_of(role: str, endpoints: Endpoints, origin: str) -> Kind:
+    """Return the credential that has to ask whoever plays this role, if any has."""
     keys = StaticKeys(KEYS)
-    match service:
-        case Service.IAM:
-            return Password(endpoints, "robot", "acme", PASSWORD)
-        case Service.STS:
-            return Agency(keys, endpoints, "ims-share", ACCOUNT)
-        case _:
-            return keys
+    kinds: dict[str, Kind] = {
+        "password": Password(endpoints, "robot", "acme", PASSWORD),
+        "agency": Agency(keys, endpoints, "ims-share", ACCOUNT),
+        "exchanged agency": Agency(keys, endpoints, "ims-share", "acme"),
+        "oidc": Oidc(endpoints, Wanted("provider", "agency"), Path("token")),
+        "metadata": Metadata(origin),
+        "pod-identity": PodIdentity(origin, "/v1/keys", (), Path("token")),
+    }
+    return kinds.get(role, keys)
 
 
 @asynccontextmanager
-async def client(service: Service, origin: str) -> AsyncIterator[Ims]:
-    """Open a client for which a service is at an origin, and all others are at a port where nobody listens."""
+async def client(role: str, origin: str) -> AsyncIterator[Ims]:
+    """Open a client for which who plays a role is at an origin, and all others are at a port where nobody listens."""
     nowhere = "http://127.0.0.1:1"
-    endpoints = Endpoints(given={each: origin if each is service else nowhere for each in Service})
+    endpoints = Endpoints(given={each: origin if each is PLAYED.get(role) else nowhere for each in Service})
     config = CloudConfig(
-        credentials={"default": AccountCredential("main", kind_of(service, endpoints))},
+        credentials={"default": AccountCredential("main", kind_of(role, endpoints, origin))},
         limits=dict.fromkeys(CallGroup, Rate(1000, 60)),
         burst=Rate(1000, 1),
+        learn=True,
         retry=RetryPolicy(1, 0.0, 0.0),
         endpoints=endpoints,
         page_size=500,
@@ -87,36 +115,36 @@ async def client(service: Service, origin: str) -> AsyncIterator[Ims]:
         yield ims
 
 
-async def call(ims: Ims, service: Service) -> None:
-    """Make a call that leads to a service first."""
-    if service is Service.CBR:
+async def call(ims: Ims, role: str) -> None:
+    """Make a call that leads first to who plays a role."""
+    if role == "vaults":
         await ims.look_up_vaults(PROJECT, {VAULT})
     else:
         async for _ in ims.list_shared(PROJECT, MemberStatus.PENDING):
             pass
 
 
-async def failure(service: Service, origin: str) -> CloudError:
+async def failure(role: str, origin: str) -> CloudError:
     """Make such a call, which is to fail in time and to tell no secret; return its error."""
     began = asyncio.get_running_loop().time()
-    async with client(service, origin) as ims:
+    async with client(role, origin) as ims:
         with pytest.raises(CloudError) as caught:
-            await call(ims, service)
+            await call(ims, role)
     assert asyncio.get_running_loop().time() - began <= LONGEST + 1
     told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
     assert not [secret for secret in SECRETS if secret in told]
     return caught.value
 
 
-@SERVICES
+@EVERYBODY
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
-async def test_a_redirect_leads_nowhere(service: Service, status: str) -> None:
+async def test_a_redirect_leads_nowhere(role: str, status: str) -> None:
     """Nothing is sent to the place that it names, be that another host or the same; the error names it."""
     thief = Server(lambda _number, _request: answer())
     async with listening(thief) as there:
         server = Server(lambda _number, _request: answer(b"", status, f"Location: {there}/steal?x=1"))
         async with listening(server) as here:
-            error = await failure(service, here)
+            error = await failure(role, here)
     assert (thief.connections, len(server.requests)) == (0, 1)
     assert there.removeprefix("http://") in str(error)
     assert "steal" not in str(error)
@@ -128,12 +156,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificate_for_localhost(tmp_path_factory.mktemp("tls"))
 
 
-@SERVICES
-async def test_who_is_not_trusted_is_told_nothing(service: Service, certificate: Path) -> None:
+@EVERYBODY
+async def test_who_is_not_trusted_is_told_nothing(role: str, certificate: Path) -> None:
     """Not a byte of a request reaches a server whose authority nobody knows."""
     server = Server(lambda _number, _request: answer())
     async with listening(server, as_server(certificate)) as origin:
-        error = await failure(service, origin)
+        error = await failure(role, origin)
     assert server.requests == []
     assert "the certificate of localhost is not trusted" in str(error)
 
@@ -184,22 +212,22 @@ def endless(
     return handle
 
 
-@SERVICES
+@EVERYBODY
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("status", ["200 OK", "403 Forbidden", "500 Oops"])
-async def test_a_body_without_end_is_left(service: Service, status: str, body: str) -> None:
+async def test_a_body_without_end_is_left(role: str, status: str, body: str) -> None:
     """However it comes, no more of it is taken than the answer may have, and no more is kept."""
     head, pieces = BODIES[body]
     sent: list[int] = []
     tracemalloc.start()
     try:
         async with serving(endless(status, head, pieces, sent)) as port:
-            error = await failure(service, f"http://127.0.0.1:{port}")
+            error = await failure(role, f"http://127.0.0.1:{port}")
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert sum(sent) <= CAPS[service] + SOCKETS
-    assert most <= 2 * CAPS[service] + SOCKETS
+    assert sum(sent) <= CAPS.get(role, DEFAULT_CAP) + SOCKETS
+    assert most <= 2 * CAPS.get(role, DEFAULT_CAP) + SOCKETS
     assert error.status == int(status[:3]) or "renewed" in str(error)
     assert ("larger than" in str(error)) is (status == "200 OK")
 
@@ -223,23 +251,23 @@ async def drip_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         await asyncio.sleep(0.9 * QUICK.read_timeout)
 
 
-@SERVICES
+@EVERYBODY
 @pytest.mark.parametrize("drop_by_drop", [drip, drip_body])
 async def test_an_answer_in_drops_ends(
-    service: Service, drop_by_drop: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    role: str, drop_by_drop: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ) -> None:
     """Each drop comes in time, and the whole does not: it is given up."""
     async with serving(drop_by_drop) as port:
-        error = await failure(service, f"http://127.0.0.1:{port}")
+        error = await failure(role, f"http://127.0.0.1:{port}")
     assert "no answer in time" in str(error)
 
 
-@SERVICES
+@EVERYBODY
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_silence_ends(service: Service, scheme: str) -> None:
+async def test_silence_ends(role: str, scheme: str) -> None:
     """A server that takes the connection and says nothing, not even in the handshake, costs the time-out."""
     async with silence() as port:
-        error = await failure(service, f"{scheme}://127.0.0.1:{port}")
+        error = await failure(role, f"{scheme}://127.0.0.1:{port}")
     assert "in time" in str(error)
 
 
@@ -248,7 +276,7 @@ async def test_a_proxy_that_answers_in_drops_ends(monkeypatch: pytest.MonkeyPatc
     async with serving(drip) as port:
         monkeypatch.setenv("https_proxy", f"http://user:{PASSWORD}@127.0.0.1:{port}")
         monkeypatch.setenv("no_proxy", "")
-        error = await failure(Service.IMS, "https://ims.example.com")
+        error = await failure("images", "https://ims.example.com")
     assert "in time" in str(error)
 
 
@@ -273,8 +301,8 @@ def listed(document: str) -> Callable[[int, str], bytes]:
 async def test_what_a_list_says_reaches_no_head(document: str) -> None:
     """A marker with line ends is a part of the query, and an id with them is none."""
     server = Server(listed(document))
-    async with listening(server) as origin, client(Service.IMS, origin) as ims:
-        (ended,) = await asyncio.gather(call(ims, Service.IMS), return_exceptions=True)
+    async with listening(server) as origin, client("images", origin) as ims:
+        (ended,) = await asyncio.gather(call(ims, "images"), return_exceptions=True)
     assert "\n" not in str(ended)
     assert all("X-Evil" not in line for request in server.requests for line in request.split("\r\n")[1:])
     assert not any(request.startswith("GET /evil") for request in server.requests)
@@ -287,7 +315,7 @@ async def test_the_id_of_a_job_that_leads_elsewhere_is_none() -> None:
     async def leave() -> None:
         """Let the call leave."""
 
-    async with listening(server) as origin, client(Service.IMS, origin) as ims:
+    async with listening(server) as origin, client("images", origin) as ims:
         with pytest.raises(UnexpectedReply, match="unusable job id"):
             await ims.update_members(PROJECT, Batch(PROJECT.id, Operation.ACCEPT, None, (IMAGE,)), leave)
         for job_id in ("../../v1/cloudimages/members", "x\r\nX-Evil: 1", "x?y", ""):
@@ -300,11 +328,11 @@ async def test_ids_of_ours_reach_no_head_either() -> None:
     """Whoever hands in a project or a vault that is none finds it quoted in the path, or refused for the header."""
     server = Server(lambda _number, _request: answer(b'{"vaults": []}'))
     async with listening(server) as origin:
-        async with client(Service.CBR, origin) as ims:
+        async with client("vaults", origin) as ims:
             with pytest.raises(TerminalCloudError):
                 await ims.look_up_vaults(Project("p\r\nX-Evil: 1", "payments"), {VAULT})
             assert server.requests == []
-        async with client(Service.CBR, origin) as ims:
+        async with client("vaults", origin) as ims:
             with pytest.raises(CloudError):
                 await ims.look_up_vaults(PROJECT, {"x/../y\r\nX-Evil: 1"})
     assert all("X-Evil" not in line for request in server.requests for line in request.split("\r\n")[1:])
@@ -317,5 +345,42 @@ async def test_a_token_that_could_break_a_head_is_none(token: str) -> None:
     expires = '{"token": {"expires_at": "2999-01-01T00:00:00Z"}}'
     server = Server(lambda _number, _request: answer(expires.encode(), "201 Created", f"X-Subject-Token: {token}"))
     async with listening(server) as origin:
-        await failure(Service.IAM, origin)
+        await failure("password", origin)
     assert len(server.requests) == 1
+
+
+def test_each_kind_that_asks_for_access_has_its_host_played() -> None:
+    """The others have their keys already, and ask nobody."""
+    assert KINDS.keys() - {"environment", "static", "profile"} <= {*ROLES}
+
+
+GRANTED_KEYS = [role for role in ROLES if role not in {"images", "vaults", "password"}]
+
+
+@pytest.mark.parametrize("spoilt", ["", "x\r\nX-Evil: 1", "two words", "x" * 20_000 + "\n"])
+@pytest.mark.parametrize("name", ["access", "secret", "securitytoken"])
+@pytest.mark.parametrize("role", GRANTED_KEYS)
+async def test_keys_that_could_break_a_head_are_none(role: str, name: str, spoilt: str) -> None:
+    """Nor are they where they are granted: nothing is signed with them, and no line of them is shown."""
+    keys = {"access": "AK", "secret": "SK", "securitytoken": "ST", "expires_at": "2999-01-01T00:00:00Z"}
+    document = json.dumps({"credential": {**keys, name: spoilt}}).encode()
+    server = Server(lambda _number, request: answer(b"token" if "api/token" in request else document))
+    async with listening(server) as origin:
+        error = await failure(role, origin)
+    assert "no usable" in str(error)
+    assert "X-Evil" not in str(error)
+    assert len(server.requests) == (2 if role == "metadata" else 1)
+    assert not [line for request in server.requests for line in request.splitlines() if line.startswith("X-Evil")]
+
+
+@pytest.mark.parametrize("role", ["oidc", "pod-identity"])
+@pytest.mark.parametrize("token", ["", "two words", "x\r\nX-Evil: 1", "x\x7f"])
+async def test_a_token_file_that_could_break_a_head_is_shown_to_nobody(role: str, token: str, tmp_path: Path) -> None:
+    """Whatever is in the file that somebody else keeps fresh: it reaches no wire and no message."""
+    (tmp_path / "token").write_bytes(token.encode())
+    server = Server(lambda _number, _request: answer())
+    async with listening(server) as origin:
+        error = await failure(role, origin)
+    assert server.requests == []
+    assert "what should be a token" in str(error)
+    assert "X-Evil" not in str(error)

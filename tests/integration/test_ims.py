@@ -23,6 +23,7 @@ from worker.core.job import JobApi, JobReply
 from worker.core.limits import Rate
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
+from worker.core.polling.price import PollLimit
 from worker.core.share import MemberStatus
 from worker.core.timing import RetryPolicy
 from worker.errors import AuthFailed, BadRequest, NotFound, Scope, TransientCloudError, UnexpectedReply
@@ -90,6 +91,7 @@ async def scene(
             credentials={"default": AccountCredential("default", StaticKeys(KEYS))},
             limits=dict.fromkeys(CallGroup, Rate(1000, 60)),
             burst=Rate(1000, 1),
+            learn=True,
             retry=RetryPolicy(4, 0.01, 0.02),
             endpoints=Endpoints(given={Service.IMS: cloud.url}),
             page_size=3,
@@ -108,7 +110,8 @@ async def test_the_whole_way() -> None:
         assert await it.listed() == set(IMAGES)
         job_id = await it.update(*IMAGES[:2])
         reply = await it.ims.get_job(PROJECT, job_id)
-        assert reply == JobReply(End.SUCCEEDED, dict.fromkeys(IMAGES[:2], True))
+        assert replace(reply, lasted=None) == JobReply(End.SUCCEEDED, dict.fromkeys(IMAGES[:2], True))
+        assert reply.lasted is not None
         assert await it.listed(MemberStatus.ACCEPTED) == set(IMAGES[:2])
 
 
@@ -145,11 +148,15 @@ async def test_full_ecs_images_are_found(attribute: Any) -> None:
 
 @pytest.mark.parametrize("legacy", ["absent", "forbidden"])
 async def test_the_newer_job_query_takes_over(legacy: Any) -> None:
-    """Where the older one is gone or forbidden, one call finds that out."""
-    async with scene(options=Options(legacy=legacy)) as it:
+    """Where the older one is gone or forbidden, one call finds that out; then its limit is that of the newer one."""
+    older, newer = Rate(1000, 60), Rate(200, 300)
+    limits = {**dict.fromkeys(CallGroup, older), CallGroup.JOB_PROGRESS: newer}
+    async with scene(options=Options(legacy=legacy), limits=limits) as it:
         job_id = await it.update(IMAGES[0])
+        assert it.ims.job_limit(PROJECT) == PollLimit("default", older)
         for _ in range(3):
-            assert await it.ims.get_job(PROJECT, job_id) == JobReply(End.SUCCEEDED)
+            assert (await it.ims.get_job(PROJECT, job_id)).end is End.SUCCEEDED
+        assert it.ims.job_limit(PROJECT) == PollLimit("default", newer)
         assert (it.ims.counts().made[CallGroup.JOB_GET], it.ims.counts().made[CallGroup.JOB_PROGRESS]) == (1, 3)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from journals import columns, make_odd, without_rules, write_journal
 from opening import open_journal
 from psycopg.types.json import Json
 
-from worker.cli import build_parser
+from worker.commands.parser import parse
 from worker.commands.performing import perform
 from worker.core.batch import Batch, End
 from worker.core.batch_size import BatchSize, SizeKey
@@ -28,7 +29,9 @@ from worker.core.exit import Exit
 from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.shards import WHOLE
 from worker.core.instruction import InstructionKind
+from worker.core.manifest.listed import Listed, ProjectList
 from worker.core.operation import Operation
+from worker.core.polling.durations import Durations, Kind
 from worker.core.quarantine import QuarantineUpdate
 from worker.core.reading import LastReading
 from worker.core.share import Share
@@ -64,8 +67,12 @@ TABLES = {
     "calls": ("account", "call_group", "at", "made", "shard_index", "shard_count", "key"),
     "readings": ("project_id", "at", "desired"),
     "readings_amiss": ("project_id", "image_id", "status", "operation", "observed", "reason", "source"),
+    "readings_pending": ("project_id", "image_id", "since"),
     "batch_sizes": ("account", "region", "taken", "refused", "learned_at"),
+    "learned_limits": ("account", "call_group", "calls", "window_ms", "is_stated", "learned_at"),
+    "durations": ("account", "takes_vault", "size", "ended", "at"),
     "instructions": ("key", "asked", "asked_by", "asked_at", "until"),
+    "project_lists": ("credential", "listed_at", "projects", "gone"),
 }
 CELLS = st.sampled_from([(table, column) for table, names in TABLES.items() for column in names])
 ODD: st.SearchStrategy[tuple[object, bool]] = st.one_of(
@@ -150,7 +157,12 @@ def calls_of(journal: Journal) -> Iterator[Callable[[], Awaitable[Any]]]:
     yield lambda: journal.batches.is_in_flight(1)
     yield journal.readings.last
     yield journal.batch_sizes.known
+    yield journal.learned_limits.known
     yield lambda: journal.batch_sizes.learn(SizeKey("default", "eu-west-0"), BatchSize(7))
+    yield journal.project_lists.known
+    yield lambda: journal.project_lists.keep({"default": ProjectList(NOW, (Listed("0" * 32, "eu-west-101"),))})
+    yield journal.durations.known
+    yield lambda: journal.durations.keep({Kind("default", False, 100): Durations({50: 1.0}, NOW)})
     yield lambda: journal.passes.record(A_PASS, NOTHING, {PROJECT_IDS[1]: LastReading(NOW, 3)})
     yield lambda: journal.prune(Retention.at(NOW, 30 * 86400, 300.0, {"p1"}, {"default"}))
 
@@ -189,9 +201,13 @@ def mutate(path: Path, mutations: list[tuple[tuple[str, str], tuple[object, bool
         make_odd(path, table, column, value, as_text=as_text)
 
 
+DRAWS = 40 if os.environ.get("SOAK") else 12
+"""Draws beside the examples that are given."""
+
+
 @settings(
     derandomize=True,
-    max_examples=40,
+    max_examples=DRAWS,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -256,7 +272,7 @@ url = "sqlite:///journal.db"
 
 def performed(config: Path, verb: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> tuple[Exit, str, str]:
     """Perform a verb as the command line does; return its exit status, and what it wrote on both streams."""
-    status = asyncio.run(perform(build_parser().parse_args(["--config", str(config), "-v", *verb]), {}))
+    status = asyncio.run(perform(parse(["--config", str(config), "-v", *verb]), {}))
     out, err = capsys.readouterr()
     for text in (out, err):
         assert "\x1b" not in text
@@ -306,8 +322,19 @@ NEEDED_BY = {
     ("readings", "desired", -1): set[str](),
     ("readings_amiss", "status", "frozen"): set[str](),
     ("readings_amiss", "reason", b"\xff\x1b[2J"): set[str](),
+    ("readings_pending", "since", "yesterday"): set[str](),
     ("batch_sizes", "taken", "many"): set[str](),
     ("batch_sizes", "learned_at", 1e15): set[str](),
+    ("project_lists", "listed_at", "yesterday"): set[str](),
+    ("project_lists", "projects", "[1]"): set[str](),
+    ("project_lists", "gone", "[" * 100_000): set[str](),
+    ("learned_limits", "calls", 0): set[str](),
+    ("learned_limits", "call_group", "frozen"): set[str](),
+    ("learned_limits", "window_ms", 10**15): set[str](),
+    ("durations", "takes_vault", 2): set[str](),
+    ("durations", "ended", "[[1.0]]"): set[str](),
+    ("durations", "ended", "[[-1.0, 2.0]]"): set[str](),
+    ("durations", "at", "yesterday"): set[str](),
     ("about", "schema_version", "frozen"): EVERY_VERB,
     ("about", "schema_version", None): EVERY_VERB,
     ("about", "schema_version", 2.5): EVERY_VERB,
@@ -341,8 +368,8 @@ def test_a_row_that_cannot_be_read_stops_only_what_needs_it(
             assert "Journal: " in out
             assert status is (Exit.USAGE if told else Exit.CONVERGED)
         else:
-            # What was learned of sizes is learned again: a note says so, and that is all.
-            assert not told or table == "batch_sizes", (verb, err)
+            # What was learned of sizes, limits and durations is learned again: a note says so, and that is all.
+            assert not told or table in {"batch_sizes", "learned_limits", "durations"}, (verb, err)
             assert status is not Exit.USAGE, (verb, err)
 
 
@@ -379,6 +406,8 @@ def test_status_shows_what_is_in_flight_beside_a_quarantine_that_cannot_be_read(
         ("instructions", "asked_by"),
         ("readings_amiss", "reason"),
         ("batch_sizes", "account"),
+        ("learned_limits", "account"),
+        ("durations", "account"),
     ],
 )
 def test_what_a_terminal_would_obey_is_shown_escaped(

@@ -14,11 +14,15 @@ from virtual import wall
 
 from worker.core.batch import Batch, End
 from worker.core.batch_size import BatchSize, SizeKey
-from worker.core.calls import CallCounts, CallGroup
+from worker.core.calls import CallCounts, CallGroup, LimitKey
 from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.shards import WHOLE, Shard
 from worker.core.instruction import InstructionKind
+from worker.core.learned_limit import LearnedLimit
+from worker.core.limits import Rate
+from worker.core.manifest.listed import Listed, ProjectList
 from worker.core.operation import Operation
+from worker.core.polling.durations import Durations, Kind
 from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.reading import LastReading
 from worker.core.share import Share
@@ -123,13 +127,40 @@ async def test_a_reading_stays_while_its_project_is_wished_or_young(journal_url:
 
 
 async def test_what_was_learned_of_an_account_stays_while_it_is_used_or_young(journal_url: str) -> None:
-    """Of one that has gone the size of a batch is forgotten with the history."""
+    """Of one that has gone the size of a batch and its limits are forgotten with the history."""
     async with open_journal(journal_url) as journal:
         for account, at in (("here", NOW - 99 * DAY), ("gone", NOW - 31 * DAY), ("lately gone", NOW - 29 * DAY)):
             await journal.batch_sizes.learn(SizeKey(account, "eu"), BatchSize(50, 100, at))
+            journal.learned_limits.note(
+                LimitKey(account, CallGroup.JOB_GET), LearnedLimit(Rate(1, 60), at, is_stated=True)
+            )
         await journal.batch_sizes.learn(SizeKey("gone without a time", "eu"), BatchSize(50))
+        await journal.flush()
         await journal.prune(RETENTION)
+        known = (await journal.learned_limits.known()).needed()
+        assert {key.account for key, _ in known} == {"here", "lately gone"}
         assert {key.account for key, _ in (await journal.batch_sizes.known()).needed()} == {"here", "lately gone"}
+
+
+async def test_a_list_of_projects_that_was_not_read_for_long_is_forgotten(journal_url: str) -> None:
+    """What is in it may have gone since; of each credential there is one."""
+    async with open_journal(journal_url) as journal:
+        project = Listed("0" * 32, "eu-west-101")
+        await journal.project_lists.keep({"young": ProjectList(NOW - 40 * DAY), "old": ProjectList(NOW - 31 * DAY)})
+        await journal.project_lists.keep({"young": ProjectList(NOW - 29 * DAY, (project,))})
+        await journal.project_lists.keep({})
+        await journal.prune(RETENTION)
+        known = (await journal.project_lists.known()).needed()
+        assert known == (("young", ProjectList(NOW - 29 * DAY, (project,))),)
+
+
+async def test_how_long_jobs_last_is_forgotten_with_the_history(journal_url: str) -> None:
+    """Of a kind of which none has ended for that long."""
+    async with open_journal(journal_url) as journal:
+        kinds = {age: Kind(f"{age} days ago", takes_vault=False, size=100) for age in (31, 29)}
+        await journal.durations.keep({kind: Durations({50: 1.0}, NOW - age * DAY) for age, kind in kinds.items()})
+        await journal.prune(RETENTION)
+        assert [kind for kind, _ in (await journal.durations.known()).needed()] == [kinds[29]]
 
 
 async def test_what_a_crashed_pass_has_reserved_is_forgotten_after_a_day(journal_url: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import aiohttp
 import pytest
@@ -16,7 +17,7 @@ from virtual import wall
 from worker.simulator.faults import parse_faults
 from worker.simulator.jobs import JobRules
 from worker.simulator.model import Answer, Image
-from worker.simulator.options import Group
+from worker.simulator.options import Group, Limits, Options, Rate
 from worker.simulator.server import Simulator
 from worker.simulator.world import World
 
@@ -201,6 +202,28 @@ async def test_a_throttled_call_uses_no_fault_up(world: World) -> None:
     faults = parse_faults('[[fault]]\nwhat = "status"\nskip = 1\ntimes = 1')
     async with Simulator(world, faults=faults) as cloud, Client.of(cloud, PROJECT) as client:
         assert [(await client.images()).status for _ in range(3)] == [200, 500, 200]
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "words"),
+    [
+        ("stated", 429, "limit:1,time:5 minute"),
+        ("unstated", 429, "threshold has been reached"),
+        ("IMG.0060", 400, "IMG.0060"),
+    ],
+)
+async def test_a_limit_may_be_hidden(world: World, how: Any, status: int, words: str) -> None:
+    """A call beyond it is refused as the options say, and others of the account are not."""
+    limits = Limits(images_list=Rate(1, 300))
+    async with (
+        Simulator(world, options=Options(throttle=how), limits=limits) as cloud,
+        Client.of(cloud, PROJECT) as client,
+    ):
+        assert (await client.images()).status == 200
+        refused = await client.images()
+        assert refused.status == status
+        assert words in refused.body.decode()
+        assert ("limit:" in refused.body.decode()) is (how == "stated")
 
 
 async def test_an_answer_in_drops_comes_in_the_end_or_is_left(world: World) -> None:

@@ -37,9 +37,11 @@ from worker.simulator.naming import image_id, project_id
 from worker.simulator.server import Simulator
 from worker.simulator.world import World
 
-SMALL = {"about", "leases", "batch_sizes"}
-"""Tables that have a row, a row for each shard that ever was, and one for each account and region."""
-WHOLE_IS_MEANT = {"quarantine", "readings", "readings_amiss"}
+SMALL = {"about", "leases", "batch_sizes", "durations", "learned_limits", "project_lists"}
+"""Tables that have a row, a row for each shard that ever was, or one for each account and region, call group, kind of
+job, or credential.
+"""
+WHOLE_IS_MEANT = {"quarantine", "readings", "readings_amiss", "readings_pending"}
 """Tables of which a pass needs every row: what it may not send now, and what each project was when last read."""
 ROWS = 1_000
 WHO = "ann@host"
@@ -203,7 +205,9 @@ async def all_that_may_happen(url: str, path: Path, shard: Shard) -> None:
                 triggers = Triggers()
                 instructions = Instructions(journal.instructions, listener, triggers.pass_now, time.time)
                 await instructions.begin()
-                loop = PassLoop(journal, ims, listener, stopper, lambda: revision, triggers, time.time, instructions)
+                loop = PassLoop(
+                    journal, ims, listener, stopper, lambda: revision, lambda _: None, triggers, time.time, instructions
+                )
                 await loop.work()
                 await journal.answers()
         await asyncio.gather(*listener.tasks)

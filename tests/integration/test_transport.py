@@ -23,6 +23,7 @@ from worker.cloud.transport import Transport, tls_context
 from worker.core.calls import CallGroup
 from worker.errors import (
     AuthFailed,
+    Cause,
     CloudError,
     Forbidden,
     SettingsError,
@@ -452,6 +453,24 @@ class TestProxy:
         error = await failure("https://ims.example.com")
         assert type(error) is TerminalCloudError
         assert "the proxy that the environment names" in error.message
+
+    @pytest.mark.parametrize(
+        ("proxy", "target", "said", "cause"),
+        [
+            ("http://127.0.0.1:1", "https://ims.example.com", "cannot connect to the proxy 127.0.0.1:1: ", Cause.PROXY),
+            ("http://nowhere.invalid:1", "https://ims.example.com", "cannot connect to the proxy nowhere", Cause.PROXY),
+            ("", "https://nowhere.invalid", "cannot connect to nowhere.invalid:443: ", Cause.UNKNOWN_HOST),
+            ("", "https://127.0.0.1:1", "cannot connect to 127.0.0.1:1: ", Cause.UNREACHABLE),
+        ],
+    )
+    async def test_it_is_told_whether_the_proxy_or_the_host_cannot_be_reached(
+        self, monkeypatch: pytest.MonkeyPatch, proxy: str, target: str, said: str, cause: Cause
+    ) -> None:
+        """An address of nobody's, or a name."""
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        error = await failure(target)
+        assert error.message.startswith(said)
+        assert error.cause is cause
 
     @pytest.mark.parametrize("exceptions", ["nowhere.invalid", "*.invalid", "localhost, nowhere.invalid:443"])
     async def test_exceptions_are_obeyed(self, monkeypatch: pytest.MonkeyPatch, exceptions: str) -> None:

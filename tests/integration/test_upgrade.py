@@ -22,12 +22,16 @@ from virtual import wall
 
 from worker.core.batch import Batch, InFlight
 from worker.core.batch_size import BatchSize, SizeKey
-from worker.core.calls import CallCounts, CallGroup
+from worker.core.calls import CallCounts, CallGroup, LimitKey
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.shards import WHOLE, Shard
 from worker.core.instruction import InstructionKind
+from worker.core.learned_limit import LearnedLimit
+from worker.core.limits import Rate
+from worker.core.manifest.listed import Listed, ProjectList
 from worker.core.operation import Operation
+from worker.core.polling.durations import Durations, Kind, bin_of
 from worker.core.quarantine import Quarantined, QuarantineUpdate
 from worker.core.reading import LastReading
 from worker.core.status import Status
@@ -50,6 +54,12 @@ PASS = PassRecord("old", NOW - 10, NOW, "partial", {"desired": 3}, WHOLE)
 CALLS = CallsMade("default", CallGroup.IMAGES_LIST, NOW, 7, WHOLE)
 READINGS = {"p1": LastReading(NOW, 3, ())}
 SIZE = (SizeKey("default", "eu"), BatchSize(50, 100, NOW))
+LIMIT = (LimitKey("default", CallGroup.IMAGES_LIST), LearnedLimit(Rate(700, 60), NOW, is_stated=True))
+LISTS = {"default": ProjectList(NOW, (Listed("0" * 32, "eu-west-101"),))}
+DURATIONS = (
+    Kind("default", takes_vault=False, size=100),
+    Durations({bin_of(0.85): 3.0, bin_of(20.0): 1.5}, NOW),
+)
 NOTHING = QuarantineUpdate((), ())
 OLDER = VERSIONS[:-1]
 
@@ -84,8 +94,13 @@ async def all_is_there(journal: Journal, version: int) -> None:
     assert await journal.calls.puts_since(NOW) == (("p1", NOW + 1), ("p2", None))
     assert await journal.approvals.is_given("sha256:0")
     assert await journal.rejections.since(NOW) == {}
-    assert dict(found.readings.needed()) == (READINGS if version >= 4 else {})
+    pending = {"b": NOW - 60} if version >= 9 else {}
+    assert dict(found.readings.needed()) == ({"p1": LastReading(NOW, 3, (), pending)} if version >= 4 else {})
     assert found.batch_sizes.needed() == ((SIZE,) if version >= 4 else ())
+    assert dict((await journal.project_lists.known()).needed()) == (LISTS if version >= 8 else {})
+    assert found.project_lists == await journal.project_lists.known()
+    assert found.learned_limits.needed() == ((LIMIT,) if version >= 10 else ())
+    assert found.durations.needed() == ((DURATIONS,) if version >= 11 else ())
     assert (found.standing.pause is not None) is (version >= 5)
     assert journal.instructions.are_known is (version >= 5)
     known = (await journal.memory.of_pass(), await journal.memory.open_work(9))
@@ -120,6 +135,10 @@ async def test_the_next_holder_brings_it_up_to_date_and_nothing_is_lost(old_url:
         report = RunReport("new", NOW, NOW, Result.REFUSED, 0, 0, 0, (), (), CallCounts({}, 0, 0), "sha256:1")
         await journal.passes.record(report, QuarantineUpdate((anew,), ()), READINGS)
         await journal.batch_sizes.learn(*SIZE)
+        journal.learned_limits.note(*LIMIT)
+        await journal.learned_limits.flush()
+        await journal.project_lists.keep(LISTS)
+        await journal.durations.keep(dict([DURATIONS]))
         await journal.instructions.ask(InstructionKind.PAUSE, "ann", NOW)
         assert await journal.batches.intend(SENT.batch, "new", NOW, 0) > UNANSWERED.key
     async with read_journal(old_url) as journal:
@@ -127,6 +146,9 @@ async def test_the_next_holder_brings_it_up_to_date_and_nothing_is_lost(old_url:
         assert found.quarantined.needed() == (anew,)
         assert dict(found.readings.needed()) == READINGS
         assert found.batch_sizes.needed() == (SIZE,)
+        assert found.learned_limits.needed() == (LIMIT,)
+        assert dict(found.project_lists.needed()) == LISTS
+        assert found.durations.needed() == (DURATIONS,)
         assert found.standing.pause is not None
         assert await journal.approvals.refusals("sha256:1") == Refusals(NOW, RefusedPass("sha256:1", "new", NOW))
 

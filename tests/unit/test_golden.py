@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import looptime
@@ -32,6 +32,7 @@ from worker.core.operation import Operation
 from worker.core.quarantine import Quarantined
 from worker.core.reading import LastReading
 from worker.core.share import MemberStatus, Share
+from worker.core.source import Source
 from worker.core.status import Status
 from worker.errors import BadRequest, Forbidden, Problem, Scope
 from worker.reconcile.run import Prepared, prepare, run_once
@@ -69,9 +70,11 @@ def image(name: str) -> str:
     return image_id(name)
 
 
+SHARE = Source("manifest.toml", 21, "share[0]")
+"""Where all is wished but for what a rule has decided."""
 WISHES: Mapping[str, Mapping[str, Wish]] = {
     PAYMENTS: {
-        **{image(name): ACCEPT for name in NAMES},
+        **{image(name): replace(ACCEPT, source=SHARE) for name in NAMES},
         image("awaited"): WAIT,
         image("revoked"): REJECT,
     },
@@ -200,7 +203,7 @@ def log_lines(told: Told) -> list[Any]:
 
 def metrics_text(told: Told) -> list[str]:
     """Return the metrics after the pass, without those of the process itself."""
-    standing = {CallGroup.MEMBERS_PUT: LimitStanding(Rate(200, 300.0), 190, 0, 0.0)}
+    standing = {CallGroup.MEMBERS_PUT: LimitStanding(Rate(200, 300.0), 190, 0, 0.0, Rate(200, 300.0))}
     readings = Readings(lambda: {"default": standing}, lambda: {"default": False}, lambda: 900.0, lambda: 0.0)
     metrics = Metrics(board_after(told), readings, "1.2.3", EPOCH, lambda: EPOCH + 100)
     for event in told.events:

@@ -6,14 +6,13 @@ Each scene is a pass of its own; what several commands say of it stands in one t
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import looptime
 import pytest
 from doubles import EPOCH, FakeCloud, FakeJournal, Fate, wall
-from golden_texts import assert_golden_texts
+from golden_texts import assert_golden_texts, drawn
 from passes import ACCEPT, REJECT, TIMINGS, context, request
 from rich.console import Console
 
@@ -44,14 +43,14 @@ GUARD = GuardPolicy(Allowance.parse("10%"), Allowance.parse("100%"))
 SHAPE = Shape(500, 100, CallGroup.JOB_GET)
 AN_ACCOUNT = AccountRoom(
     {
-        group: Room(0.0, ((Window(Rate(calls, window)), math.inf),))
+        group: Room(0.0, (Window(Rate(calls, window)),))
         for group, calls, window in (
             (CallGroup.MEMBERS_PUT, 200, 300.0),
             (CallGroup.JOB_GET, 1400, 60.0),
             (CallGroup.IMAGES_LIST, 1400, 60.0),
         )
     },
-    Room(0.0, ((Window(Rate(100, 1.0)), math.inf),)),
+    Room(0.0, (Window(Rate(100, 1.0)),)),
 )
 """What the published limits let through of an account whose windows are empty."""
 REJECTED_EVERYWHERE = 8
@@ -236,3 +235,16 @@ def test_what_commands_say_is_as_it_was(scene: str, size: str) -> None:
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
         told = runner.run(tell(scene, Fleet(*SIZES[size])))
     assert_golden_texts(f"{scene}-{size}", told.show)
+
+
+@pytest.mark.parametrize("scene", ["drift", "refusal"])
+def test_no_command_says_more_than_a_person_reads(scene: str) -> None:
+    """Of hundreds of images in trouble a plan, a report and a status have seventy lines at most, at 80 columns."""
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        fleet = Fleet(12, 300)
+        for number in range(12):
+            fleet.cloud.offer(team(number), [golden(image) for image in range(200)])
+        told = runner.run(tell(scene, fleet))
+    said = drawn(told.show, 80).split("$ ims-share-worker ")[1:]
+    assert [text.splitlines()[0] for text in said] == ["plan", "run", "status"]
+    assert max(len(text.splitlines()) for text in said) <= 70, said

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli import VERBS
+from worker.commands.parser import VERBS
 
 ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "worker"

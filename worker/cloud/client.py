@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from worker.cloud.auth.credential import Credential, Policy, Ready
+from worker.cloud.auth.offers import Offers
 from worker.cloud.config import CloudConfig
 from worker.cloud.limits.account import Account, AccountLimits
 from worker.cloud.limits.pool import Pool
@@ -16,6 +17,7 @@ from worker.cloud.request import Authorization, Call
 from worker.cloud.transport import Transport
 from worker.core.calls import CallGroup, CallRecord
 from worker.core.fleet.forecast import AccountRoom
+from worker.core.learned_limit import LearnedLimit
 from worker.core.limits import LimitStanding
 from worker.core.redaction import MASK
 from worker.core.timing import RetryPolicy, retry_delay
@@ -76,9 +78,9 @@ class Client:
             try:
                 return await self.account.send(call, leaving, attempt)
             except AuthFailed as error:
-                if isinstance(error, CredentialRefused) or not call.is_optional:
+                if isinstance(error, CredentialRefused) or not (call.is_optional or call.is_tentative):
                     raise
-                raise TerminalCloudError(str(error)) from error
+                raise TerminalCloudError(str(error)).caused(error.cause) from error
 
         return (await self.credential.authorise(call, make)).body
 
@@ -90,11 +92,12 @@ class Clients:
         self._proxies = transport.proxies
         pool = Pool(config.connections.max_connections)
         names = {entry.account for entry in config.credentials.values()}
-        limits = {name: AccountLimits(config.limits, config.burst, config.split(name)) for name in names}
+        limits = {name: AccountLimits(config.limits, config.burst, config.split(name), config.learn) for name in names}
         self.accounts = {name: Account(name, limits[name], pool, transport, observer) for name in sorted(names)}
+        self._offers = Offers()
         policy = Policy(config.connections.connect_timeout, config.retry, config.clock)
         self._clients = {
-            name: Client(Credential(name, entry.kind, account.send, policy), account, config.retry)
+            name: Client(Credential(name, entry.kind, account.send, policy, self._offers), account, config.retry)
             for name, entry in config.credentials.items()
             for account in [self.accounts[entry.account]]
         }
@@ -109,8 +112,7 @@ class Clients:
     def standing(self) -> Mapping[str, Mapping[CallGroup, LimitStanding]]:
         """Return how each call group of each account stands against its limits now."""
         return {
-            name: {group: account.throttle.standing(group) for group in CallGroup}
-            for name, account in self.accounts.items()
+            name: {group: account.standing(group) for group in CallGroup} for name, account in self.accounts.items()
         }
 
     def rooms(self) -> Mapping[str, AccountRoom]:
@@ -120,7 +122,15 @@ class Clients:
     def remember(self, account: str, group: CallGroup, ages: Iterable[float]) -> None:
         """Count calls that an earlier process made, answered `ages` seconds ago. Unknown accounts are passed over."""
         if account in self.accounts:
-            self.accounts[account].throttle.remember(group, ages)
+            self.accounts[account].remember(group, ages)
+
+    def remember_learned(self, account: str, group: CallGroup, learned: LearnedLimit) -> None:
+        """Go by what another process has learned of a limit, at `learned.at` by the event loop's clock.
+
+        Unknown accounts are passed over, and so is what is older than what is known.
+        """
+        if account in self.accounts:
+            self.accounts[account].remember_learned(group, learned)
 
     def refused(self) -> Mapping[str, bool]:
         """Return, by name, whether each credential is refused now."""
@@ -129,6 +139,7 @@ class Clients:
     def retry_stopped(self) -> None:
         """Let every credential and proxy login that was refused be tried once more, as at the start of a pass."""
         self._proxies.allow()
+        self._offers.allow()
         for client in self._clients.values():
             client.credential.retry_if_stopped()
 

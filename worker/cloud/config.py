@@ -19,12 +19,14 @@ from worker.core.timing import RetryPolicy
 class AccountCredential:
     """A credential, and the name of the account whose limits its calls count against.
 
-    `enterprise_project` goes with each list; an id, "0" or "all_granted_eps", or empty for none.
+    `enterprise_project` goes with each list; an id, "0" or "all_granted_eps", or empty for none. `domain_id` is the id
+    of the account at the cloud, which calls it a domain, or empty where it is not known.
     """
 
     account: str
     kind: Kind
     enterprise_project: str = ""
+    domain_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ class CloudConfig:
 
     `endpoints` tell where each service is. `limits` and `burst` hold per account; of those, and of what a throttle
     teaches, this process may use the part that `splits` gives it, by account, or all. `clock` is the wall clock in
-    seconds since the epoch. `observer` gets a record of each attempt at a call.
+    seconds since the epoch. `observer` gets a record of each attempt at a call. `learn` tells whether throttle answers
+    teach what the limits are.
     """
 
     credentials: Mapping[str, AccountCredential]
     limits: Mapping[CallGroup, Rate]
     burst: Rate
+    learn: bool
     retry: RetryPolicy
     endpoints: Endpoints
     page_size: int

@@ -18,21 +18,26 @@ from typing import Final, Self
 from worker.cloud.cbr import look_up_vaults
 from worker.cloud.client import Client, Clients
 from worker.cloud.config import CloudConfig
+from worker.cloud.iam import list_projects
+from worker.cloud.jobs import ask_job, query_is_gone
 from worker.cloud.limits.account import Tally
-from worker.cloud.permissions import LIST_IMAGES, QUERY_JOBS, SHARE_IMAGES, permission_named
+from worker.cloud.permissions import BY_ENTERPRISE_PROJECT, LIST_IMAGES, SHARE_IMAGES, permission_named
 from worker.cloud.regions import Service
-from worker.cloud.request import Call, quoted
+from worker.cloud.request import Call
 from worker.cloud.transport import Transport
-from worker.cloud.wire import Page, checked_job_id, members_body, read_job, read_page, read_submitted
+from worker.cloud.wire import Page, members_body, read_page, read_submitted
 from worker.core.batch import Batch
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.job import JobApi, JobReply
+from worker.core.manifest.listed import Listed
 from worker.core.manifest.model import Project
-from worker.core.reading import ObservedImage
+from worker.core.polling.price import PollLimit
+from worker.core.reading import NO_FACTS, Facts, ObservedImage
 from worker.core.share import MemberStatus
 from worker.core.vault import Vault
 from worker.errors import (
     BadRequest,
+    Cause,
     CloudError,
     Forbidden,
     ListBrokenOff,
@@ -55,8 +60,6 @@ _MAX_SPELLED: Final = 100_000
 
 _MEMBERS: Final = "/v1/cloudimages/members"
 _IMAGES: Final = "/v2/cloudimages"
-_JOBS: Final = "/v1/cloudimages/job"
-_JOB_UNKNOWN: Final = "IMG.0023"
 _NO_RIGHT: Final = "IMG.0026"
 
 
@@ -84,16 +87,16 @@ class Ims:
                 await ims.clients.close()
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
+        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None, facts: Facts = NO_FACTS
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield, page after page, the images that others share with `project` and that it has given `status`.
 
-        With `full_ecs`, only full-ECS images, or only others, are asked for; a region may ignore that. No image comes
-        twice. Failed calls are repeated. Raises CloudError: UnexpectedReply where the list does not go on as promised,
-        ListBrokenOff where the image that its next page begins after was deleted or withdrawn meanwhile. What was
-        yielded before is then only a part. Stopping or cancelling leaves nothing behind.
+        With `full_ecs`, only full-ECS images, or only others, are asked for; a region may ignore that. `facts` take no
+        call of their own. No image comes twice. Failed calls are repeated. Raises CloudError: UnexpectedReply where the
+        list does not go on as promised, ListBrokenOff where the image that its next page begins after was deleted or
+        withdrawn meanwhile. What was yielded before is then only a part. Stopping or cancelling leaves nothing behind.
         """
-        client, origin = self._route(project)
+        client, origin = self.route(project)
         granted = self._config.credentials[project.credential].enterprise_project
         query: tuple[tuple[str, str | int], ...] = (
             ("__imagetype", "shared"),
@@ -115,7 +118,7 @@ class Ims:
             max_values=most * _IMAGE_VALUES,
             region=project.region,
         )
-        read = partial(read_page, max_images=most)
+        read = partial(read_page, max_images=most, facts=facts)
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
             self._asked_since[project.id] = asyncio.get_running_loop().time()
@@ -125,7 +128,7 @@ class Ims:
             except (BadRequest, Forbidden, NotFound) as error:
                 if call.query == query:
                     if error.code == _NO_RIGHT and not granted:
-                        error.message += _by_enterprise_project(project.credential)
+                        error.message += BY_ENTERPRISE_PROJECT
                     raise
                 raise ListBrokenOff(
                     f"the image list cannot go on at its marker: {error.message}",
@@ -160,7 +163,7 @@ class Ims:
         TransientCloudError without, and UnexpectedReply, that it may be. Cancellation after `on_slot` leaves it
         unknown as well.
         """
-        client, origin = self._route(project)
+        client, origin = self.route(project)
         body = members_body(batch, self._spelled.get(project.id, {}))
         call = Call(
             CallGroup.MEMBERS_PUT,
@@ -182,33 +185,44 @@ class Ims:
         preferred, since it has per-image results and a far higher limit; where it is gone, the newer one is asked,
         and from then on at once.
         """
-        client, origin = self._route(project)
+        client, origin = self.route(project)
         place = (client.account.name, origin)
         job_api = self._config.job_api
         if job_api is JobApi.PROGRESS or place in self._progress_only:
-            return await self._ask_job(JobApi.PROGRESS, project, job_id)
+            return await ask_job(client, origin, JobApi.PROGRESS, project, job_id)
         try:
-            return await self._ask_job(JobApi.LEGACY, project, job_id)
+            return await ask_job(client, origin, JobApi.LEGACY, project, job_id)
         except CloudError as error:
-            if job_api is JobApi.LEGACY or not _query_is_gone(error):
+            if job_api is JobApi.LEGACY or not query_is_gone(error):
                 raise
-        reply = await self._ask_job(JobApi.PROGRESS, project, job_id)
+        reply = await ask_job(client, origin, JobApi.PROGRESS, project, job_id)
         self._progress_only.add(place)
         return reply
+
+    def job_limit(self, project: Project) -> PollLimit:
+        """Return the limit of the job query that answers for a project, and whose it is; raise CloudError."""
+        client, origin = self.route(project)
+        is_progress = self._config.job_api is JobApi.PROGRESS or (client.account.name, origin) in self._progress_only
+        group = CallGroup.JOB_PROGRESS if is_progress else CallGroup.JOB_GET
+        return PollLimit(client.account.name, client.account.throttle.standing(group).rate)
 
     async def look_up_vaults(self, project: Project, vault_ids: Collection[str]) -> Mapping[str, Vault | None]:
         """Return what the backup service says of vaults of a project, None of one that is not there.
 
         Failed calls are repeated. Raises CloudError.
         """
-        client, origin = self._route(project, Service.CBR)
+        client, origin = self.route(project, Service.CBR)
         granted = self._config.credentials[project.credential].enterprise_project
         try:
             return await look_up_vaults(client, origin, project, granted, vault_ids)
         except Forbidden as error:
             if error.permission and not granted:
-                error.message += _by_enterprise_project(project.credential)
+                error.message += BY_ENTERPRISE_PROJECT
             raise
+
+    async def list_projects(self, credential: str, region: str = "") -> tuple[Listed, ...]:
+        """Return the projects that a credential may act in, as `iam.list_projects` does; raise CloudError."""
+        return await list_projects(self.clients.of(credential), self._config, credential, region)
 
     def counts(self) -> CallCounts:
         """Return how many calls were made since the opening."""
@@ -221,7 +235,7 @@ class Ims:
         others of its account, whose calls its host does not answer, asks in vain too; and so does who waits for an
         identity service to authorise it.
         """
-        client, origin = self._route(project)
+        client, origin = self.route(project)
         now = asyncio.get_running_loop().time()
         call = Call(CallGroup.IMAGES_LIST, "GET", origin, _IMAGES, project.id, region=project.region)
         return max(
@@ -230,12 +244,13 @@ class Ims:
             min(client.credential.silent_for(call), now - self._asked_since.get(project.id, now)),
         )
 
-    def _route(self, project: Project, service: Service = Service.IMS) -> tuple[Client, str]:
+    def route(self, project: Project, service: Service = Service.IMS) -> tuple[Client, str]:
+        """Return who makes the calls for a project, and where a service is; raise TerminalCloudError."""
         client = self.clients.of(project.credential)
         try:
             origin = self._config.endpoints.origin(service, project.region)
         except ValueError as error:
-            raise TerminalCloudError(str(error)) from error
+            raise TerminalCloudError(str(error)).caused(Cause.ENDPOINT) from error
         # Now, and not when its turn comes: what others borrow until then leaves it its share.
         client.account.connections.know(origin)
         return client, origin
@@ -252,21 +267,6 @@ class Ims:
             for forgotten in list(islice(known, max(0, len(known) - _MAX_SPELLED))):
                 del known[forgotten]
 
-    async def _ask_job(self, job_api: JobApi, project: Project, job_id: str) -> JobReply:
-        client, origin = self._route(project)
-        is_legacy = job_api is JobApi.LEGACY
-        group = CallGroup.JOB_GET if is_legacy else CallGroup.JOB_PROGRESS
-        call = Call(group, "GET", origin, _JOBS, project.id, region=project.region)
-        name = checked_job_id(job_id, client.credential.secrets(call))
-        path = f"/v1/{quoted(project.id)}/jobs/{name}" if is_legacy else f"{_JOBS}/{name}"
-        try:
-            with permission_named(QUERY_JOBS):
-                return await client.fetch(replace(call, path=path), read_job)
-        except BadRequest as error:
-            if error.code != _JOB_UNKNOWN:
-                raise
-            raise NotFound(error.message, status=error.status, code=error.code, request_id=error.request_id) from error
-
     def _observe(self, record: CallRecord) -> None:
         self._tally.add(record)
         if record.group is CallGroup.IMAGES_LIST and record.throttled and self._is_paused(record):
@@ -279,16 +279,3 @@ class Ims:
     def _is_paused(self, record: CallRecord) -> bool:
         """Tell whether a throttle answer was for the whole account, and not for a project that is throttled alone."""
         return self.clients.accounts[record.account].throttle.standing(record.group).paused_for > 0
-
-
-def _by_enterprise_project(credential: str) -> str:
-    """Say what to try where a list is refused for a right that may be granted by enterprise project."""
-    key = f'enterprise_project of credential "{credential}", such as "all_granted_eps"'
-    return f" (where rights are granted by enterprise project, set {key})"
-
-
-def _query_is_gone(error: CloudError) -> bool:
-    """Tell whether an answer speaks of the job query itself, or may do so, and not of one job."""
-    if isinstance(error, NotFound):
-        return not error.code
-    return isinstance(error, Forbidden) or error.status in {404, 405, 410, 501}

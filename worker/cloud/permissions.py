@@ -17,6 +17,12 @@ SHARE_IMAGES: Final = "ims:images:share"
 QUERY_JOBS: Final = "ims:imageJobs:getPercentage"
 LIST_VAULTS: Final = "cbr:vaults:list"
 GET_VAULT: Final = "cbr:vaults:get"
+LIST_PROJECTS: Final = "iam:projects:listProjects"
+BY_ENTERPRISE_PROJECT: Final = (
+    " (where rights are granted by enterprise project, set enterprise_project of the credential, such as "
+    '"all_granted_eps")'
+)
+"""What to try where a list is refused for a right that may be granted so."""
 
 
 @contextmanager
@@ -26,7 +32,7 @@ def permission_named(permission: str) -> Iterator[None]:
         yield
     except Forbidden as error:
         if error.scope is Scope.PERMISSION and not error.permission:
-            error.permission = permission
+            error.permission, error.said = permission, error.message
             error.message = (
                 f"{error.message} (check that the credential has {permission} in this project, and belongs to it: the "
                 "project that receives the images answers with a credential of its own)"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from yarl import URL
 
 from worker.cloud.no_proxy import proxy_named
-from worker.errors import CloudError, TerminalCloudError, TransientCloudError
+from worker.errors import Cause, CloudError, TerminalCloudError, TransientCloudError
 
 
 class LoginRefused(TerminalCloudError):  # noqa: N818 - as its siblings
@@ -45,9 +45,9 @@ class Proxy:
             failure = await asyncio.shield(self._first)
             if failure is not None and self._refused is None:
                 # In the words of the first, so that one outage is one fact.
-                raise TransientCloudError(str(failure), nothing_done=True)
+                raise TransientCloudError(str(failure), nothing_done=True).caused(failure.cause)
         if self._refused is not None:
-            raise LoginRefused(self._refused.message)
+            raise LoginRefused(self._refused.message).caused(self._refused.cause)
         if self._proven or not self.headers:
             async with self._watched():
                 yield
@@ -115,7 +115,8 @@ def _environment_proxy(origin: str) -> Proxy | None:
     except ValueError:
         url = URL()
     if url.scheme not in {"http", "https"} or not url.host:
-        raise TerminalCloudError("the proxy that the environment names for https is not an address of http or https")
+        message = "the proxy that the environment names for https is not an address of http or https"
+        raise TerminalCloudError(message).caused(Cause.PROXY)
     if url.user is None:
         return Proxy(url)
     login = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()

@@ -26,6 +26,7 @@ from worker.core.redaction import MAX_READ, holds_any, sanitize, without_last_wo
 from worker.errors import (
     AuthFailed,
     BadRequest,
+    Cause,
     CloudError,
     Forbidden,
     NotFound,
@@ -127,7 +128,8 @@ def refusal(reply: Reply, now: float, secrets: Sequence[str] = ()) -> CloudError
         message += _clock_hint(reply, now)
     elif code in PATH_UNKNOWN:
         message = f"no such path on this host, so the endpoint or region is wrong: {message}"
-    return kind(message, status=status, code=code, scope=scope, request_id=said.request_id)
+    error = kind(message, status=status, code=code, scope=scope, request_id=said.request_id)
+    return error.caused(Cause.ENDPOINT) if code in PATH_UNKNOWN else error
 
 
 def scope_of(code: str, status: int = 0) -> Scope:
@@ -216,7 +218,7 @@ def _retry_after(reply: Reply, now: float) -> float | None:
     value = reply.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", value):
         return float(value)
-    until = _date(value)
+    until = date_of(value)
     if until is None:
         return None
     return max(until - cloud_time(reply, now), 0.0)
@@ -224,18 +226,19 @@ def _retry_after(reply: Reply, now: float) -> float | None:
 
 def cloud_time(reply: Reply, now: float) -> float:
     """Return the cloud's own wall clock where an answer shows it, and else ours, in seconds since the epoch."""
-    return _date(reply.headers.get("Date", "")) or now
+    return date_of(reply.headers.get("Date", "")) or now
 
 
 def _clock_hint(reply: Reply, now: float) -> str:
-    theirs = _date(reply.headers.get("Date", ""))
+    theirs = date_of(reply.headers.get("Date", ""))
     if theirs is None or abs(now - theirs) <= MAX_SKEW:
         return ""
     minutes = round(abs(now - theirs) / 60)
-    return f" ({CLOCK} is {minutes} minutes {'ahead of' if now > theirs else 'behind'} the cloud's)"
+    return f" ({CLOCK} is {minutes} minutes {'ahead of' if now > theirs else 'behind'} the cloud's: set it by NTP)"
 
 
-def _date(text: str) -> float | None:
+def date_of(text: str) -> float | None:
+    """Return the moment that a date in a header names, in seconds since the epoch; None for what names none."""
     try:
         date = parsedate_to_datetime(text)
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

@@ -66,6 +66,53 @@ _OF_OTHERS: Final = {
     "eu-west-0": CloudName.FLEXIBLEENGINE,
     "ru-moscow-1": CloudName.CLOUDRU,
 }
+_OF_HUAWEI: Final = frozenset(
+    (
+        *("ae-ad-1",),
+        *(
+            "af-north-1",
+            "af-south-1",
+        ),
+        *(
+            "ap-southeast-1",
+            "ap-southeast-2",
+            "ap-southeast-3",
+            "ap-southeast-4",
+            "ap-southeast-5",
+        ),
+        *(
+            "cn-east-2",
+            "cn-east-3",
+            "cn-east-4",
+            "cn-east-5",
+            "cn-north-1",
+            "cn-north-2",
+            "cn-north-4",
+            "cn-north-9",
+            "cn-north-11",
+            "cn-north-12",
+            "cn-south-1",
+            "cn-south-2",
+            "cn-south-4",
+            "cn-southwest-2",
+            "cn-southwest-3",
+        ),
+        *("eu-west-101",),
+        *(
+            "la-north-2",
+            "la-south-2",
+        ),
+        *("me-east-1",),
+        *("my-kualalumpur-1",),
+        *("na-mexico-1",),
+        *("sa-brazil-1",),
+        *(
+            "tr-central-201",
+            "tr-west-1",
+        ),
+    )
+)
+"""Source: the region list of IMS in the vendor's SDK, and its documentation."""
 _PREFIXES: Final = {
     (CloudName.OTC_SWISS, Service.IAM): "iam-pub",
     (CloudName.HCS, Service.IAM): "iam-apigateway-proxy",
@@ -114,6 +161,11 @@ def cloud_of(cloud: CloudName, region: str) -> CloudName:
     if known is not cloud and cloud is not CloudName.HUAWEI:
         raise ValueError(f'{region} is a region of the cloud "{known}", not of "{cloud}"')
     return known
+
+
+def is_known(cloud: CloudName, region: str) -> bool:
+    """Tell whether a region is one that the clouds had when this was written; a stack of one's own has its own."""
+    return cloud is CloudName.HCS or region in _OF_OTHERS or (cloud is CloudName.HUAWEI and region in _OF_HUAWEI)
 
 
 def is_domain(text: str) -> bool:

@@ -34,9 +34,10 @@ class Call:
 
     `max_bytes` and `max_values` bound the answer, unpacked, and as JSON. `is_part` tells that it is about a part of
     what failed as a whole, and so lets others go first. One that `is_optional` is done without where it fails: it is
-    repeated once, and a 401 to it stops no credential, which may well be good for other services.
+    repeated once, and a 401 to it stops no credential, which may well be good for other services; nor does one to a
+    call that `is_tentative`, since that may have to be made in another way.
 
-    The project is named in a header, where the signature covers it.
+    The project, or the account, which is `domain_id`, is named in a header, where the signature covers it.
     """
 
     group: CallGroup
@@ -50,7 +51,9 @@ class Call:
     max_values: int = MAX_VALUES
     is_part: bool = False
     is_optional: bool = False
+    is_tentative: bool = False
     region: str = ""
+    domain_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from worker.cloud.request import Authorization, Call, Connections, Request, cano
 from worker.core.redaction import sanitize
 from worker.errors import (
     AuthFailed,
+    Cause,
     CloudError,
     Problem,
     SettingsError,
@@ -93,12 +94,14 @@ class Transport:
         async with proxy.turn() if proxy else nullcontext():
             headers = self._headers(call, authorization)
             secrets = (headers.get("Authorization", ""), *secrets)
-            reply = await _translate_errors(self._ask(call, headers, proxy), secrets)
+            reply = await _translate_errors(self._ask(call, headers, proxy), secrets, proxy)
         if reply.status == 206:
             raise UnexpectedReply("the answer is only a part of one, which nobody asked for", status=reply.status)
         if 200 <= reply.status < 300:
             return reply
-        raise refusal(reply, self._clock(), secrets)
+        refused = refusal(reply, self._clock(), secrets)
+        refused.server_date = reply.headers.get("Date", "")
+        raise refused
 
     async def _ask(self, call: Call, headers: Mapping[str, str], proxy: Proxy | None) -> Reply:
         query = f"?{canonical_query(call.query)}" if call.query else ""
@@ -116,6 +119,8 @@ class Transport:
 
     def _headers(self, call: Call, authorization: Authorization) -> Mapping[str, str]:
         headers = {"X-Project-Id": call.project_id} if call.project_id else {}
+        if call.domain_id:
+            headers["X-Domain-Id"] = call.domain_id
         if call.body:
             headers["Content-Type"] = "application/json;charset=UTF-8"
         request = Request(call.method, urlsplit(call.origin).netloc, call.path, call.query, headers, call.body)
@@ -187,7 +192,7 @@ async def _body(response: aiohttp.ClientResponse, call: Call) -> bytes:
         return body.content if body else b""
 
 
-async def _translate_errors(exchange: Awaitable[_T], secrets: Sequence[str]) -> _T:
+async def _translate_errors(exchange: Awaitable[_T], secrets: Sequence[str], proxy: Proxy | None) -> _T:
     try:
         return await exchange
     except _NotAnsweredError as error:
@@ -197,17 +202,17 @@ async def _translate_errors(exchange: Awaitable[_T], secrets: Sequence[str]) -> 
     except Exception as error:  # noqa: BLE001 - of what is no answer, the library fails in more ways than it promises
         failure = error
     # Raised out here, since the original may carry the headers that were sent, signature and token among them.
-    raise _translate_error(failure, secrets)
+    raise _translate_error(failure, secrets, proxy)
 
 
-def _translate_error(error: Exception, secrets: Sequence[str]) -> CloudError:
+def _translate_error(error: Exception, secrets: Sequence[str], proxy: Proxy | None) -> CloudError:
     match error:
         case aiohttp.ClientHttpProxyError():
             return _translate_proxy_refusal(error.status, sanitize(error.message, secrets))
         case aiohttp.ClientResponseError():
             return UnexpectedReply(f"the answer is not proper HTTP: {sanitize(error.message, secrets)}")
         case aiohttp.ClientError() | OSError():
-            return _translate_connection_error(error)
+            return _translate_connection_error(error, proxy)
         case _:
             return UnexpectedReply(f"the answer is not proper HTTP: {type(error).__name__}")
 
@@ -215,26 +220,33 @@ def _translate_error(error: Exception, secrets: Sequence[str]) -> CloudError:
 def _translate_proxy_refusal(status: int, reason: str) -> CloudError:
     message = f"the proxy does not connect: HTTP {status} {reason}"
     if status in {401, 407}:
-        return LoginRefused(f"{message} (HTTPS_PROXY names the proxy and its login, as http://user:password@host:port)")
+        way_out = "HTTPS_PROXY names the proxy and its login, as http://user:password@host:port"
+        return LoginRefused(f"{message} ({way_out})").caused(Cause.PROXY)
     if 400 <= status < 500:
-        return TerminalCloudError(message)
-    return TransientCloudError(message, nothing_done=True)
+        return TerminalCloudError(message).caused(Cause.PROXY)
+    return TransientCloudError(message, nothing_done=True).caused(Cause.PROXY)
 
 
-def _translate_connection_error(error: aiohttp.ClientError | OSError) -> CloudError:
+def _translate_connection_error(error: aiohttp.ClientError | OSError, proxy: Proxy | None) -> CloudError:
     match error:
         case aiohttp.ClientConnectorCertificateError():
             reason = sanitize(str(error.certificate_error))
-            return TerminalCloudError(f"the certificate of {error.host} is not trusted: {reason}")
+            message = f"the certificate of {error.host} is not trusted: {reason}"
+            return TerminalCloudError(message).caused(Cause.CERTIFICATE)
         case aiohttp.ClientConnectorError():
             # One that is broken off during the handshake, as by who speaks an older TLS, has no words of its own.
             reason = sanitize(error.os_error.strerror or str(error.os_error)) or "the other side broke it off"
-            return TransientCloudError(f"cannot connect to {error.host}:{error.port}: {reason}", nothing_done=True)
+            is_proxy = proxy is not None and (error.host, error.port) == (proxy.url.host, proxy.url.port)
+            message = f"cannot connect to {'the proxy ' if is_proxy else ''}{error.host}:{error.port}: {reason}"
+            is_unknown = isinstance(error, aiohttp.ClientConnectorDNSError)
+            cause = Cause.PROXY if is_proxy else Cause.UNKNOWN_HOST if is_unknown else Cause.UNREACHABLE
+            return TransientCloudError(message, nothing_done=True).caused(cause)
         case aiohttp.ConnectionTimeoutError():
-            return TransientCloudError("cannot connect in time", nothing_done=True)
+            return TransientCloudError("cannot connect in time", nothing_done=True).caused(Cause.UNREACHABLE)
         case TimeoutError():
-            return TransientCloudError("no answer in time")
+            return TransientCloudError("no answer in time").caused(Cause.NO_ANSWER)
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return TerminalCloudError("the endpoint or the proxy is not a usable address")
+            return TerminalCloudError("the endpoint or the proxy is not a usable address").caused(Cause.ENDPOINT)
         case _:
-            return TransientCloudError(f"the connection broke before the answer was complete: {type(error).__name__}")
+            message = f"the connection broke before the answer was complete: {type(error).__name__}"
+            return TransientCloudError(message).caused(Cause.NO_ANSWER)

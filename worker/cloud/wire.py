@@ -18,15 +18,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from worker.cloud.refusals import plain_text, scope_of
+from worker.cloud.times import lasted
 from worker.core.batch import Batch, End
 from worker.core.job import JobReply
-from worker.core.reading import ObservedImage
+from worker.core.reading import NO_FACTS, Facts, ObservedImage
 from worker.core.redaction import MAX_READ, holds_any, sanitize
 from worker.errors import UnexpectedReply
 
@@ -34,6 +36,9 @@ MAX_NAME: Final = 4096
 """Characters of an image's name that are kept. They may be any: whoever shows a name escapes it."""
 
 _MAX_MARKER: Final = 512
+_MAX_TAGS: Final = 100
+_MAX_TAG: Final = 512
+"""An image has at most ten tags, of 36 characters before and 43 after the sign."""
 _MAX_SHOWN: Final = 80
 _SHORTEST_KEY: Final = 16
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -57,8 +62,19 @@ class _Image(msgspec.Struct, gc=False):
     hidden: Any = msgspec.field(name="os_hidden", default=None)
 
 
+class _DescribedImage(_Image, gc=False):
+    os_type: Any = msgspec.field(name="__os_type", default=None)
+    tags: Any = None
+    created_at: Any = None
+
+
 class _Page(msgspec.Struct):
     images: list[_Image]
+    page_info: Any = None
+
+
+class _DescribedPage(msgspec.Struct):
+    images: list[_DescribedImage]
     page_info: Any = None
 
 
@@ -68,6 +84,8 @@ class _Submitted(msgspec.Struct):
 
 class _Job(msgspec.Struct):
     status: str
+    begin_time: Any = None
+    end_time: Any = None
     error_code: Any = None
     fail_reason: Any = None
     entities: Any = None
@@ -75,6 +93,7 @@ class _Job(msgspec.Struct):
 
 _T = TypeVar("_T")
 _PAGE: Final = msgspec.json.Decoder(_Page)
+_DESCRIBED: Final = msgspec.json.Decoder(_DescribedPage)
 _SUBMITTED: Final = msgspec.json.Decoder(_Submitted)
 _JOB: Final = msgspec.json.Decoder(_Job)
 
@@ -91,15 +110,20 @@ class Page:
     spelled: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_page(body: bytes, secrets: Sequence[str] = (), max_images: int = 10_000) -> Page:
-    """Return a page of the image list, in the order of the answer; raise UnexpectedReply without `secrets`."""
-    page = decoded(_PAGE, body, "image list", secrets)
+def read_page(body: bytes, secrets: Sequence[str] = (), max_images: int = 10_000, facts: Facts = NO_FACTS) -> Page:
+    """Return a page of the image list, in the order of the answer; raise UnexpectedReply without `secrets`.
+
+    What rules may ask of an image is decoded and kept only where it is among these `facts`.
+    """
+    page = decoded(_DESCRIBED, body, "image list", secrets) if facts else decoded(_PAGE, body, "image list", secrets)
     if len(page.images) > max_images:
         what = (
             f"a page of the image list has {len(page.images):,} images, and {max_images:,} are the most that are read"
         )
         raise UnexpectedReply(what, lasting=True)
     images = tuple([_image(image, secrets) for image in page.images])
+    if facts:
+        images = tuple([_described(*pair, facts) for pair in zip(images, page.images, strict=True)])
     spelled = {image.id: seen.id for image, seen in zip(images, page.images, strict=True) if image.id != seen.id}
     return Page(images, _marker(page, secrets), spelled)
 
@@ -144,6 +168,7 @@ def read_job(body: bytes, secrets: Sequence[str] = ()) -> JobReply:
         reason=sanitize(": ".join(texts), secrets),
         code=code,
         scope=scope_of(code),
+        lasted=lasted(job.begin_time, job.end_time),
     )
 
 
@@ -183,6 +208,26 @@ def _image(image: _Image, secrets: Sequence[str]) -> ObservedImage:
     )
 
 
+def _described(image: ObservedImage, seen: Any, facts: Facts) -> ObservedImage:
+    """Return an image with these facts of it; what the list does not say, or says oddly, is not known."""
+    tags = seen.tags if "tags" in facts and isinstance(seen.tags, list) else ()
+    return replace(
+        image,
+        os_type=_text(seen.os_type) if "os_type" in facts else "",
+        tags=tuple(text[:_MAX_TAG] for tag in tags[:_MAX_TAGS] if (text := _text(tag))),
+        created_at=_moment(seen.created_at) if "created_at" in facts else None,
+    )
+
+
+def _moment(value: object) -> float | None:
+    """Return a time of the API in seconds since the epoch, UTC where it does not say; None for what is none."""
+    try:
+        told = datetime.fromisoformat(_text(value))
+        return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 def _state(image: _Image) -> str:
     """Return in what state an image is that is not active, or is hidden; nothing where the list does not say."""
     said = _text(image.status).strip().lower()
@@ -202,7 +247,7 @@ def _full_ecs(image: _Image) -> bool | None:
     return True if origin.startswith("server_backup") or (backup and not origin) else None
 
 
-def _marker(page: _Page, secrets: Sequence[str]) -> str | None:
+def _marker(page: _Page | _DescribedPage, secrets: Sequence[str]) -> str | None:
     info = page.page_info
     if isinstance(info, list) and len(info) == 1:
         info = info[0]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.commands.verb import Verb
+from worker.commands.verb import JOURNAL_AWAY, UNWRITTEN, Verb
 from worker.core.exit import Exit
 from worker.core.timing import format_duration, timestamp
 from worker.errors import Problem, SettingsError
@@ -115,4 +115,16 @@ def _see_that_it_was_refused(command: Command, digest: str, refusals: Refusals, 
     raise SettingsError((Problem.about("DIGEST", message, value=digest, hint=way),))
 
 
-VERB = Verb("approve", "let exactly the refused plan with this digest pass once", approve, _add_options, logs=False)
+VERB = Verb(
+    "approve",
+    "let exactly the refused plan with this digest pass once",
+    approve,
+    (
+        "The refusal prints the command to give, and the numbers to judge it by. Another plan, with other "
+        "changes, is refused as before."
+    ),
+    ("approve sha256:0f1e2d3c...", "approve plan.json"),
+    {0: "approved", 1: UNWRITTEN, **JOURNAL_AWAY},
+    add_options=_add_options,
+    logs=False,
+)

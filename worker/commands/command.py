@@ -53,7 +53,8 @@ class Command:
         def set_up_logs() -> None:
             from worker.telemetry.logs import set_up
 
-            set_up(self.options.log_format, "warning" if self.is_live and level == "info" else level)
+            is_told = level != "info" or not (self.is_live or self.options.quiet)
+            set_up(self.options.log_format, level if is_told else "warning", colors=self.errors_in_color)
 
         if self.logs:
             set_up_logs()
@@ -72,17 +73,20 @@ class Command:
     @property
     def is_live(self) -> bool:
         """Whether a person watches the live progress of this command on a terminal."""
-        return self.is_shown_live and sys.stderr.isatty() and self.options.log_format == "auto"
+        return (
+            self.is_shown_live and sys.stderr.isatty() and self.options.log_format == "auto" and not self.options.quiet
+        )
 
     @property
     def errors_in_color(self) -> bool:
         """Whether what goes to standard error may be coloured."""
-        return sys.stderr.isatty() and not self.environ.get("NO_COLOR")
+        asked = self.options.color
+        return asked == "always" or (asked == "auto" and sys.stderr.isatty() and not self.environ.get("NO_COLOR"))
 
     @property
     def results_in_color(self) -> bool:
         """Whether what goes to standard output may be coloured."""
-        return self.out.is_terminal and not self.out.no_color
+        return self.out.color_system is not None and not self.out.no_color
 
     def warn(self, warnings: tuple[str, ...]) -> None:
         """Say what is odd, and no error."""
@@ -90,8 +94,8 @@ class Command:
             say(f"warning: {warning}")
 
     def note(self, notes: tuple[str, ...]) -> None:
-        """Say what a person should know beside the result."""
-        for note in notes:
+        """Say what a person should know beside the result, unless nothing that is well is to be said."""
+        for note in () if self.options.quiet else notes:
             say(f"note: {visible(note)}")
 
     def own_up(self, bugs: tuple[str, ...]) -> None:
@@ -101,19 +105,36 @@ class Command:
         if bugs:
             say("This is a bug in ims-share-worker; please report it with its traceback above.")
 
-    def show(self, document: dict[str, Any], as_text: Callable[[], None]) -> Exit:
-        """Print a result: as JSON where it was asked for, else for people. Return what this adds to the exit status."""
+    def show(self, document: dict[str, Any], as_text: Callable[[], None], *, is_well: bool = True) -> Exit:
+        """Print a result: as JSON where it was asked for, else for people. Return what this adds to the exit status.
+
+        For people nothing is printed of what `is_well` where nothing but the rest was asked for.
+        """
         try:
             with printing():
                 if self.options.json:
                     print(json_text(document, indent=2 if sys.stdout.isatty() else None))
-                else:
+                elif not (is_well and self.options.quiet):
                     as_text()
                 sys.stdout.flush()
         except OutputError as error:
             say_unwritten(error)
             return Exit.INCOMPLETE
         return Exit.CONVERGED
+
+
+def console(color: str, *, stderr: bool = False) -> Console:
+    """Return a console on standard output or error whose colours are as `--color` asks for."""
+    stream = sys.stderr if stderr else sys.stdout
+    terminal = stream.isatty()
+    return Console(
+        stderr=stderr,
+        width=None if terminal else 200,
+        soft_wrap=not terminal,
+        highlight=False,
+        color_system={"always": "standard" if not terminal else "auto", "never": None}.get(color, "auto"),
+        no_color=None if color == "auto" else color == "never",
+    )
 
 
 def error_json(status: Exit, problems: tuple[Problem, ...]) -> dict[str, Any]:

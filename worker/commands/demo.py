@@ -35,9 +35,9 @@ async def demo(command: Command) -> Exit:
     """Reconcile a small simulated fleet: plan, run, and run again."""
     from worker.telemetry.logs import set_up
 
-    set_up(command.options.log_format, "debug" if command.options.verbose else "error")
-    demo = await _show(command.out, quiet=command.options.json)
-    shown = command.show(demo.document, lambda: print(demo.verdict))
+    set_up(command.options.log_format, "debug" if command.options.verbose else "error", colors=command.errors_in_color)
+    demo = await _show(command.out, quiet=command.options.json or command.options.quiet)
+    shown = command.show(demo.document, lambda: print(demo.verdict), is_well=demo.as_expected)
     return shown if demo.as_expected else Exit.INCOMPLETE
 
 
@@ -63,7 +63,16 @@ def _inputs(fleet: Demo, url: str) -> Inputs:
 
     settings = {
         "cloud": {"ims_endpoint": url},
-        "credentials": {"default": {"kind": "static", "access_key": "DEMO", "secret_key": "a-secret-of-the-demo"}},
+        "credentials": {
+            "default": {"kind": "static", "access_key": "DEMO", "secret_key": "a-secret-of-the-demo"},
+            fleet.credential: {
+                "kind": "agency",
+                "account": fleet.credential,
+                "source": "default",
+                "agency": "image-sharing",
+                "domain": fleet.credential,
+            },
+        },
         "guards": {"max_reject": "10%"},
         "journal": {"url": MEMORY},
     }
@@ -91,6 +100,7 @@ async def _rehearse(inputs: Inputs, fleet: Demo, out: Console, *, quiet: bool) -
         prepared, forecast = await plan_pass(inputs, request, ims, journal, log_event)
         view = view_of(prepared, forecast, names)
         if not quiet:
+            _introduce(out, inputs, fleet)
             _heading(out, "ims-share-worker plan")
             print_plan(view, out)
         reports = []
@@ -133,6 +143,16 @@ def _images(report: RunReport, kind: Status) -> set[str]:
     return {outcome.share.image_id for outcome in report.outcomes if outcome.status is kind}
 
 
+def _introduce(out: Console, inputs: Inputs, fleet: Demo) -> None:
+    from worker.render.names import plain
+
+    projects = inputs.manifest.projects.values()
+    theirs = ", ".join(sorted(each.name for each in projects if each.credential == fleet.credential))
+    ours = " and ".join(sorted(each.name for each in projects if each.credential != fleet.credential))
+    out.print()
+    out.print(plain(f"Two accounts: {ours} by keys, {theirs} by an agency of {fleet.credential}.", "dim"))
+
+
 def _heading(out: Console, text: str) -> None:
     from worker.render.names import plain
 
@@ -140,4 +160,11 @@ def _heading(out: Console, text: str) -> None:
     out.print(plain(f"$ {text}", "bold cyan"))
 
 
-VERB = Verb("demo", "reconcile a small simulated fleet: plan, run, and run again", demo)
+VERB = Verb(
+    "demo",
+    "reconcile a small simulated fleet: plan, run, and run again",
+    demo,
+    "Needs no config, no key and no cloud: the first thing to try.",
+    ("demo",),
+    {0: "the reports are as expected", 1: "they are not, or could not be written"},
+)

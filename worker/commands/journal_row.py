@@ -13,8 +13,8 @@ from worker.errors import JournalError, JournalMissing
 from worker.journal.database import MEMORY
 from worker.journal.presence import at_work
 from worker.journal.store import Journal, open_journal
+from worker.render.journal_json import instruction_json, pause_json
 from worker.render.output import say
-from worker.render.status import instruction_json, pause_json
 from worker.wiring import journal_url
 
 

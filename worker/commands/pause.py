@@ -7,7 +7,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from worker.commands.verb import Verb
+from worker.commands.verb import JOURNAL_AWAY, Verb
 from worker.core.exit import Exit
 from worker.errors import Problem, SettingsError
 
@@ -51,4 +51,13 @@ def _until(text: str | None, now: float) -> float | None:
         raise SettingsError((Problem.about("--until", str(error), value=text),)) from error
 
 
-VERB = Verb("pause", "have serve plan and report, and send nothing", pause, _add_options, logs=False)
+VERB = Verb(
+    "pause",
+    "have serve plan and report, and send nothing",
+    pause,
+    "Who paused, when and until when is shown everywhere. A run by hand is not bound by it.",
+    ("pause", "pause --until 2h", "pause --until 2027-01-31T18:00:00Z"),
+    {0: "it was asked", 1: "nobody is at work; the pause stays for who will be", **JOURNAL_AWAY},
+    add_options=_add_options,
+    logs=False,
+)

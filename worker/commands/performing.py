@@ -7,9 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rich.console import Console
-
-from worker.commands.command import Command, error_json
+from worker.commands.command import Command, console, error_json
 from worker.commands.options import Asked, judge
 from worker.commands.verb import Verb
 from worker.core.exit import Exit
@@ -28,8 +26,7 @@ from worker.render.problems import problems_text
 
 async def perform(options: argparse.Namespace, environ: Mapping[str, str]) -> Exit:
     """Perform the verb that was asked for; say what is wrong with its input, and return its exit status."""
-    terminal = sys.stdout.isatty()
-    out = Console(width=None if terminal else 200, soft_wrap=not terminal, highlight=False)
+    out = console(options.color)
     verb: Verb = options.declared
     command = Command(options, Asked(), environ, out, verb.is_shown_live, verb.logs)
     try:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.commands.verb import Verb, add_selection
+from worker.commands.verb import JOURNAL_AWAY, Verb, add_grouping, add_selection
 from worker.core.exit import Exit
 from worker.errors import Problem, SettingsError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
     parser.add_argument("--fail-on-drift", action="store_true", help="exit with 6 when there are changes")
+    add_grouping(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="save the plan, for `approve FILE`")
 
 
@@ -29,39 +30,55 @@ async def plan(command: Command) -> Exit:
     from worker.commands.watched import watched
     from worker.core.fleet.report import exit_of_plan
     from worker.core.job import underway
+    from worker.reconcile.deadlines import Deadlines
     from worker.render.names import Names
     from worker.render.plan import plan_json, print_plan, view_of
+    from worker.session.finding import found_in, list_projects, see_that_known
     from worker.session.opening import open_for_reading, record_calls
     from worker.session.passes import plan_pass
     from worker.settings.inputs import load_inputs
     from worker.telemetry.logs import log_call
-    from worker.wiring import cloud_config, pass_request, timings
+    from worker.wiring import cloud_config, timings
 
     _see_where_to_save(command)
-    inputs = load_inputs(command.configure())
-    request = pass_request(inputs, command.asked.selector)
-    config, shard = cloud_config(inputs, command.environ), request.selection.shard
+    loaded = command.configure()
+    inputs = load_inputs(loaded)
+    see_that_known(inputs, command.asked.selector)
+    config, shard = cloud_config(inputs, command.environ), command.asked.selector.shard
     async with open_for_reading(inputs, config, shard, log_call) as (journal, ims):
+        found = found_in(inputs, await list_projects(inputs, ims, journal, Deadlines()))
+        found.insist(loaded)
+        inputs, request = found.inputs, found.request(command.asked.selector)
         async with watched(command, inputs, ims) as events:
             prepared, forecast = await plan_pass(inputs, request, ims, journal, events)
         notes = (*prepared.plan.notes, *journal.notes, *await record_calls(journal))
     sent = prepared.plan.in_flight_of(request.selection.images)
     in_flight = underway(sent, time.time(), timings(inputs.settings))
-    view = view_of(prepared, forecast, Names.of(inputs.manifest), notes, in_flight)
+    options = command.options
+    view = replace(
+        view_of(prepared, forecast, Names.of(inputs.manifest), notes, in_flight),
+        by=options.by,
+        is_cut=not options.every,
+        way_on=shlex.join(["ims-share-worker", "run", *_selected(options)]),
+    )
     command.note(notes)
     view, saved = _save(command, view)
-    shown = command.show(plan_json(view), lambda: print_plan(view, command.out))
-    command.own_up(prepared.bugs)
-    return (
-        exit_of_plan(
-            prepared.plan,
-            refused=bool(prepared.verdict.refusals),
-            fail_on_drift=command.options.fail_on_drift,
-            broken=bool(prepared.bugs),
-        )
-        or saved
-        or shown
+    status = exit_of_plan(
+        prepared.plan,
+        refused=bool(prepared.verdict.refusals),
+        fail_on_drift=command.options.fail_on_drift,
+        broken=bool(prepared.bugs),
     )
+    shown = command.show(plan_json(view), lambda: print_plan(view, command.out), is_well=status is Exit.CONVERGED)
+    command.own_up(prepared.bugs)
+    return status or saved or shown
+
+
+def _selected(options: argparse.Namespace) -> list[str]:
+    """Return the options that have a run find the same config, and mean the same part of the fleet."""
+    named = (("--config", [options.config]), ("--project", options.project), ("--image", options.image))
+    given = [*named, ("--shard", [options.shard])]
+    return [word for name, values in given for value in values if value is not None for word in (name, str(value))]
 
 
 def _see_where_to_save(command: Command) -> None:
@@ -98,4 +115,20 @@ def _save(command: Command, view: PlanView) -> tuple[PlanView, Exit]:
     return replace(view, approval=f"ims-share-worker approve {shlex.quote(str(file))}"), Exit.CONVERGED
 
 
-VERB = Verb("plan", "observe, and print what a run would do", plan, _add_options, is_shown_live=True)
+VERB = Verb(
+    "plan",
+    "observe, and print what a run would do",
+    plan,
+    "Reads what the projects hold now and compares it with the manifest. It changes nothing.",
+    ("plan", "plan --by project --all", "plan --project payments-prod --json", "plan --fail-on-drift"),
+    {
+        0: "nothing to do, or changes that a run would make",
+        1: "some shares are absent, unknown or quarantined; or the plan could not be written",
+        3: "a guard refuses the plan",
+        4: "the cloud could not be reached or refused the credentials",
+        6: "there are changes, and --fail-on-drift was given",
+        **JOURNAL_AWAY,
+    },
+    add_options=_add_options,
+    is_shown_live=True,
+)

@@ -6,7 +6,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from worker.commands.verb import Verb
+from worker.commands.verb import JOURNAL_AWAY, Verb
 from worker.core.exit import Exit
 
 if TYPE_CHECKING:
@@ -29,4 +29,12 @@ async def reconcile(command: Command) -> Exit:
     return show_obeyed(command, instruction_document(InstructionKind.RECONCILE, by, at, presence, made), said, presence)
 
 
-VERB = Verb("reconcile", "have the running serve begin a pass now", reconcile, logs=False)
+VERB = Verb(
+    "reconcile",
+    "have the running serve begin a pass now",
+    reconcile,
+    "Takes effect at once, whatever the schedule says.",
+    ("reconcile",),
+    {0: "it was asked", 1: "nobody is at work", **JOURNAL_AWAY},
+    logs=False,
+)

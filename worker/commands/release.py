@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from worker.commands.verb import Verb, add_names, name
+from worker.commands.verb import JOURNAL_AWAY, UNWRITTEN, Verb, add_names, name
 from worker.core.exit import Exit
 from worker.core.facts import many
 from worker.core.text import visible
@@ -39,14 +39,14 @@ async def release(command: Command) -> Exit:
     """Free a share from quarantine and from what is in flight; or quarantined shares, by project, image or reason."""
     from worker.commands.journal_row import journal_to_write, presence_after
     from worker.core.manifest.named import share_of
-    from worker.settings.inputs import names_of
+    from worker.session.finding import known_names
     from worker.wiring import journal_url
 
     _see_what_is_asked(command.options)
     if command.options.image_name is None:
         return await _release_quarantined(command)
     loaded = command.configure()
-    share = share_of(names_of(loaded), command.options.image_name, command.options.project_name)
+    share = share_of(await known_names(loaded), command.options.image_name, command.options.project_name)
     url = journal_url(loaded.settings)
     async with journal_to_write(url) as journal:
         command.note(journal.notes)
@@ -69,11 +69,11 @@ async def release(command: Command) -> Exit:
 async def _release_quarantined(command: Command) -> Exit:
     from worker.commands.journal_row import journal_to_write, presence_after
     from worker.render.names import Names
-    from worker.settings.inputs import names_of
+    from worker.session.finding import known_names
     from worker.wiring import journal_url
 
     loaded = command.configure()
-    manifest = names_of(loaded)
+    manifest = await known_names(loaded)
     is_meant, url = _chosen(command.options, manifest), journal_url(loaded.settings)
     async with journal_to_write(url) as journal:
         command.note(journal.notes)
@@ -137,5 +137,12 @@ def _chosen(options: argparse.Namespace, manifest: Manifest) -> Callable[[Quaran
 
 
 VERB = Verb(
-    "release", "free shares from quarantine, or one from a job that never ends", release, _add_options, logs=False
+    "release",
+    "free shares from quarantine, or one from a job that never ends",
+    release,
+    "What is freed is tried again in the next pass, which a running serve begins at once.",
+    ("release golden-ubuntu payments-prod", "release --reason IMG.0144", "release --all"),
+    {0: "freed, or there was nothing to free", 1: UNWRITTEN, **JOURNAL_AWAY},
+    add_options=_add_options,
+    logs=False,
 )

@@ -6,7 +6,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from worker.commands.verb import Verb
+from worker.commands.verb import JOURNAL_AWAY, Verb
 from worker.core.exit import Exit
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ async def resume(command: Command) -> Exit:
     """Have the passes of `serve` send again, beginning with one now."""
     from worker.commands.journal_row import instruction_document, open_for_row, show_obeyed
     from worker.core.instruction import InstructionKind
-    from worker.render.status import instruction_json
+    from worker.render.journal_json import instruction_json
 
     by, at = command.by, time.time()
     async with AsyncExitStack() as opened:
@@ -31,4 +31,12 @@ async def resume(command: Command) -> Exit:
     return show_obeyed(command, document, said, presence)
 
 
-VERB = Verb("resume", "have serve send again, and begin a pass now", resume, logs=False)
+VERB = Verb(
+    "resume",
+    "have serve send again, and begin a pass now",
+    resume,
+    "Ends a pause.",
+    ("resume",),
+    {0: "it was asked", 1: "nobody is at work", **JOURNAL_AWAY},
+    logs=False,
+)

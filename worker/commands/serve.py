@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from worker.commands.verb import Verb, add_shard
+from worker.commands.verb import JOURNAL_AWAY, Verb, add_shard
 from worker.core.exit import Exit
 
 if TYPE_CHECKING:
@@ -35,4 +35,17 @@ async def serve(command: Command) -> Exit:
     return Exit.CONVERGED
 
 
-VERB = Verb("serve", "make passes on a schedule, until SIGTERM", serve, add_shard, rereads=True, if_stopped="")
+VERB = Verb(
+    "serve",
+    "make passes on a schedule, until SIGTERM",
+    serve,
+    (
+        "The daemon: passes as [schedule] says, files read again when they change, health, metrics and a "
+        "status page as [server] says. Beside another one it stands by."
+    ),
+    ("serve", "serve --shard 0/4 --log-format json"),
+    {0: "it was asked to stop, and did", **JOURNAL_AWAY},
+    add_options=add_shard,
+    rereads=True,
+    if_stopped="",
+)

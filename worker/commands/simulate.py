@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.commands.verb import Verb
+from worker.commands.verb import UNWRITTEN, Verb
 from worker.core.exit import Exit
 from worker.errors import Problem, SettingsError
 
@@ -65,4 +65,15 @@ async def simulate(command: Command) -> Exit:
     return Exit.CONVERGED
 
 
-VERB = Verb("simulate", "serve a simulated cloud on loopback, for rehearsal", simulate, _add_options)
+VERB = Verb(
+    "simulate",
+    "serve a simulated cloud on loopback, for rehearsal",
+    simulate,
+    (
+        "Prints its address as the first line, and lives until a signal. A config that leads there is tried "
+        "without a cloud, with the faults that a file asks for."
+    ),
+    ("simulate", "simulate --listen 127.0.0.1:9999 --seed fleet.json --faults faults.toml"),
+    {0: "it was asked to stop, and did", 1: UNWRITTEN},
+    add_options=_add_options,
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,10 @@ from worker.core.exit import Exit
 
 if TYPE_CHECKING:
     from worker.commands.command import Command
+
+
+UNWRITTEN = "the result could not be written"
+JOURNAL_AWAY = {7: "the journal cannot be reached for now: try again"}
 
 
 def _none(_parser: argparse.ArgumentParser) -> None:
@@ -26,6 +30,9 @@ def _none(_parser: argparse.ArgumentParser) -> None:
 class Verb:
     """A verb: its name, a line of help, what performs it, and what adds its options to those that every verb has.
 
+    `about` is a sentence or two for who asks for its help, `example` a command line or several without the program's
+    name, and `exits` says what its exit statuses mean beside those that every verb has.
+
     `is_shown_live` tells whether a person on a terminal sees how far it is. Without `logs` it has nothing to log, and
     the logs, which take long to import, are set up only if a library has. `rereads` tells whether SIGHUP, which ends
     other verbs, has it read its files again. `if_stopped` is said when a signal ends it before it has begun; the verb
@@ -35,6 +42,9 @@ class Verb:
     name: str
     help: str
     perform: Callable[[Command], Awaitable[Exit]]
+    about: str
+    example: tuple[str, ...]
+    exits: Mapping[int, str]
     add_options: Callable[[argparse.ArgumentParser], None] = _none
     is_shown_live: bool = False
     logs: bool = True
@@ -65,3 +75,9 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add the options that select a part of the fleet."""
     add_names(parser, "only this; repeatable")
     add_shard(parser)
+
+
+def add_grouping(parser: argparse.ArgumentParser) -> None:
+    """Add what says how a text is grouped, and that it is not cut."""
+    parser.add_argument("--by", choices=("image", "project"), default="image", help="how it is grouped; default: image")
+    parser.add_argument("--all", action="store_true", dest="every", help="show every line, however many there are")

@@ -7,10 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from rich.console import Console
-
 from worker.cloud.ims import Ims
-from worker.commands.command import Command
+from worker.commands.command import Command, console
 from worker.core.daemon_events import Stopping
 from worker.core.events import TOLD_IN_THE_END, Event, Listener
 from worker.core.fleet.forecast import Forecast, Rest
@@ -37,7 +35,8 @@ async def watched(command: Command, inputs: Inputs, ims: Ims) -> AsyncIterator[L
 
     if command.is_live:
         gauges = Gauges(lambda: calls_left(ims), foretell, time.time, timings(inputs.settings))
-        watching = _drawn(gauges, is_verbose=command.options.verbose)
+        drawn = LiveProgress(console(command.options.color, stderr=True), gauges)
+        watching = _drawn(drawn, is_verbose=command.options.verbose)
     else:
         watching = _logged(foretell)
     async with watching as listener:
@@ -45,8 +44,8 @@ async def watched(command: Command, inputs: Inputs, ims: Ims) -> AsyncIterator[L
 
 
 @asynccontextmanager
-async def _drawn(gauges: Gauges, *, is_verbose: bool) -> AsyncIterator[Listener]:
-    with LiveProgress(Console(stderr=True), gauges) as progress:
+async def _drawn(drawn: LiveProgress, *, is_verbose: bool) -> AsyncIterator[Listener]:
+    with drawn as progress:
 
         def both(event: Event) -> None:
             # The drawing first: it is drawn again below what is told.

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from worker.core.operation import Operation
 from worker.core.share import MemberStatus, Share
+from worker.core.source import Source
 from worker.core.status import ShareStatus, Status
 from worker.core.timing import Timings
 from worker.errors import Scope
@@ -23,7 +24,7 @@ class Change:
     before: MemberStatus
     operation: Operation
     vault_id: str | None = None
-    source: str = ""
+    source: Source | None = None
     max_batch: int | None = None
 
     def as_status(self, status: Status, reason: str = "") -> ShareStatus:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
+
+from worker.core.learned_limit import LearnedLimit
 
 
 class CallGroup(StrEnum):
@@ -17,10 +19,18 @@ class CallGroup(StrEnum):
     IMAGES_LIST = "images_list"
     TOKEN = "token"  # noqa: S105 - the name of a call group
     VAULTS_LIST = "vaults_list"
+    PROJECTS_LIST = "projects_list"
 
 
-WITHOUT_LIMIT: Final = frozenset({CallGroup.TOKEN, CallGroup.VAULTS_LIST})
+WITHOUT_LIMIT: Final = frozenset({CallGroup.TOKEN, CallGroup.VAULTS_LIST, CallGroup.PROJECTS_LIST})
 """Calls whose limits are published nowhere: only that of all calls together holds them up."""
+
+
+class LimitKey(NamedTuple):
+    """Whose limit it is, and of which calls."""
+
+    account: str
+    group: CallGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,8 @@ class CallRecord:
     """One attempt at a call, when it is over.
 
     `status` is 0 where no answer came. `seconds` passed from its sending to the end of the answer. `attempt` counts
-    from 1; a repeat after a throttle is the same attempt. `error` is empty for a success.
+    from 1; a repeat after a throttle is the same attempt. `error` is empty for a success, `server_date` the Date of
+    the answer. `learned` is what is known of the group's limit by now, where the answer has taught something of it.
     """
 
     account: str
@@ -53,3 +64,5 @@ class CallRecord:
     attempt: int
     throttled: bool = False
     error: str = ""
+    server_date: str = ""
+    learned: LearnedLimit | None = None

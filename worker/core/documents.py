@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -151,6 +152,21 @@ def kind_of(value: object) -> str:
     return _KINDS.get(type(value), "a date or time")
 
 
+def look_alike(one: str, other: str) -> bool:
+    """Tell whether two different texts look the same: other forms of the same characters, or invisible ones."""
+    return one != other and not (one.isascii() and other.isascii()) and looks(one) == looks(other)
+
+
+def looks(text: str) -> str:
+    """Return what texts that look the same have in common: forms of characters and invisible ones aside."""
+    return unicodedata.normalize("NFKC", "".join(char for char in text if unicodedata.category(char) != "Cf"))
+
+
+def _spelt(text: str) -> str:
+    """Write a text in ASCII, so that what looks the same is told apart."""
+    return ascii(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}...")
+
+
 class Suggester:
     """Suggests what a misspelt word may have meant.
 
@@ -162,10 +178,16 @@ class Suggester:
         self._budget = budget
 
     def hint(self, word: str, known: Collection[str]) -> str:
-        """Return `did you mean "..."?`, or nothing where no known word is like this one."""
+        """Return `did you mean "..."?`, or nothing where no known word is like this one.
+
+        Of two words that look the same it is told what sets them apart.
+        """
         self._budget -= len(known)
         if self._budget < 0:
             return ""
+        for other in known:
+            if look_alike(word, other):
+                return f"did you mean {quote(other)}? It looks the same: {_spelt(word)} is not {_spelt(other)}"
         likely = [
             other
             for other in known

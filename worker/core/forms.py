@@ -20,6 +20,8 @@ from worker.core.places import Path
 _Model = TypeVar("_Model", bound=BaseModel)
 _LIBRARY_WORDS = re.compile(r"^(?:Value error, |[A-Z][a-z]+ should (?=be |have ))")
 _QUOTED = re.compile("'([^']*)'")
+_BLOCKS = frozenset({"share", "rule", "discover"})
+"""Keys of lists of tables, which are written as blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,11 @@ def _of_type(kind: str, key: str, item: str, value: object) -> tuple[str, str]:
     """Say that a value is of another type than belongs there, and the way out; nothing if something else is wrong."""
     match kind:
         case "model_type" | "dict_type" | "model_attributes_type":
-            hint = "write [[share]]" if item == "share block" else "" if item else f"write [{key}]"
+            block = item.removesuffix(" block")
+            hint = f"write [[{block}]]" if item != block else "" if item else f"write [{key}]"
             return f"{f'a {item}' if item else key} is a table, not {kind_of(value)}", hint
         case "list_type" | "tuple_type":
-            return f"{key} is a list, not {kind_of(value)}", "write [[share]]" if key == "share" else ""
+            return f"{key} is a list, not {kind_of(value)}", f"write [[{key}]]" if key in _BLOCKS else ""
         case "string_type":
             return f"{f'{item} names and ids are strings' if item else f'{key} is a string'}, not {kind_of(value)}", ""
         case "too_short" | "string_too_short":

@@ -12,6 +12,7 @@ from enum import StrEnum
 from worker.core.batch import Batch, End, InFlight
 from worker.core.clock import TOLERANCE
 from worker.core.facts import first_few, many
+from worker.core.polling.durations import Lasted
 from worker.core.timing import Timings, format_duration
 from worker.errors import Scope
 
@@ -30,6 +31,7 @@ class JobReply:
 
     `end` is SUCCEEDED, FAILED, or None while it runs: a word that nobody documented counts as running. `results` has,
     by image id, True for an image that was done and False for one that failed; what is missing was not said.
+    `lasted` is how long the cloud was at work, where its times make sense.
     """
 
     end: End | None
@@ -37,6 +39,7 @@ class JobReply:
     reason: str = ""
     code: str = ""
     scope: Scope = Scope.UNSAID
+    lasted: Lasted | None = None
 
 
 @dataclass(frozen=True, slots=True)

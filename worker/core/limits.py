@@ -16,8 +16,8 @@ MARGIN = 0.02
 longest published window, clocks 50 parts in a million apart drift by 15 ms, and timers are a little coarse.
 """
 
-LEARNED_FOR = 3600.0
-"""Seconds after which a rate that a message taught is forgotten, unless it is taught again."""
+LONGEST_STATED = 3600.0
+"""Seconds of the longest window that a message is believed."""
 
 _FLOOR = 1 / 20
 _RATE = re.compile(r"([0-9]{1,9})\s*/\s*([0-9].*|[a-z]+)")
@@ -74,7 +74,7 @@ class Rate:
         return Rate((self.count + rank) // of, self.window)
 
 
-def learned_rate(message: str) -> Rate | None:
+def stated_rate(message: str) -> Rate | None:
     """Return the rate that a gateway's throttle message names, or None when it names none, or nonsense.
 
     The gateway counts in seconds, minutes, hours or days. A window beyond one day is nonsense: to believe it
@@ -92,11 +92,16 @@ def believed(stated: Rate, configured: Rate) -> Rate:
     """Return what to make of a rate that a message states: no text slows the worker down to a stop.
 
     A rate below a twentieth of the configured one is raised to that: where the cloud means what it says, throttle
-    answers and their pauses keep it. A window has no more meaning than what is learned has: LEARNED_FOR.
+    answers and their pauses keep it. A window is no longer than LONGEST_STATED.
     """
-    window = min(stated.window, LEARNED_FOR)
+    window = min(stated.window, LONGEST_STATED)
     count = int(stated.count * (window / stated.window))
-    return Rate(max(count, math.ceil(_FLOOR * configured.count / configured.window * window)), window)
+    return Rate(max(count, least(configured, window)), window)
+
+
+def least(configured: Rate, window: float) -> int:
+    """Return how many calls a window keeps at least, whatever is learned: a twentieth of the configured rate."""
+    return math.ceil(_FLOOR * configured.count / configured.window * window)
 
 
 class Window:
@@ -184,24 +189,30 @@ class LimitStanding:
     """How a call group stands at one instant.
 
     `rate` is the slowest in force, `left` how many calls the group's rates have room for, `waiting` how many
-    callers queue, and `paused_for` the seconds that a pause still lasts.
+    callers queue, and `paused_for` the seconds that a pause still lasts. `configured` is what holds in any case.
+    `learned` is what is in force by now of what a throttle answer taught of the whole account's limit, `learned_age`
+    seconds ago, and `is_stated` whether the cloud stated it.
     """
 
     rate: Rate
     left: int
     waiting: int
     paused_for: float
+    configured: Rate
+    learned: Rate | None = None
+    is_stated: bool = False
+    learned_age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
     """What the limits of a call group let through from `now` on, for a forecast made at once: its windows go on.
 
-    Each of `windows` comes with the time until which it is kept. Nothing leaves before `paused_until`.
+    Nothing leaves before `paused_until`.
     """
 
     now: float
-    windows: tuple[tuple[Window, float], ...]
+    windows: tuple[Window, ...]
     paused_until: float = -math.inf
 
     def wait(self, calls: int, after: float = 0.0) -> float:
@@ -209,5 +220,4 @@ class Room:
         if not calls:
             return 0.0
         start = max(self.now + after, self.paused_until)
-        ends = (min(window.leaves_at(start, calls), max(start, until)) for window, until in self.windows)
-        return max(ends, default=start) - self.now
+        return max((window.leaves_at(start, calls) for window in self.windows), default=start) - self.now

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from worker.core.share import MemberStatus
+from worker.core.source import Source
 
 
 class Operation(StrEnum):
@@ -44,3 +45,12 @@ class Operation(StrEnum):
 
 _VERBS = {Operation.ACCEPT: "accept", Operation.REJECT: "reject"}
 _GOALS = {Operation.ACCEPT: MemberStatus.ACCEPTED, Operation.REJECT: MemberStatus.REJECTED}
+
+
+def counts_as_reject(operation: Operation, before: MemberStatus | None, source: Source | None) -> bool:
+    """Tell whether the guards count a change as a rejection: of what was accepted, or by a rule of what was pending.
+
+    What people name one by one they mean; what a rule finds may be more than anybody has thought of.
+    """
+    counted = {MemberStatus.ACCEPTED, MemberStatus.PENDING} if source and source.rule else {MemberStatus.ACCEPTED}
+    return operation is Operation.REJECT and before in counted

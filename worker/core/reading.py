@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.core.share import MemberStatus
 from worker.core.status import ShareStatus
@@ -13,12 +13,25 @@ CUT_SHORT = "the pass was told to stop before it was read"
 """Why a project was not read that nobody tried to read to the end: nothing is known of it, and nothing was amiss."""
 
 
+KEPT_MOVING = "images kept moving between the member lists while they were read"
+SEES_EVERYTHING = (
+    "the same images stand in several member lists, and stay there: the credential sees every image in every list, as "
+    "an administrator's does, so that nobody can tell what is pending, accepted or rejected"
+)
+"""Why a project cannot be read whose lists contradict each other: that passes, and this does not."""
+
+Facts = frozenset[str]
+"""What is to be read of images beyond what any plan needs: fields of `ObservedImage`."""
+NO_FACTS: Facts = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class ObservedImage:
     """An image as one project's list shows it.
 
     `full_ecs` tells whether it is a full-ECS image, and is None where the list did not say. `state` is what the cloud
-    calls an image that is not active, such as `deactivated`, or that its owner hides; else it is empty.
+    calls an image that is not active, such as `deactivated`, or that its owner hides; else it is empty. What follows is
+    there only where a rule asks for it: `created_at` is in seconds since the epoch, None where that is not known.
     """
 
     id: str
@@ -26,6 +39,9 @@ class ObservedImage:
     owner: str
     full_ecs: bool | None = None
     state: str = ""
+    os_type: str = ""
+    tags: tuple[str, ...] = ()
+    created_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +68,11 @@ class Reading:
 class LastReading:
     """What was last known of a project, in short: how many shares were wished there, at `at` (seconds since the epoch).
 
-    `statuses` are those that were not as desired.
+    `statuses` are those that were not as desired. `pending_since` tells of the shares that a rule waits for, by image
+    id, when they were first seen pending, in seconds since the epoch.
     """
 
     at: float
     desired: int
     statuses: tuple[ShareStatus, ...] = ()
+    pending_since: Mapping[str, float] = field(default_factory=dict)

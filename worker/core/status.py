@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from worker.core.operation import Operation
 from worker.core.share import MemberStatus, Share
+from worker.core.source import Source
 
 
 class Status(StrEnum):
@@ -87,7 +88,7 @@ class ShareStatus:
     before: MemberStatus | None = None
     after: MemberStatus | None = None
     reason: str = ""
-    source: str = ""
+    source: Source | None = None
     job_id: str | None = None
     may_be_absent: bool = False
     failed_batch_size: int = 1

@@ -87,11 +87,15 @@ def timestamp(seconds: float, *, digits: str = "milliseconds") -> str:
 
 @dataclass(frozen=True, slots=True)
 class PollPolicy:
-    """How the wait between two polls grows: `first` seconds, times `factor` each time, at most `max` seconds."""
+    """How the wait between two polls grows: `first` seconds, times `factor` each time, at most `max` seconds.
+
+    `learn` tells whether what is known of how long jobs last may sharpen it.
+    """
 
     first: float
     factor: float
     max: float
+    learn: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +143,26 @@ def poll_delay(policy: PollPolicy, polls: int, u: float) -> float:
     return min(policy.max, grown) * (1 + POLL_JITTER * (2 * u - 1))
 
 
-def next_poll(policy: PollPolicy, age: float) -> float:
-    """Return the age in seconds at which a job that is `age` seconds old is polled next, without the jitter."""
+def polls_by(policy: PollPolicy, age: float) -> float:
+    """Return how many polls, in fractions, a job `age` seconds old has had, without the jitter."""
     growing = _growing_waits(policy)
-    at = _poll_at(policy, growing)
+    at = age_at_poll(policy, growing)
     if age >= at:
-        wait = poll_delay(policy, growing, 0.5)
-        return at + wait * (math.floor((age - at) / wait) + 1)
-    return _poll_at(policy, _polls_before(policy, age) + 1)
+        return growing + (age - at) / poll_delay(policy, growing, 0.5)
+    if policy.factor == 1:
+        return max(0.0, age) / policy.first
+    # Rounding must not take it further than the waits that grow.
+    return min(growing, math.log1p(max(0.0, age) * (policy.factor - 1) / policy.first) / math.log(policy.factor))
 
 
-def polls_by(policy: PollPolicy, age: float) -> int:
-    """Return after how many polls the pace of a job is that of one `age` seconds old."""
+def age_at_poll(policy: PollPolicy, polls: float) -> float:
+    """Return the age at which a job has had so many polls: the sum of a geometric series while the waits grow."""
     growing = _growing_waits(policy)
-    return growing if age >= _poll_at(policy, growing) else _polls_before(policy, age)
+    if polls > growing:
+        return age_at_poll(policy, growing) + (polls - growing) * poll_delay(policy, growing, 0.5)
+    if policy.factor == 1:
+        return policy.first * polls
+    return policy.first * math.expm1(polls * math.log(policy.factor)) / (policy.factor - 1)
 
 
 def _growing_waits(policy: PollPolicy) -> int:
@@ -160,22 +170,6 @@ def _growing_waits(policy: PollPolicy) -> int:
     if policy.factor == 1:
         return 1
     return max(1, math.ceil(math.log(policy.max / policy.first) / math.log(policy.factor)))
-
-
-def _poll_at(policy: PollPolicy, polls: int) -> float:
-    """Return the age at a poll, counted from 1, while the waits grow: the sum of a geometric series."""
-    if policy.factor == 1:
-        return policy.first * polls
-    return policy.first * math.expm1(polls * math.log(policy.factor)) / (policy.factor - 1)
-
-
-def _polls_before(policy: PollPolicy, age: float) -> int:
-    """Return how many polls there were by this age, while the waits grow: the series solved, and rounding mended."""
-    age = max(0.0, age)
-    if policy.factor == 1:
-        return math.floor(age / policy.first)
-    about = math.floor(math.log1p(age * (policy.factor - 1) / policy.first) / math.log(policy.factor))
-    return max(polls for polls in range(max(0, about - 1), about + 2) if _poll_at(policy, polls) <= age)
 
 
 def retry_delay(policy: RetryPolicy, failures: int, u: float, retry_after: float | None = None) -> float:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from worker.errors import Cause
+
 _TYPES: Final = {"backup", "hybrid", ""}
 _STATES: Final = {
     "lock": "it is locked",
@@ -51,16 +53,31 @@ NO_VAULTS: Final = VaultsRead()
 """What is known of vaults where none would be used."""
 
 
-def why_unfit(vault: Vault | None) -> str:
-    """Return why a vault, or None for one that is not there, cannot take a full-ECS image; nothing where it may."""
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why a vault cannot take a full-ECS image, and of which kind that is."""
+
+    cause: Cause
+    why: str
+
+
+def unfitness(vault: Vault | None) -> Unfit | None:
+    """Return why a vault, or None for one that is not there, cannot take a full-ECS image; None where it may."""
     if vault is None:
-        return "there is no such vault in this project"
+        return Unfit(Cause.VAULT_MISSING, "there is no such vault in this project")
     if vault.object_type not in {"server", ""}:
-        return f"it is for objects of the type {vault.object_type}, not for servers"
+        return Unfit(Cause.VAULT_TYPE, f"it is for objects of the type {vault.object_type}, not for servers")
     if vault.protect_type not in _TYPES:
-        return f"it is for {vault.protect_type}, not for backups"
+        return Unfit(Cause.VAULT_TYPE, f"it is for {vault.protect_type}, not for backups")
     if vault.status in _STATES:
-        return _STATES[vault.status]
+        return Unfit(Cause.VAULT_STATE, _STATES[vault.status])
     if vault.size is not None and vault.used is not None and not vault.expands and vault.used >= vault.size * _MB:
-        return f"it is full: {vault.used / _MB:.0f} GB of {vault.size:.0f} GB are used"
-    return ""
+        used = f"it is full: {vault.used / _MB:.0f} GB of {vault.size:.0f} GB are used"
+        return Unfit(Cause.VAULT_FULL, used)
+    return None
+
+
+def why_unfit(vault: Vault | None) -> str:
+    """Return why a vault cannot take a full-ECS image, likewise; nothing where it may."""
+    unfit = unfitness(vault)
+    return unfit.why if unfit else ""

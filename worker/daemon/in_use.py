@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from worker.cloud.ims import Ims
 from worker.core.calls import CallGroup
 from worker.core.limits import LimitStanding
+from worker.core.manifest.listed import Lists
 from worker.daemon.revision import Revision
 from worker.journal.lease import HeldJournal
 
@@ -23,6 +24,10 @@ class InUse:
     journal: HeldJournal | None = None
     journal_error: str = ""
     ims: Ims | None = None
+
+    def take_lists(self, lists: Lists) -> None:
+        """Go by these lists of the projects that are found from now on."""
+        self.revision = self.revision.with_found(lists)
 
     def standing(self) -> Mapping[str, Mapping[CallGroup, LimitStanding]]:
         """Return how the call groups of each account stand; nothing before the cloud is open."""

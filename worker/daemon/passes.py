@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from worker.cloud.ims import Ims
 from worker.core.events import Listener, PassBroken
+from worker.core.manifest.listed import Lists
 from worker.daemon.following import Following
 from worker.daemon.instructions import Instructions
 from worker.daemon.recurrence import countdown, run_forever
@@ -18,8 +19,10 @@ from worker.journal.lease import HeldJournal
 from worker.reconcile.background import background_tasks, first_of
 from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.follow import Follower
+from worker.reconcile.polls import Polls
 from worker.reconcile.request import PassRequest
 from worker.reconcile.supersede import WHY_SUPERSEDED, Supersession
+from worker.session.finding import keep_lists, list_projects
 from worker.session.passes import pass_context, run_pass
 from worker.session.stopping import Stopper
 
@@ -31,8 +34,8 @@ _BLOCKED_FOR = 300.0
 class PassLoop:
     """Passes from now on, until the process is asked to stop or is told that journal or cloud have changed.
 
-    `revision` tells what the files say by now, `instructions` what people ask for; `wall` is the wall clock, in
-    seconds since the epoch, which may be set at any moment.
+    `revision` tells what the files say by now, and what was found, which `take_lists` is told; `instructions` tell what
+    people ask for; `wall` is the wall clock, in seconds since the epoch, which may be set at any moment.
     """
 
     journal: HeldJournal
@@ -40,11 +43,13 @@ class PassLoop:
     events: Listener
     stopper: Stopper
     revision: Callable[[], Revision]
+    take_lists: Callable[[Lists], None]
     triggers: Triggers
     wall: Callable[[], float]
     instructions: Instructions
     deadlines: Deadlines = field(default_factory=Deadlines)
     retry_stopped_at: float = 0.0
+    polls: Polls | None = None
 
     async def work(self) -> None:
         """Make the passes; raise JournalError when the lease is lost.
@@ -56,6 +61,7 @@ class PassLoop:
         with self.stopper.deadlines() as deadlines:
             async with background_tasks() as start:
                 context = await pass_context(self.revision().inputs, self.ims, self.journal, self.events, deadlines)
+                self.polls = context.polls
                 follower = Follower(context, start, self.triggers.pass_now.set)
                 following = Following(self.journal, self.events, follower, self.revision, self.wall)
                 start(self._stop_early(stop))
@@ -79,24 +85,32 @@ class PassLoop:
             return
         await self.journal.verify_lease()
         await following.see_to_the_clock()
-        revision = self.revision()
-        self.triggers.reloaded.clear()
         self._retry_stopped()
         with self.stopper.deadlines(due) as self.deadlines:
             await self.instructions.hold(self.deadlines)
+            await self._look_for_projects()
+            revision = self.revision()
+            self.triggers.reloaded.clear()
             newer = Supersession(revision.request, lambda: self._newer_than(revision), self.events)
             context = await pass_context(revision.inputs, self.ims, self.journal, newer, self.deadlines)
             following.run_id = context.run_id
             try:
                 async with background_tasks() as start:
                     start(newer.watch(self.triggers.reloaded, self.deadlines, self.wall))
-                    context = replace(context, newest=newer.newest)
+                    context = replace(context, newest=newer.newest, polls=self.polls or context.polls)
                     await run_pass(revision.inputs, revision.request, context, self.journal)
             except JournalError as error:
                 self.events(PassBroken(str(error)))
                 raise
         following.run_id = ""
         await following.look()
+
+    async def _look_for_projects(self) -> None:
+        """Have the pass, and all that is shown, go by the projects that are found now."""
+        lists = await list_projects(self.revision().inputs, self.ims, self.journal, self.deadlines)
+        if lists:
+            await keep_lists(self.journal, lists)
+            self.take_lists(lists)
 
     def _newer_than(self, revision: Revision) -> PassRequest | None:
         """Return what the files ask for by now, where that is something else than a revision of them did."""

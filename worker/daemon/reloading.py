@@ -121,13 +121,15 @@ class Reloading:
         return refused
 
     def _go_by(self, revision: Revision) -> None:
-        self.in_use.revision = revision
+        # Projects may have been looked for while the files were read.
+        lists = self.in_use.revision.lists
+        self.in_use.revision = revision if revision.lists is lists else revision.with_found(lists)
         # Of files that are named only now what the manifest says was read after `seen`, what the config names before.
         known = {**{file: revision.seen[file] for file in revision.seen.keys() - revision.named.keys()}, **self.read_as}
         self.read_as = {file: known[file] for file in revision.seen if file in known}
         self.take(revision)
-        wishes = revision.inputs.manifest.wishes
-        self.told(Reloaded(len(wishes), sum(len(of_project) for of_project in wishes.values())))
+        manifest = revision.inputs.manifest
+        self.told(Reloaded(len(manifest.spoken_of), len(manifest)))
         self.triggers.reloaded.set()
 
 

@@ -12,11 +12,14 @@ from worker.cloud.config import CloudConfig
 from worker.cloud.transport import tls_context
 from worker.core.documents import Document
 from worker.core.fleet.selection import Selector
+from worker.core.manifest.found import as_written
+from worker.core.manifest.listed import Lists
 from worker.core.manifest.model import Manifest
 from worker.daemon.watching import Fingerprint, Sources
 from worker.errors import ManifestError, Problem, SettingsError
 from worker.journal.database import is_same
 from worker.reconcile.request import PassRequest
+from worker.session.finding import found_in
 from worker.session.limits import shared_out
 from worker.settings import Loaded, Settings, load_settings
 from worker.settings.inputs import Inputs, join, read_manifest
@@ -29,7 +32,8 @@ class Revision:
 
     `seen` is the fingerprint of these files, taken after the config was read and before the manifest was.
     `named` is that of the files that the settings name: an authority may change though its file's name does not.
-    `number` grows when a pass is asked for something else than before.
+    `number` grows when a pass is asked for something else than before. `lists` has the projects that were last found,
+    which are in `inputs` and `request`.
     """
 
     loaded: Loaded
@@ -40,11 +44,18 @@ class Revision:
     seen: Fingerprint = field(repr=False)
     named: Fingerprint = field(repr=False)
     number: int = 0
+    lists: Lists = field(default_factory=dict, repr=False)
 
     @property
     def settings(self) -> Settings:
         """How the worker behaves."""
         return self.inputs.settings
+
+    def with_found(self, lists: Lists) -> Revision:
+        """Return it with what these lists have of the projects that the manifest has found."""
+        found = found_in(self.inputs, lists)
+        request = replace(self.request, manifest=found.inputs.manifest, finding=found.finding)
+        return replace(self, inputs=found.inputs, request=request, lists=lists)
 
     def works_with(self, other: Revision) -> bool:
         """Tell whether journal and connections are those of another revision, so that they can stay open."""
@@ -78,7 +89,7 @@ class Reader:
 
     def read(self) -> Revision:
         """Read the files as they are now; raise SettingsError or ManifestError with every problem."""
-        return self._join(*self._load(), read_manifest)
+        return self._join(*self._load(), read_manifest, {})
 
     async def fingerprint(self, revision: Revision) -> Fingerprint:
         """Return a digest of what is in the files of a revision now; they are read in a thread."""
@@ -100,12 +111,12 @@ class Reader:
             configs.insert(0, self._load(before))
         except SettingsError as error:
             problems = error.problems
-        kept = before.inputs.manifest
+        kept = as_written(before.inputs.manifest)
         ways = [(config, manifest_of) for config in configs for manifest_of in (read_manifest, lambda _: (kept, ()))]
         found = before
         for number, (config, manifest_of) in enumerate(ways):
             try:
-                found = self._join(*config, manifest_of)
+                found = self._join(*config, manifest_of, before.lists)
                 break
             except (SettingsError, ManifestError) as error:
                 # What else does not fit is only a matter of what has been kept.
@@ -136,6 +147,7 @@ class Reader:
         loaded: Loaded,
         named: Fingerprint,
         manifest_of: Callable[[Loaded], tuple[Manifest, tuple[Document, ...]]],
+        lists: Lists,
     ) -> Revision:
         """Join settings and a manifest; raise SettingsError or ManifestError where they do not fit."""
         sources = _sources(loaded)
@@ -143,7 +155,7 @@ class Reader:
         inputs = join(loaded.settings, *manifest_of(loaded))
         request = pass_request(inputs, self.selector, resumes=False)
         cloud = shared_out(cloud_config(inputs, self.environ), inputs, self.selector.shard, "serve")
-        return Revision(loaded, inputs, request, cloud, sources, seen, named)
+        return Revision(loaded, inputs, request, cloud, sources, seen, named).with_found(lists)
 
 
 def _sources(loaded: Loaded) -> Sources:

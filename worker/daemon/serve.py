@@ -22,6 +22,7 @@ from worker.daemon.watching import changes
 from worker.errors import JournalError, JournalLocked, JournalUnreachable
 from worker.journal.lease import HeldJournal, hold_journal
 from worker.reconcile.background import background_tasks
+from worker.session.finding import last_lists
 from worker.session.limits import assume_unrecorded_calls
 from worker.session.opening import open_cloud_as_writer
 from worker.session.stopping import Stopper
@@ -101,6 +102,8 @@ class Daemon:
         is_unclean = journal.unclean
         instructions = Instructions(journal.instructions, self._telemetry, self._triggers.pass_now, time.time)
         await instructions.begin()
+        if lists := await last_lists(journal):
+            self._in_use.take_lists(lists)
         while not self._stopper.asked.is_set() and journal_url(self._in_use.revision.settings) == url:
             self._triggers.reopen.clear()
             revision = self._in_use.revision
@@ -117,6 +120,7 @@ class Daemon:
                         self._telemetry,
                         self._stopper,
                         lambda: self._in_use.revision,
+                        self._in_use.take_lists,
                         self._triggers,
                         time.time,
                         instructions,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy import Connection, delete, or_, select
 
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.journal.rows import Cells, Found, read
 from worker.journal.schema import WITH_READINGS, batch_sizes
+from worker.journal.upsert import put
 from worker.journal.writer import Writer
 
 
@@ -24,21 +25,14 @@ class BatchSizeLog:
 
     async def learn(self, key: SizeKey, size: BatchSize) -> None:
         """Keep what is known of an account in a region from now on; raise JournalError."""
-
-        def write(connection: Connection) -> None:
-            is_it = (batch_sizes.c.account == key.account) & (batch_sizes.c.region == key.region)
-            connection.execute(delete(batch_sizes).where(is_it))
-            connection.execute(
-                insert(batch_sizes).values(
-                    account=key.account,
-                    region=key.region,
-                    taken=size.taken,
-                    refused=size.refused,
-                    learned_at=size.learned_at,
-                )
-            )
-
-        await self._writer.write(write)
+        row = {
+            "account": key.account,
+            "region": key.region,
+            "taken": size.taken,
+            "refused": size.refused,
+            "learned_at": size.learned_at,
+        }
+        await self._writer.write(lambda connection: put(connection, batch_sizes, [row]))
 
 
 def forget(connection: Connection, before: float, accounts: Collection[str]) -> None:

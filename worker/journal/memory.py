@@ -8,11 +8,26 @@ from sqlalchemy import Connection
 
 from worker.core.batch import InFlight
 from worker.core.batch_size import BatchSize, SizeKey
+from worker.core.calls import LimitKey
 from worker.core.fleet.history import PassMemory, PassRecord
 from worker.core.fleet.shards import Shard
+from worker.core.learned_limit import LearnedLimit
+from worker.core.manifest.listed import ProjectList
+from worker.core.polling.durations import Durations, Kind
 from worker.core.quarantine import Quarantined
 from worker.core.reading import LastReading
-from worker.journal import batch_sizes, batches, instructions, passes, quarantine, readings, stamps
+from worker.journal import (
+    batch_sizes,
+    batches,
+    durations,
+    instructions,
+    learned_limits,
+    passes,
+    project_lists,
+    quarantine,
+    readings,
+    stamps,
+)
 from worker.journal.instructions import Standing
 from worker.journal.rows import Found
 from worker.journal.writer import Writer
@@ -40,7 +55,10 @@ class Overview:
     passes: Found[PassRecord]
     fleet: Found[PassRecord]
     batch_sizes: Found[tuple[SizeKey, BatchSize]]
+    learned_limits: Found[tuple[LimitKey, LearnedLimit]]
+    durations: Found[tuple[Kind, Durations]]
     readings: Found[tuple[str, LastReading]]
+    project_lists: Found[tuple[str, ProjectList]]
     ahead: float
     standing: Standing
 
@@ -95,7 +113,10 @@ class MemoryReader:
                 passes.last(connection, version, count),
                 passes.of_fleet(connection, version),
                 batch_sizes.known(connection, version),
+                learned_limits.known(connection, version),
+                durations.known(connection, version),
                 readings.last(connection, version),
+                project_lists.known(connection, version),
                 stamps.ahead(connection, now),
                 instructions.standing(connection, version, now),
             )

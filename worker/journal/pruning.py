@@ -9,7 +9,19 @@ from typing import Self
 from sqlalchemy import Connection
 
 from worker.core.fleet.guard import COUNTED_FOR
-from worker.journal import approvals, batch_sizes, batches, call_log, instructions, passes, readings, rejections
+from worker.journal import (
+    approvals,
+    batch_sizes,
+    batches,
+    call_log,
+    durations,
+    instructions,
+    learned_limits,
+    passes,
+    project_lists,
+    readings,
+    rejections,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +59,6 @@ def prune(connection: Connection, retention: Retention) -> None:
     rejections.forget(connection, retention.rejections)
     readings.forget(connection, retention.history, retention.projects)
     batch_sizes.forget(connection, retention.history, retention.accounts)
+    learned_limits.forget(connection, retention.history, retention.accounts)
+    project_lists.forget(connection, retention.history)
+    durations.forget(connection, retention.history)

@@ -1,4 +1,7 @@
-"""What each project was when it could last be read, in short: a row for it, and one for each share that was amiss."""
+"""What each project was when it could last be read, in short: a row for it, and one for each share that was amiss.
+
+And one for each pending share that a rule waits for, which tells since when; it stays until the share is not pending.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from worker.core.operation import Operation
 from worker.core.reading import LastReading
 from worker.core.share import MemberStatus, Share
+from worker.core.source import source_of
 from worker.core.status import ShareStatus, Status
 from worker.journal.rows import Cells, Found, read
-from worker.journal.schema import WITH_READINGS, readings, readings_amiss
+from worker.journal.schema import WITH_PENDING, WITH_READINGS, readings, readings_amiss, readings_pending
 from worker.journal.writer import Writer
 
 
@@ -42,11 +46,15 @@ def last(connection: Connection, version: int) -> Found[tuple[str, LastReading]]
     of_project: dict[str, list[ShareStatus]] = {}
     for status in amiss.values:
         of_project.setdefault(status.share.project_id, []).append(status)
+    pending = _pending(connection) if version >= WITH_PENDING else Found(())
+    since: dict[str, dict[str, float]] = {}
+    for (project_id, image_id), at in pending.values:
+        since.setdefault(project_id, {})[image_id] = at
     values = tuple(
-        (project_id, LastReading(at, desired, tuple(of_project.get(project_id, ()))))
+        (project_id, LastReading(at, desired, tuple(of_project.get(project_id, ())), since.get(project_id, {})))
         for project_id, at, desired in found.values
     )
-    return Found(values, (*found.odd, *amiss.odd))
+    return Found(values, (*found.odd, *amiss.odd, *pending.odd))
 
 
 def keep(connection: Connection, found: Mapping[str, LastReading]) -> None:
@@ -61,6 +69,35 @@ def keep(connection: Connection, found: Mapping[str, LastReading]) -> None:
     rows = [_row(status) for each in found.values() for status in each.statuses]
     if rows:
         connection.execute(insert(readings_amiss), rows)
+    _keep_pending(connection, found)
+
+
+def _keep_pending(connection: Connection, found: Mapping[str, LastReading]) -> None:
+    """Keep since when shares are pending: what has not changed since the last reading is not written again."""
+    known = {share: since for share, since in _pending(connection).values if share.project_id in found}
+    now = {
+        Share(project_id, image_id): since
+        for project_id, each in found.items()
+        for image_id, since in each.pending_since.items()
+    }
+    fresh = [share for share, since in now.items() if known.get(share) != since]
+    # A row that cannot be read gives way too.
+    old = [*(known.keys() - now.keys()), *fresh]
+    if old:
+        of_share = (
+            readings_pending.c.project_id == bindparam("of_project"),
+            readings_pending.c.image_id == bindparam("of_image"),
+        )
+        keys = [{"of_project": share.project_id, "of_image": share.image_id} for share in old]
+        connection.execute(delete(readings_pending).where(*of_share), keys)
+    if fresh:
+        rows = [{"project_id": share.project_id, "image_id": share.image_id, "since": now[share]} for share in fresh]
+        connection.execute(insert(readings_pending), rows)
+
+
+def _pending(connection: Connection) -> Found[tuple[Share, float]]:
+    rows = connection.execute(select(readings_pending)).mappings()
+    return read(rows, readings_pending, _since)
 
 
 def forget(connection: Connection, before: float, projects: Collection[str]) -> None:
@@ -69,6 +106,10 @@ def forget(connection: Connection, before: float, projects: Collection[str]) -> 
     gone = [project_id for project_id in old if project_id not in projects]
     if gone:
         _forget(connection, gone)
+        keys = [{"of_project": project_id} for project_id in gone]
+        connection.execute(
+            delete(readings_pending).where(readings_pending.c.project_id == bindparam("of_project")), keys
+        )
 
 
 def _forget(connection: Connection, projects: Collection[str]) -> None:
@@ -79,6 +120,10 @@ def _forget(connection: Connection, projects: Collection[str]) -> None:
 
 def _reading(cells: Cells) -> tuple[str, float, int]:
     return cells.text("project_id"), cells.stamp("at"), cells.count("desired")
+
+
+def _since(cells: Cells) -> tuple[Share, float]:
+    return Share(cells.text("project_id"), cells.text("image_id")), cells.stamp("since")
 
 
 def _status(cells: Cells) -> ShareStatus:
@@ -93,7 +138,7 @@ def _status(cells: Cells) -> ShareStatus:
         before=read_as,
         after=read_as,
         reason=cells.text("reason"),
-        source=cells.text("source"),
+        source=source_of(cells.text("source")),
     )
 
 
@@ -105,5 +150,5 @@ def _row(status: ShareStatus) -> dict[str, object]:
         "operation": status.desired.value,
         "observed": status.after.value if status.after else None,
         "reason": status.reason,
-        "source": status.source,
+        "source": str(status.source or ""),
     }

@@ -27,12 +27,15 @@ E = TypeVar("E", bound=StrEnum)
 
 _TEXT_AT_MOST = 4_000_000
 _COUNT_AT_MOST = 2**53
+_PAIRS_AT_MOST = 10_000
 YEAR_10000 = 253_402_300_800.0
 _NAMED = 3
 WAY_OUT = (
     "correct the row or delete it; or move the journal away: the next pass makes a new one, and the cloud tells what "
     "is true"
 )
+_Amount = Annotated[float, msgspec.Meta(ge=0, le=_COUNT_AT_MOST)]
+_Amounts = Annotated[list[tuple[_Amount, _Amount]], msgspec.Meta(max_length=_PAIRS_AT_MOST)]
 _Counts = dict[str, Annotated[int, msgspec.Meta(ge=0, le=_COUNT_AT_MOST)]]
 
 
@@ -103,14 +106,18 @@ class Cells:
 
     def texts(self, column: str) -> tuple[str, ...]:
         """Return a list of texts that is not empty, from a column that `as_text` made readable."""
-        texts = self._json(column, list[str], "a list of texts")
+        texts = self.json(column, list[str], "a list of texts")
         if not texts:
             raise self._odd(column, "a list of texts")
         return tuple(texts)
 
     def counts(self, column: str) -> dict[str, int]:
         """Return counts by their names, from a column that `as_text` made readable."""
-        return self._json(column, _Counts, "counts by their names")
+        return self.json(column, _Counts, "counts by their names")
+
+    def amounts(self, column: str) -> list[tuple[float, float]]:
+        """Return pairs of numbers from nothing on, from a column that `as_text` made readable."""
+        return self.json(column, _Amounts, "a list of pairs of numbers")
 
     def shard(self) -> Shard:
         """Return the shard that the row is about."""
@@ -119,7 +126,8 @@ class Cells:
             return shard
         raise self._odd("shard_index", f"one of {self._row['shard_count']} shards")
 
-    def _json(self, column: str, kind: type[T], what: str) -> T:
+    def json(self, column: str, kind: type[T], what: str) -> T:
+        """Return what is of a kind, and is called `what`, from a column that `as_text` made readable."""
         try:
             return msgspec.json.decode(self.text(column), type=kind)
         except (msgspec.DecodeError, UnicodeError, RecursionError):

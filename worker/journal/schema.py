@@ -18,7 +18,12 @@ Each row is kept as long as it is of use, and forgotten after a pass (`pruning.p
 | `instructions` | `journal.keep` after it was given; the last pause or resume, and the last of all, stay |
 | `calls` | after the longest window of the limits |
 | `readings`, `readings_amiss` | with the next reading; `journal.keep` after the last one of a project that has gone |
-| `batch_sizes` | with what is learned next; `journal.keep` after the last of an account that has gone |
+| `readings_pending` | when its share is not pending any more, or no rule waits for it; else as above |
+| `batch_sizes`, `learned_limits` | with what is learned next; as those, after the last of an account that has gone |
+| `project_lists` | with the next good list of its credential, or `journal.keep` after it was read |
+)
+
+| `durations` | with what is found next; `journal.keep` after the last job of its kind |
 """
 
 from __future__ import annotations
@@ -42,13 +47,18 @@ from sqlalchemy import (
 
 from worker.core.fleet.shards import WHOLE, Shard
 
-VERSION = 7
+VERSION = 11
 LATER = {"shard_index": (2, 0), "shard_count": (2, 1), "together": (3, 1), "unread": (7, None)}
 """Columns that tables got in a later version: which, and their default, which is right for rows of older workers."""
 WITH_SHARDS = 2
 WITH_READINGS = 4
 WITH_INSTRUCTIONS = 5
-"""From which version on there are shards; readings and batch sizes; instructions, and digests of passes."""
+WITH_PROJECT_LISTS = 8
+WITH_PENDING = 9
+WITH_LEARNED_LIMITS = 10
+WITH_DURATIONS = 11
+"""From which version on there are shards; readings and batch sizes; instructions, and digests of passes; lists of
+projects; since when shares are pending; learned limits; and how long jobs last."""
 
 
 class Life(StrEnum):
@@ -217,6 +227,14 @@ readings_amiss = Table(
     Column("source", Text, nullable=False),
 )
 
+readings_pending = Table(
+    "readings_pending",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("image_id", String(64), primary_key=True),
+    Column("since", Float, nullable=False),
+)
+
 batch_sizes = Table(
     "batch_sizes",
     metadata,
@@ -225,6 +243,38 @@ batch_sizes = Table(
     Column("taken", Integer, nullable=False),
     Column("refused", Integer),
     Column("learned_at", Float),
+)
+
+learned_limits = Table(
+    "learned_limits",
+    metadata,
+    Column("account", String(256), primary_key=True),
+    Column("call_group", String(16), primary_key=True),
+    Column("calls", Integer, nullable=False),
+    Column("window_ms", Integer, nullable=False),
+    Column("is_stated", Integer, nullable=False),
+    Column("learned_at", Float, nullable=False),
+)
+
+project_lists = Table(
+    "project_lists",
+    metadata,
+    Column("credential", String(256), primary_key=True),
+    Column("listed_at", Float, nullable=False),
+    # Id and name of each project; of those that are gone, since when as well.
+    Column("projects", JSON, nullable=False),
+    Column("gone", JSON, nullable=False),
+)
+
+durations = Table(
+    "durations",
+    metadata,
+    Column("account", String(256), primary_key=True),
+    Column("takes_vault", Integer, primary_key=True, autoincrement=False),
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    # Pairs of seconds, and how many jobs lasted about as long.
+    Column("ended", JSON, nullable=False),
+    Column("at", Float, nullable=False),
 )
 
 

@@ -17,11 +17,14 @@ from worker.journal.batch_sizes import BatchSizeLog
 from worker.journal.batches import BatchLog
 from worker.journal.call_log import CallLog
 from worker.journal.database import MEMORY, open_database, warning_of
+from worker.journal.durations import DurationLog
 from worker.journal.engine import Database
 from worker.journal.fence import Fence
 from worker.journal.instructions import InstructionLog
+from worker.journal.learned_limits import LearnedLimitLog
 from worker.journal.memory import MemoryReader
 from worker.journal.passes import PassLog
+from worker.journal.project_lists import ProjectListLog
 from worker.journal.pruning import Retention, prune
 from worker.journal.quarantine import QuarantineLog
 from worker.journal.readings import ReadingLog
@@ -60,6 +63,9 @@ class Journal:
         self.readings = ReadingLog(writer)
         self.calls = CallLog(writer, shard)
         self.batch_sizes = BatchSizeLog(writer)
+        self.learned_limits = LearnedLimitLog(writer)
+        self.project_lists = ProjectListLog(writer)
+        self.durations = DurationLog(writer)
         self.instructions = InstructionLog(writer)
         self.stamps = Stamps(writer, shard)
         self.memory = MemoryReader(writer, shard)
@@ -71,6 +77,11 @@ class Journal:
     async def answers(self) -> None:
         """Return if the journal can be read; raise JournalError."""
         await self._writer.read(version_of)
+
+    async def flush(self) -> None:
+        """Write the calls that were noted, and what was learned of limits; raise JournalError."""
+        await self.calls.flush()
+        await self.learned_limits.flush()
 
     async def prune(self, retention: Retention) -> None:
         """Forget what is of no more use; raise JournalError."""
@@ -98,9 +109,9 @@ class Journal:
         self._writer.version = found
 
     async def close(self) -> None:
-        """Write the calls that were noted, wait for what is being written, and let go of the database."""
+        """Write what was noted, wait for what is being written, and let go of the database."""
         with suppress(JournalError):
-            await self.calls.flush()
+            await self.flush()
         await self._writer.close()
 
 

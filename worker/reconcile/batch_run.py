@@ -17,7 +17,7 @@ from worker.core.batch import Batch, End
 from worker.core.events import BatchNotAccepted
 from worker.core.job import Job, Settlement
 from worker.core.manifest.model import Project
-from worker.core.operation import Operation
+from worker.core.operation import counts_as_reject
 from worker.core.outcome import (
     BatchEnd,
     Seen,
@@ -30,6 +30,7 @@ from worker.core.outcome import (
     reads_as_desired,
 )
 from worker.core.share import MemberStatus
+from worker.core.source import Source
 from worker.core.status import ShareStatus
 from worker.core.timing import retry_delay
 from worker.reconcile.batch_sizes import Turn
@@ -58,15 +59,21 @@ class BatchResult:
 class BatchRunner:
     """Runs the batches of one project, with what they share: the readings, and the list of jobs.
 
-    `before` has what each image read at first.
+    `before` has what each image read at first, and `sources` who wishes something of it.
     """
 
     def __init__(
-        self, context: PassContext, project: Project, before: Mapping[str, MemberStatus | None], reader: Rereader
+        self,
+        context: PassContext,
+        project: Project,
+        before: Mapping[str, MemberStatus | None],
+        sources: Mapping[str, Source | None],
+        reader: Rereader,
     ) -> None:
         self._context = context
         self._project = project
         self._before = before
+        self._sources = sources
         self._reader = reader
         self._counted: set[str] = set()
         self.settlements: list[Settlement] = []
@@ -200,11 +207,11 @@ class BatchRunner:
         return tuple(judge(end, image, before.get(image), seen.get(image), read_at) for image in end.batch.images)
 
     def _rejects(self, batch: Batch) -> int:
-        if batch.operation is not Operation.REJECT:
-            return 0
         # A share that is sent again is rejected once all the same.
         uncounted = (image for image in batch.images if image not in self._counted)
-        return sum(self._before.get(image) is MemberStatus.ACCEPTED for image in uncounted)
+        return sum(
+            counts_as_reject(batch.operation, self._before.get(image), self._sources.get(image)) for image in uncounted
+        )
 
 
 def _is_wished_otherwise(sent: Job | BatchEnd) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -96,17 +96,23 @@ class FollowDeadline(Deadline):
             return False
         return end < self.at and not (unless_due and self.next_is_due.is_set())
 
-    async def sleep_to_last_look(self, seconds: float, *, unless_due: bool = False) -> bool:
-        """Sleep, but no longer than to the last look: what has ended is seen then.
+    async def wait_to_last_look(self, turn: asyncio.Future[None], seconds: float, *, unless_due: bool = False) -> bool:
+        """Wait for a turn to look, for some seconds, and no longer than to the last look: what has ended is seen then.
 
         Tell whether there is still time to look. `unless_due` is as for `sleep`.
         """
         if self.last_look.is_over:
             return False
+        due = asyncio.ensure_future(self.next_is_due.wait()) if unless_due else None
         try:
-            await self.last_look.until(self._rest(seconds, unless_due=unless_due))
+            awaited: set[asyncio.Future[Any]] = {turn} if due is None else {turn, due}
+            timeout = None if seconds == math.inf else seconds
+            await self.last_look.until(asyncio.wait(awaited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED))
         except DeadlinePassedError:
             return not self.is_over
+        finally:
+            if due is not None:
+                due.cancel()
         return not (unless_due and self.next_is_due.is_set())
 
     async def _rest(self, seconds: float, *, unless_due: bool) -> None:

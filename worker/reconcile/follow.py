@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from worker.core.batch import InFlight
 from worker.core.events import Incident, TakenUp
-from worker.core.manifest.model import Manifest, Project, empty_manifest
+from worker.core.manifest.model import Manifest, Project, Wish, empty_manifest
 from worker.core.quarantine import Quarantined, QuarantineUpdate, WishedOf, update_quarantine
 from worker.core.share import Share
 from worker.core.status import ShareStatus, Status
@@ -102,31 +102,41 @@ class Follower:
 
     async def _follow_once(self, earlier: InFlight) -> None:
         project = self._manifest.projects[earlier.batch.project_id]
-        wishes = self._manifest.wishes.get(project.id, {})
         work = ProjectWork(
             project=project,
             batches=(),
             resumed=(earlier,),
             before={},
-            wishes={image: wishes[image] for image in earlier.batch.images if image in wishes},
+            wishes=self._wishes_of(earlier),
             waiting={},
         )
         try:
-            await self._learn(project.id, await follow_project(self._context, work, self._readers[project]))
+            await self._learn(work, await follow_project(self._context, work, self._readers[project]))
         except JournalError as error:
             self._context.emit(Incident("what was learned beside the passes could not be journalled", str(error)))
 
-    async def _learn(self, project_id: str, statuses: tuple[ShareStatus, ...]) -> None:
+    def _wishes_of(self, earlier: InFlight) -> Mapping[str, Wish]:
+        """Return what is wished of a batch's images; what a rule wished is taken to be wished still."""
+        batch = earlier.batch
+        declared = self._manifest.wishes.get(batch.project_id, {})
+        found = {image: declared[image] for image in batch.images if image in declared}
+        if self._manifest.rules_of(self._manifest.projects[batch.project_id]):
+            by_rule = Wish(batch.operation, batch.vault_id)
+            found |= {image: by_rule for image in batch.images if image not in declared}
+        return found
+
+    async def _learn(self, work: ProjectWork, statuses: tuple[ShareStatus, ...]) -> None:
         """Hold the shares that failed, free those that came about, and ask for a pass where something is due again."""
         followed = {status.share for status in statuses}
 
         def wished(share: Share) -> WishedOf:
-            wish = self._manifest.wishes.get(share.project_id, {}).get(share.image_id)
+            declared = self._manifest.wishes.get(share.project_id, {}).get(share.image_id)
+            wish = work.wishes.get(share.image_id) if share in followed else declared
             return WishedOf(wish.operation if wish else None, wish is not None, share in followed)
 
         def decide(held: Mapping[Share, Quarantined]) -> QuarantineUpdate:
             return update_quarantine(held, statuses, wished, self._context.timings.quarantine, self._context.now())
 
-        await self._context.journal.quarantine.revise(project_id, decide)
+        await self._context.journal.quarantine.revise(work.project.id, decide)
         if any(status.status is Status.NOT_SENT for status in statuses):
             self._on_due()

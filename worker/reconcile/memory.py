@@ -111,7 +111,9 @@ def _readings(plan: Plan, report: RunReport) -> dict[str, LastReading]:
         if status.status is not Status.CHANGED:
             left.setdefault(status.share.project_id, []).append(status)
     return {
-        each.project.id: LastReading(report.started_at, each.managed, tuple(left.get(each.project.id, ())))
+        each.project.id: LastReading(
+            report.started_at, each.managed, tuple(left.get(each.project.id, ())), each.pending_since
+        )
         for each in plan.projects
         if not each.failure
     }

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from worker.core.events import ProjectObserved
 from worker.core.manifest.model import Project
-from worker.core.reading import CUT_SHORT, ObservedImage, Offer, Reading
+from worker.core.reading import CUT_SHORT, KEPT_MOVING, NO_FACTS, SEES_EVERYTHING, Facts, ObservedImage, Offer, Reading
 from worker.core.share import MemberStatus
-from worker.errors import BadRequest, CloudError, ListBrokenOff, UnexpectedReply
+from worker.errors import BadRequest, Cause, CloudError, ListBrokenOff, UnexpectedReply
 from worker.reconcile.contain import contained
 from worker.reconcile.deadline import DeadlinePassedError
 from worker.reconcile.ports import Cloud, PassContext
@@ -39,8 +39,13 @@ _SHORTEST = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Matters:
-    """What must be known besides the offers: the images whose kind, full-ECS or not, counts, and the vaults to use."""
+    """What must be known of a project besides its offers, and is read only then.
 
+    That are `facts` of its images, fields of `ObservedImage`, the images whose kind, full-ECS or not, counts and was
+    not read, and the vaults to use.
+    """
+
+    facts: Callable[[Project], Facts]
     kinds: Of
     vaults: Of
 
@@ -91,9 +96,11 @@ async def observe(
 
 async def _read_or_say_why(context: PassContext, project: Project, matters: Matters, lookups: VaultLookups) -> Reading:
     """Return what a project is offered, or why it could not be read."""
+    if project.missing:
+        return Reading({}, project.missing)
 
     async def read() -> Reading:
-        offers = await _read_project(context.cloud, project, matters.kinds)
+        offers = await _read_project(context.cloud, project, matters)
         return Reading(offers, vaults=await lookups.look_up(project, matters.vaults(project, offers)))
 
     try:
@@ -133,25 +140,34 @@ def _half_of_the_time(context: PassContext) -> float:
 
 
 async def read_offers(
-    cloud: Cloud, project: Project, expected: Mapping[str, MemberStatus | None] | None = None
+    cloud: Cloud,
+    project: Project,
+    expected: Mapping[str, MemberStatus | None] | None = None,
+    facts: Facts = NO_FACTS,
 ) -> dict[str, Offer]:
     """Read a project's three lists; raise CloudError when any of them could not be read in full.
 
     With `expected` (what each should read, by image id), the lists where these images should be are read first, and
     reading ends as soon as all of them were seen there. An image that moves from one list to another meanwhile is read
     again. One of the expected that was in none of them may have moved behind the reader's back to where it should be,
-    so these lists are read once more.
+    so these lists are read once more. Of the images these `facts` are read besides.
     """
+    in_two_lists = set()
     for _ in range(_READS_OF_A_MOVING_PROJECT):
-        offers = await _read_once(cloud, project, expected or {})
-        if offers is not None:
+        offers = await _read_once(cloud, project, expected or {}, facts)
+        if not isinstance(offers, str):
             return offers
-    raise UnexpectedReply("images kept moving between the member lists while they were read")
+        in_two_lists.add(offers)
+    # One that moves is in both of two lists once: a pending image that was answered never comes back.
+    if len(in_two_lists) == 1:
+        raise UnexpectedReply(SEES_EVERYTHING).caused(Cause.SEES_EVERYTHING)
+    raise UnexpectedReply(KEPT_MOVING)
 
 
 async def _read_once(
-    cloud: Cloud, project: Project, expected: Mapping[str, MemberStatus | None]
-) -> dict[str, Offer] | None:
+    cloud: Cloud, project: Project, expected: Mapping[str, MemberStatus | None], facts: Facts
+) -> dict[str, Offer] | str:
+    """Return the offers of a project, or the id of an image that was in two of its lists."""
     wanted = set(expected.values())
     missing = set(expected.items())
     offers: dict[str, Offer] = {}
@@ -161,10 +177,10 @@ async def _read_once(
             break
         here = {image_id for image_id, wanted_status in missing if wanted_status is status}
         enough = here if len(here) == len(missing) else frozenset[str]()
-        for image in chain.from_iterable(await _read_list(cloud, project, status, enough)):
+        for image in chain.from_iterable(await _read_list(cloud, project, status, enough, facts=facts)):
             known = offers.setdefault(image.id, Offer(image, status))
             if known.status is not status:
-                return None
+                return image.id
             missing.discard((image.id, status))
         if expected and not missing:
             return offers
@@ -178,6 +194,7 @@ async def _read_list(
     enough: Collection[str] = (),
     *,
     full_ecs: bool | None = None,
+    facts: Facts = NO_FACTS,
 ) -> list[tuple[ObservedImage, ...]]:
     """Return the pages of a list, to its end, or until the images of `enough` have been seen if there are any.
 
@@ -185,9 +202,9 @@ async def _read_list(
     is gone, or have moved.
     """
     try:
-        return await _pages(cloud.list_shared(project, status, full_ecs=full_ecs), enough)
+        return await _pages(cloud.list_shared(project, status, full_ecs=full_ecs, facts=facts), enough)
     except ListBrokenOff:
-        return await _pages(cloud.list_shared(project, status, full_ecs=full_ecs), enough)
+        return await _pages(cloud.list_shared(project, status, full_ecs=full_ecs, facts=facts), enough)
 
 
 async def _pages(
@@ -203,14 +220,12 @@ async def _pages(
     return pages
 
 
-async def _read_project(cloud: Cloud, project: Project, of_kind: Of) -> Mapping[str, Offer]:
-    offers = await read_offers(cloud, project)
+async def _read_project(cloud: Cloud, project: Project, matters: Matters) -> Mapping[str, Offer]:
+    offers = await read_offers(cloud, project, facts=matters.facts(project))
     unclear = {
         offer.status
-        for image_id in of_kind(project, offers)
-        if (offer := offers.get(image_id)) is not None
-        and offer.status is not MemberStatus.ACCEPTED
-        and offer.image.full_ecs is None
+        for image_id in matters.kinds(project, offers)
+        if (offer := offers.get(image_id)) is not None and offer.image.full_ecs is None
     }
     for status in sorted(unclear):
         full_ecs = await _full_ecs_images(cloud, project, status, offers)

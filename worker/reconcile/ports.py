@@ -18,8 +18,9 @@ from worker.core.fleet.refusal import Refusal
 from worker.core.fleet.report import RunReport
 from worker.core.job import JobReply
 from worker.core.manifest.model import Project
+from worker.core.polling.price import PollLimit
 from worker.core.quarantine import Quarantined, QuarantineUpdate
-from worker.core.reading import LastReading, ObservedImage
+from worker.core.reading import NO_FACTS, Facts, LastReading, ObservedImage
 from worker.core.share import MemberStatus, Share
 from worker.core.timing import Timings
 from worker.core.vault import Vault
@@ -27,6 +28,7 @@ from worker.errors import CloudError, Forbidden, JournalError
 from worker.reconcile.batch_sizes import BatchSizes
 from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.newest import Newest
+from worker.reconcile.polls import Polls
 
 _BUGS_KEPT = 20
 
@@ -35,11 +37,12 @@ class Cloud(Protocol):
     """The calls that a pass makes, of IMS and about vaults. Each raises CloudError."""
 
     def list_shared(
-        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
+        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None, facts: Facts = NO_FACTS
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield, page by page, the images offered to the project that it has answered with `status`.
 
-        With `full_ecs`, only full-ECS images, or only others, where the region knows that filter.
+        With `full_ecs`, only full-ECS images, or only others, where the region knows that filter. `facts` are
+        read besides.
         """
         ...
 
@@ -52,6 +55,10 @@ class Cloud(Protocol):
 
     async def get_job(self, project: Project, job_id: str) -> JobReply:
         """Ask how a job is; raise NotFound when the cloud does not know it."""
+        ...
+
+    def job_limit(self, project: Project) -> PollLimit:
+        """Return the limit that queries of a project's jobs count against, and whose it is; raise CloudError."""
         ...
 
     async def look_up_vaults(self, project: Project, vault_ids: Collection[str]) -> Mapping[str, Vault | None]:
@@ -71,7 +78,7 @@ class Batches(Protocol):
     """The life of batches, durable: each call has returned only when it would survive a crash. Raises JournalError."""
 
     async def intend(self, batch: Batch, run_id: str, at: float, rejects: int) -> int:
-        """Record that a batch, which rejects `rejects` accepted images, is about to be sent; return its key."""
+        """Record that a batch, with so many rejections as guards count, is about to be sent; return its key."""
         ...
 
     async def refuse(self, key: int, reason: str, at: float) -> None:
@@ -190,9 +197,11 @@ class PassContext:
     """What the verbs of one pass work with.
 
     `now` is the wall clock in seconds since the epoch, which may be set at any moment: for what is written down.
-    `chance` draws uniformly from [0, 1). `sizes` tells how large a batch may be, `newest` what of one is still wished.
+    `chance` draws uniformly from [0, 1). `sizes` tells how large a batch may be, `polls` when its job is asked
+    about, `newest` what of it is still wished.
     `bugs` are the last that were contained in the work of single projects, `unwritten` the last error of a journal that
-    could not be written, `denials` by permission the ids of the projects in which it was missing.
+    could not be written, `denials` by permission the ids of the projects in which it was missing. `let_through` has by
+    credential when the cloud last answered a PUT otherwise than by a throttle, by `clock`.
     """
 
     run_id: str
@@ -204,10 +213,12 @@ class PassContext:
     deadlines: Deadlines
     timings: Timings
     sizes: BatchSizes
+    polls: Polls
     newest: Newest = field(default_factory=Newest)
     unwritten: deque[JournalError] = field(default_factory=lambda: deque(maxlen=1))
     bugs: deque[BugFound] = field(default_factory=lambda: deque(maxlen=_BUGS_KEPT))
     denials: dict[str, set[str]] = field(default_factory=dict)
+    let_through: dict[str, float] = field(default_factory=dict)
 
     def clock(self) -> float:
         """Return the time of the event loop: whatever waits within the process goes by it, for nobody sets it."""

@@ -83,7 +83,8 @@ class ProjectRun:
             for image in earlier.batch.images
             if not earlier.batch.operation.is_met_by(work.before.get(image))
         }
-        self._runner = BatchRunner(context, work.project, work.before, reader)
+        sources = {image: wish.source for image, wish in work.wishes.items()}
+        self._runner = BatchRunner(context, work.project, work.before, sources, reader)
 
     @property
     def settlements(self) -> tuple[Settlement, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.core.batch import Batch
 from worker.core.fleet.guard import GuardPolicy
@@ -14,10 +14,22 @@ from worker.core.project.plan import Terms
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a person should know of the looking for projects that came before a pass.
+
+    `unlisted` says of each credential whose projects are not known at all why not, `notes` all else.
+    """
+
+    notes: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PassRequest:
     """What a pass is asked to bring about: the manifest, the part of it that is meant, and the policies.
 
-    `resumes` tells whether it waits for what earlier passes left in flight; else that is followed beside it.
+    `resumes` tells whether it waits for what earlier passes left in flight; else that is followed beside it. `finding`
+    is about those of its projects that are found, and not declared.
     """
 
     manifest: Manifest
@@ -26,6 +38,7 @@ class PassRequest:
     guard: GuardPolicy
     max_images: int
     resumes: bool
+    finding: Finding = field(default_factory=Finding)
 
     @property
     def terms(self) -> Terms:

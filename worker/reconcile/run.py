@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from worker.core.batch import Batch, End
 from worker.core.events import JobSettled, Noted, PassFinished, PassStarted, Planned, ProjectPlanned
 from worker.core.fleet.batching import make_batches
 from worker.core.fleet.notes import denial_notes
+from worker.core.fleet.noticed import unsolicited_in
 from worker.core.fleet.plan import Plan, make_plan
 from worker.core.fleet.report import RunReport, left_out, not_sent, result_of, still_in_flight
 from worker.core.fleet.unread import unread_of
 from worker.core.job import Settlement, job_of
 from worker.core.manifest.model import Manifest, Project
-from worker.core.project.plan import Known, ProjectPlan, plan_project, vaults_used
-from worker.core.project.wishes import wishes_of
+from worker.core.project.plan import Known, ProjectPlan, kinds_asked, plan_project, to_be_kept, vaults_used
 from worker.core.quarantine import Quarantined
-from worker.core.reading import LastReading, Offer, Reading
+from worker.core.reading import LastReading, Reading
+from worker.core.rules.matching import asked_facts
 from worker.core.status import ShareStatus, Status
 from worker.core.stopping import Awaited
 from worker.reconcile.background import background_tasks
@@ -76,9 +77,7 @@ async def run_once(request: PassRequest, context: PassContext) -> RunReport:
 
         plan = await observe_and_plan(request, context, memory, carry_out)
         verdict = await guards.decide(plan)
-        announce(
-            context, Planned(plan, request.manifest.image_names, batches, memory.batches_in_flight, verdict.refusals)
-        )
+        announce(context, Planned(plan, plan.image_names, batches, memory.batches_in_flight, verdict.refusals))
         ended = [await each for each in runs]
     denied = denial_notes(context.denials, request.manifest.projects)
     for note in denied:
@@ -104,6 +103,9 @@ async def run_once(request: PassRequest, context: PassContext) -> RunReport:
         notes=(*plan.notes, *denied),
         unreachable=plan.is_unreachable,
         bugs=bugs_met(context),
+        reported=plan.reported,
+        unsolicited=unsolicited_in(plan.projects),
+        image_names=plan.image_names,
     )
     report = await record(request, context, memory, plan, report)
     context.emit(PassFinished(report))
@@ -117,9 +119,7 @@ async def prepare(request: PassRequest, context: PassContext) -> Prepared:
     plan = replace(plan, notes=(*plan.notes, *denial_notes(context.denials, request.manifest.projects)))
     verdict = await ask_guards(request, context, plan)
     batches = make_batches(plan.changes, request.max_images)
-    announce(
-        context, Planned(plan, request.manifest.image_names, len(batches), memory.batches_in_flight, verdict.refusals)
-    )
+    announce(context, Planned(plan, plan.image_names, len(batches), memory.batches_in_flight, verdict.refusals))
     return Prepared(plan, batches, verdict, bugs_met(context))
 
 
@@ -145,24 +145,28 @@ async def observe_and_plan(
         )
 
     def plan_it(project: Project, reading: Reading) -> ProjectPlan:
-        plan = plan_project(project, reading, terms, known_of(project))
+        known = known_of(project)
+        plan = plan_project(project, reading, terms, known)
         if request.resumes:
             context.deadlines.awaited.update(dict.fromkeys((each.key for each in plan.in_flight), Awaited.JOB))
         context.emit(ProjectPlanned(plan))
+        plan = to_be_kept(plan, manifest, known)
         use(plan)
         return plan
 
-    def full_ecs_matters(project: Project, offers: Mapping[str, Offer]) -> Collection[str]:
-        wishes = wishes_of(manifest, project.id, Reading(offers)).of_images
-        return [image for image, wish in wishes.items() if wish.operation.takes_vault]
-
-    def vaults_matter(project: Project, offers: Mapping[str, Offer]) -> Collection[str]:
-        return vaults_used(project, offers, terms, known_of(project))
-
+    matters = Matters(
+        facts=lambda project: asked_facts(manifest.rules_of(project)),
+        kinds=lambda project, offers: kinds_asked(project, offers, terms, known_of(project)),
+        vaults=lambda project, offers: vaults_used(project, offers, terms, known_of(project)),
+    )
     projects = [manifest.projects[project_id] for project_id in request.project_ids]
     context.emit(PassStarted(context.run_id, len(projects), manifest.image_names))
-    plans = await observe(context, projects, Matters(full_ecs_matters, vaults_matter), plan_it)
-    return make_plan(plans, managed_shares(manifest, plans, memory.readings), manifest.image_names)
+    plans = await observe(context, projects, matters, plan_it)
+    plan = make_plan(plans, managed_shares(manifest, plans, memory.readings), manifest.image_names)
+    finding = request.finding
+    # A pass that is about certain projects knows them.
+    unlisted = () if request.selection.projects else finding.unlisted
+    return replace(plan, notes=(*finding.unlisted, *finding.notes, *plan.notes), unlisted_projects=unlisted)
 
 
 def managed_shares(
@@ -172,7 +176,7 @@ def managed_shares(
     managed = {}
     for project_id, project in manifest.projects.items():
         managed[project_id] = len(manifest.wishes.get(project_id, ()))
-        if project_id in readings and any(rule.speaks_of(project) for rule in manifest.rules):
+        if project_id in readings and manifest.rules_of(project):
             managed[project_id] = max(managed[project_id], readings[project_id].desired)
     return managed | {plan.project.id: plan.managed for plan in plans}
 

@@ -101,14 +101,17 @@ async def _submit(context: PassContext, project: Project, batch: Batch, rejects:
             return BatchEnd(batch, End.NOT_SENT, f"the journal could not be written: {error}")
         except CloudError as error:
             context.note_denial(project, error)
-            ended = await _after(error, context, attempt, tries)
+            ended = await _after(error, context, project, attempt, tries)
             if ended is not None:
                 return ended
         else:
+            context.let_through[project.credential] = context.clock()
             return await _accepted(context, attempt, job_id)
 
 
-async def _after(error: CloudError, context: PassContext, attempt: _Attempt, tries: _Tries) -> BatchEnd | None:
+async def _after(
+    error: CloudError, context: PassContext, project: Project, attempt: _Attempt, tries: _Tries
+) -> BatchEnd | None:
     """Decide after a failed PUT: return how the batch ended, or None when it may be sent again now."""
     tries.has_left |= attempt.key is not None
     if attempt.key is not None and not error.nothing_done:
@@ -118,11 +121,14 @@ async def _after(error: CloudError, context: PassContext, attempt: _Attempt, tri
     if attempt.key is not None:
         await _close(context, attempt.key, str(error))
     if isinstance(error, TransientCloudError) and _is_throttle(error):
-        # The transport has paused the call group; here only an end to it is needed.
+        # The account has paused its calls; here only an end to it is needed, where no other PUT gets through either.
         tries.throttled_since = min(tries.throttled_since, context.clock())
-        if context.clock() - tries.throttled_since > context.timings.deadline:
+        since = max(tries.throttled_since, context.let_through.get(project.credential, -math.inf))
+        if context.clock() - since > context.timings.deadline:
             return BatchEnd(attempt.batch, End.NOT_SENT, f"throttled all the time: {error}")
         return None
+    if error.status and attempt.key is not None:
+        context.let_through[project.credential] = context.clock()
     tries.failures += 1
     if isinstance(error, TransientCloudError):
         # A service that was busy says nothing of the size, and takes its time.

@@ -1,7 +1,8 @@
-"""Job → settlement: ask again, less and less often, until the job ends or the worker's patience does."""
+"""Job → settlement: ask again at the pace of its kind, until the job ends or the worker's patience does."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from worker.core.batch import End
@@ -9,9 +10,10 @@ from worker.core.events import Incident, JobSettled
 from worker.core.job import Job, JobReply, Settlement, end_of
 from worker.core.manifest.model import Project
 from worker.core.stopping import Awaited
-from worker.core.timing import poll_delay, polls_by
+from worker.core.timing import POLL_JITTER
 from worker.errors import CloudError, NotFound, TransientCloudError, UnexpectedReply
 from worker.reconcile.deadline import DeadlinePassedError
+from worker.reconcile.polls import Asking, Followed
 from worker.reconcile.ports import PassContext
 
 _DENIALS_BELIEVED = 3
@@ -47,13 +49,10 @@ async def track(context: PassContext, project: Project, job: Job, *, resumed: bo
 class _Watch:
     """What following one job has come to so far; `denials` counts the answers in a row that there is no such job.
 
-    `began` is when it was submitted and `alive_at` when it was last known to run, by the loop's clock. `pace` are the
-    polls that its pace is ahead of those made here.
+    One that is `resumed` is of an earlier pass.
     """
 
-    began: float
-    alive_at: float
-    pace: int = 0
+    resumed: bool
     polls: int = 0
     denials: int = 0
     last_error: str = ""
@@ -64,10 +63,19 @@ class _Watch:
 
 
 async def _follow(context: PassContext, project: Project, job: Job, *, resumed: bool) -> Settlement:
-    began = context.moment_of(job.submitted_at)
-    age = context.clock() - began
-    watch = _Watch(began, began, polls_by(context.timings.polling, age) if resumed else 0)
-    while await _may_poll(context, watch, 0.0 if resumed and not watch.polls else _delay(context, watch)):
+    watch = _Watch(resumed=resumed)
+    with context.polls.following(job.batch, context.moment_of(job.submitted_at)) as followed:
+        try:
+            return await _ask_until_ended(context, project, job, watch, followed)
+        except CloudError as error:
+            context.note_denial(project, error)
+            return _unsettled(context, job, watch, f"the job could not be queried: {error}")
+
+
+async def _ask_until_ended(
+    context: PassContext, project: Project, job: Job, watch: _Watch, followed: Followed
+) -> Settlement:
+    while await _may_poll(context, project, watch, followed):
         try:
             watch.polls += 1
             asked_at = context.clock()
@@ -82,45 +90,48 @@ async def _follow(context: PassContext, project: Project, job: Job, *, resumed: 
         except (TransientCloudError, UnexpectedReply) as error:
             watch.note(error=str(error))
             context.emit(Incident(f"job {job.job_id} could not be queried", str(error)))
-        except CloudError as error:
-            context.note_denial(project, error)
-            return _unsettled(context, job, watch, f"the job could not be queried: {error}")
         else:
             watch.note()
             if reply.end is not None:
-                return _ended(context, job, watch, reply)
-            watch.alive_at = asked_at
-        if not watch.denials and _time_left(context, watch) <= 0:
+                context.polls.ended(followed, reply, context.timings.polling)
+                return _ended(context, job, watch, reply, context.clock() - followed.alive_at)
+            followed.alive_at = asked_at
+        if not watch.denials and _time_left(context, followed) <= 0:
             why = f"; the last query failed: {watch.last_error}" if watch.last_error else ""
             return _unsettled(context, job, watch, f"still running past its deadline{why}")
     return _unsettled(context, job, watch, "still running when nobody followed it any more")
 
 
-async def _may_poll(context: PassContext, watch: _Watch, delay: float) -> bool:
-    """Sleep until the next poll; tell whether the pass still has time for it. A late job gives way to the next pass.
+async def _may_poll(context: PassContext, project: Project, watch: _Watch, followed: Followed) -> bool:
+    """Wait until the next poll; tell whether the pass still has time for it. A late job gives way to the next pass.
 
-    Where the pass must end before that, the last poll comes a moment before its end.
+    Where the pass must end before that, the last poll comes a moment before its end. Raises CloudError where the job
+    can never be asked about.
     """
-    deadlines = context.deadlines
-    late_in = max(0.0, watch.began + context.timings.polling.max - context.clock())
-    if not await deadlines.to_follow.sleep_to_last_look(min(delay, late_in)):
-        return False
-    if delay <= late_in or deadlines.to_follow.last_look.is_over:
-        return True
-    return await deadlines.to_follow.sleep_to_last_look(delay - late_in, unless_due=True)
+    deadlines, policy, now = context.deadlines, context.timings.polling, context.clock()
+    # One last poll falls on the deadline, unless the job seems to be lost.
+    latest = math.inf if watch.denials else now + max(_SHORTEST, _time_left(context, followed))
+    asking = Asking(
+        policy,
+        chance=1 + POLL_JITTER * (2 * context.chance() - 1),
+        made=watch.polls,
+        latest=now if watch.resumed and not watch.polls else latest,
+        known=not watch.denials,
+    )
+    with context.polls.waits(followed, context.cloud.job_limit(project), asking) as turn:
+        late_in = max(0.0, followed.began + policy.max - now)
+        if not await deadlines.to_follow.wait_to_last_look(turn, late_in):
+            return False
+        if turn.done() or deadlines.to_follow.last_look.is_over:
+            return True
+        return await deadlines.to_follow.wait_to_last_look(turn, math.inf, unless_due=True)
 
 
-def _delay(context: PassContext, watch: _Watch) -> float:
-    """Return the wait before the next poll: one last poll falls on the deadline, unless the job seems to be lost."""
-    delay = poll_delay(context.timings.polling, watch.pace + watch.polls, context.chance())
-    return delay if watch.denials else min(delay, max(_SHORTEST, _time_left(context, watch)))
+def _time_left(context: PassContext, followed: Followed) -> float:
+    return followed.began + context.timings.deadline - context.clock()
 
 
-def _time_left(context: PassContext, watch: _Watch) -> float:
-    return watch.began + context.timings.deadline - context.clock()
-
-
-def _ended(context: PassContext, job: Job, watch: _Watch, reply: JobReply) -> Settlement:
+def _ended(context: PassContext, job: Job, watch: _Watch, reply: JobReply, noticed_within: float) -> Settlement:
     return Settlement(
         job=job,
         end=end_of(reply) or End.UNSETTLED,
@@ -130,7 +141,7 @@ def _ended(context: PassContext, job: Job, watch: _Watch, reply: JobReply) -> Se
         code=reply.code,
         scope=reply.scope,
         results=reply.results,
-        noticed_within=max(0.0, context.clock() - watch.alive_at),
+        noticed_within=max(0.0, noticed_within),
     )
 
 

@@ -22,9 +22,10 @@ from worker.core.text import json_bytes, visible_lines
 from worker.core.timing import Timings, timestamp
 from worker.render.batch_sizes import batch_sizes_json
 from worker.render.forecast import forecast_json
+from worker.render.journal_json import instruction_json, last_read_json, pause_json, quarantined_json
 from worker.render.names import Names
+from worker.render.noticed import noticed_json
 from worker.render.report import calls_json
-from worker.render.status import instruction_json, last_read_json, pause_json, quarantined_json
 from worker.telemetry.board import Board
 from worker.telemetry.lines import IncidentLine, PassLine
 
@@ -85,6 +86,8 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         "converged": counts[Status.CONVERGED],
         "counts": {status.value: counts[status] for status in STANDING},
         "unmanaged": board.unmanaged,
+        "reported": noticed_json(board.reported, "rule"),
+        "unsolicited": noticed_json(board.unsolicited, "owner"),
         "last_read": last_read_json(in_all(board.fleet.last_read.values())),
         "unread": list(told_unread(board.fleet.unread(), len(board.fleet.projects))),
         "refused": list(map(str, board.refusals)),
@@ -108,7 +111,7 @@ def daemon_json(view: DaemonView) -> dict[str, Any]:
         ],
         "quarantined_omitted": max(0, len(board.quarantined) - SHARES_SHOWN),
         "limits": [
-            _limit_json(account, group, standing)
+            _limit_json(account, group, standing, view.now)
             for account, groups in view.standing.items()
             for group, standing in groups.items()
             if group not in WITHOUT_LIMIT
@@ -215,7 +218,7 @@ def _in_flight_json(sent: InFlight, names: Names, timings: Timings) -> dict[str,
     }
 
 
-def _limit_json(account: str, group: CallGroup, standing: LimitStanding) -> dict[str, Any]:
+def _limit_json(account: str, group: CallGroup, standing: LimitStanding, now: float) -> dict[str, Any]:
     return {
         "account": account,
         "group": group.value,
@@ -224,6 +227,13 @@ def _limit_json(account: str, group: CallGroup, standing: LimitStanding) -> dict
         "left": standing.left,
         "waiting": standing.waiting,
         "paused_for": round(standing.paused_for, 3),
+        "configured": str(standing.configured),
+        "learned": standing.learned
+        and {
+            "rate": str(standing.learned),
+            "stated": standing.is_stated,
+            "learned_at": timestamp(now - standing.learned_age),
+        },
     }
 
 

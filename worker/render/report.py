@@ -9,15 +9,17 @@ from rich.console import Console
 from worker.core.calls import CallCounts, CallGroup
 from worker.core.facts import many
 from worker.core.fleet.report import Result, RunReport
-from worker.core.fleet.unread import Unread, told_unread
+from worker.core.fleet.unread import WAY_TO_KNOW, Unread, is_any_in_trouble, told_unread
 from worker.core.job import Settlement
 from worker.core.status import FINAL, ShareStatus, Status
 from worker.core.timing import format_duration, timestamp
 from worker.render.names import Names, plain
+from worker.render.noticed import print_noticed, reported_json, source_json, unsolicited_json
 from worker.render.refusals import print_refusals, refusal_json
 from worker.render.shares import print_statuses, print_underway
 
 SCHEMA = "ims-share-worker/report/1"
+_ASKED_BEFOREHAND = frozenset({CallGroup.VAULTS_LIST, CallGroup.PROJECTS_LIST})
 _STYLES = {
     Result.CONVERGED: "bold green",
     Result.INCOMPLETE: "bold yellow",
@@ -48,28 +50,33 @@ def report_json(report: RunReport) -> dict[str, Any]:
         "journal_error": report.journal_error,
         "notes": list(report.notes),
         "unread": [_unread_json(each) for each in report.unread],
+        "reported": reported_json(report.reported, report.image_names),
+        "unsolicited": unsolicited_json(report.unsolicited, report.image_names),
     }
 
 
 def calls_json(calls: CallCounts) -> dict[str, int]:
     """Return the counts of calls by group, and of the throttled and the repeated ones.
 
-    What is only asked beforehand, of the backup service, has no key of its own.
+    What is only asked beforehand, of the backup service and of IAM, has no key of its own.
     """
-    made = {group.value: calls.made.get(group, 0) for group in CallGroup if group is not CallGroup.VAULTS_LIST}
+    made = {group.value: calls.made.get(group, 0) for group in CallGroup if group not in _ASKED_BEFOREHAND}
     return {**made, "throttled": calls.throttled, "retried": calls.retried}
 
 
 def print_report(report: RunReport, names: Names, console: Console) -> None:
     """Print the closing summary of a pass: the result, what changed, what did not and why."""
-    counts = report.counts()
+    counts, names = report.counts(), names.also(report.image_names)
     for unread in told_unread(report.unread, report.projects):
         console.print(plain(unread, style="bold red"))
+    if is_any_in_trouble(report.unread):
+        console.print(plain(WAY_TO_KNOW, style="dim"))
     underway = [work for each in report.jobs if (work := each.underway)]
     print_underway("Not ended", underway, "yellow", names, console)
     for kind, shares in _to_tell(report).items():
         style = "yellow" if kind.waits else "red"
         print_statuses(kind.value.replace("_", " ").capitalize(), shares, style, names, console)
+    print_noticed(report.reported, report.unsolicited, names, console)
     way_out = f"ims-share-worker approve {report.digest}"
     print_refusals(report.refusals, report.refused, way_out, names, console)
     if report.journal_error:
@@ -143,4 +150,5 @@ def _share_json(outcome: ShareStatus) -> dict[str, Any]:
         "outcome": outcome.status.value,
         "reason": outcome.reason,
         "job_id": outcome.job_id,
+        "source": source_json(outcome.source),
     }

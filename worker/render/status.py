@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import sys
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -12,24 +12,29 @@ from rich.console import Console
 
 from worker.core.batch import InFlight
 from worker.core.batch_size import BatchSize, SizeKey
-from worker.core.clock import age_of, is_ahead
+from worker.core.clock import age_of
 from worker.core.facts import many, without_request
 from worker.core.fleet.history import Fleet, PassRecord, fleet_of
-from worker.core.fleet.last_read import LastRead, in_all, last_read_of, told_never
+from worker.core.fleet.last_read import ImageStanding, last_read_of
 from worker.core.fleet.report import Result
 from worker.core.instruction import Instruction
 from worker.core.job import underway
 from worker.core.quarantine import Quarantined
 from worker.core.reading import LastReading
-from worker.core.status import Status
-from worker.core.timing import Timings, format_duration, next_poll, timestamp
-from worker.render.batch_sizes import batch_sizes_json, learned_sizes
+from worker.core.share import Share
+from worker.core.timing import Timings, format_duration, timestamp
+from worker.render.ages import ago
+from worker.render.batch_sizes import batch_sizes_json, print_batch_sizes
+from worker.render.by_image import IMAGES_SHOWN
+from worker.render.durations import KnownDurations
+from worker.render.journal_json import last_read_json, pause_json, quarantined_json
+from worker.render.learned_limits import KnownLimit, known_limits_json, print_limits
 from worker.render.names import Names, plain
 from worker.render.shares import LINES_SHOWN, print_by_reason
+from worker.render.standing import headline, print_by_project, print_fleet_by_image, print_image
 
 SCHEMA = "ims-share-worker/status/1"
 _MISSING_SHOWN = 20
-_AMISS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,11 @@ class StatusView:
     the worker that follows a job asks about it next, and when it gives it up. `unreadable` are the rows that could not
     be read, by table and key, and `ahead` the seconds by which the newest time lies ahead of `now`. `last_readings`
     have what each project was when it could last be read, by id. `exists` tells if there is a journal, `notes` what is
-    odd, `batch_sizes` how many images a PUT may have, `pause` the one that holds for `serve`, if one does. `projects`
-    are those of the manifest that are to be read, by id.
+    odd, `batch_sizes` how many images a PUT may have, `limits` what was learned of limits, `durations` how long jobs
+    last, `pause` the one that holds for `serve`, if one does. `projects` are those of the manifest that are to be read,
+    by id. `image` is how the one that was asked for stands, if one was; the others are shown by `image` or by
+    `project`, and of many lines the first,
+    unless it is not to be cut.
     """
 
     journal: str
@@ -57,16 +65,22 @@ class StatusView:
     exists: bool = True
     notes: tuple[str, ...] = ()
     batch_sizes: Mapping[SizeKey, BatchSize] = field(default_factory=dict)
+    limits: tuple[KnownLimit, ...] = ()
+    durations: KnownDurations = field(default_factory=KnownDurations)
     last_readings: Mapping[str, LastReading] = field(default_factory=dict)
     pause: Instruction | None = None
     projects: AbstractSet[str] = frozenset()
+    image: ImageStanding | None = None
+    by: str = "image"
+    is_cut: bool = True
 
     def next_poll(self, sent: InFlight) -> float | None:
         """Return when a job is asked about next; None: in the next pass, or by reading the state."""
         age = age_of(sent.intent_at, self.now)
         if sent.job_id is None or age >= self.timings.deadline:
             return None
-        return self.now - age + min(next_poll(self.timings.polling, age), self.timings.deadline)
+        at = self.durations.next_poll(sent.batch, age, self.timings.polling)
+        return self.now - age + min(at, self.timings.deadline)
 
 
 def status_json(view: StatusView) -> dict[str, Any]:
@@ -77,26 +91,33 @@ def status_json(view: StatusView) -> dict[str, Any]:
         "exists": view.exists,
         "paused": pause_json(view.pause),
         "notes": list(view.notes),
+        "image": _image_json(view),
         "in_flight": [_in_flight_json(sent, view) for sent in view.in_flight],
-        "quarantined": [quarantined_json(held) for held in view.quarantined],
+        "quarantined": [{**view.names.of_share(held.share), **quarantined_json(held)} for held in view.quarantined],
         "passes": [_pass_json(each) for each in view.passes],
         "fleet": _fleet_json(view.fleet),
         "readings": [_reading_json(project_id, read, view) for project_id, read in sorted(view.last_readings.items())],
         "batch_sizes": batch_sizes_json(view.batch_sizes),
+        "learned_limits": known_limits_json(view.limits),
+        "durations": view.durations.json(view.now),
         "unreadable": list(view.unreadable),
         "clock_put_back_seconds": round(view.ahead, 3),
     }
 
 
-def print_status(view: StatusView, console: Console) -> None:
-    """Print the last passes, what is in flight, and what is in quarantine."""
+def print_status(view: StatusView, console: Console, *, verbose: bool = False) -> None:
+    """Print whether all is as desired, what is not, what is in flight and in quarantine, and the last passes.
+
+    `verbose`: how long jobs last, too.
+    """
+    _print_standing(view, console)
     console.print(plain(f"Journal: {view.journal}{'' if view.exists else ' (there is none yet)'}"))
     if view.ahead:
         back = f"The clock was put back by {format_duration(view.ahead)} or more: what lies ahead of it counts from now"
         console.print(plain(back, style="bold red"))
     if view.pause:
         reason = view.pause.reason
-        since = f", {_ago(view.pause.at, view.now)}" if view.pause.at else ""
+        since = f", {ago(view.pause.at, view.now)}" if view.pause.at else ""
         said = f"{reason[:1].upper()}{reason[1:]}{since}: `serve` sends nothing; `ims-share-worker resume` ends it"
         console.print(plain(said, style="bold yellow"))
     console.print()
@@ -112,45 +133,30 @@ def print_status(view: StatusView, console: Console) -> None:
     console.print(plain(f"Quarantined: {len(view.quarantined):,}", style="bold"))
     print_by_reason(((_held(each, view.now), each.share) for each in view.quarantined), view.names, console)
     console.print()
-    _print_last_readings(view, console)
-    learned = learned_sizes(view.batch_sizes)
-    if learned:
-        console.print(plain("Images that the cloud takes in one PUT", style="bold"))
-        for key, size in learned:
-            since = f", learned {_ago(size.learned_at, view.now)}" if size.learned_at is not None else ""
-            sought = f" or more, fewer than {size.refused}" if size.is_sought else " at most"
-            where = f"account {key.account}, region {key.region or 'by its endpoint'}"
-            console.print(plain(f"  {where}: {size.maximum}{sought}{since}"))
-        console.print()
+    print_batch_sizes(view.batch_sizes, view.now, console)
+    print_limits(view.limits, view.now, console)
+    for line in view.durations.lines(view.now) if verbose else ():
+        console.print(plain(f"Jobs of {line}"))
     _print_passes(view.passes, console)
     fleet = fleet_of(view.fleet)
     if fleet is not None and fleet.shards > 1:
         _print_fleet(fleet, view.fleet, console)
 
 
-def _print_last_readings(view: StatusView, console: Console) -> None:
-    """Print how the shares were when their projects could last be read; of the projects, those where any was amiss."""
-    reads = {project_id: last_read_of(reading) for project_id, reading in view.last_readings.items()}
-    total = in_all(reads.values())
-    known = "" if total is None else f"When last read, {_ago(total.at, view.now)} or later: {total}"
-    never = told_never(view.projects - reads.keys()) if view.passes or reads else ""
-    if not (known or never):
-        return
-    console.print(plain("; ".join(filter(None, (known, never))), style="bold"))
-    amiss = sorted(
-        (
-            (view.names.project(project_id), project_id)
-            for project_id in reads
-            if view.last_readings[project_id].statuses
-        ),
-        key=lambda each: (-len(view.last_readings[each[1]].statuses), each),
-    )
-    for name, project_id in amiss[:_AMISS_SHOWN]:
-        counts = Counter(status.status for status in view.last_readings[project_id].statuses)
-        what = ", ".join(f"{counts[status]:,} {status.replace('_', ' ')}" for status in Status if counts[status])
-        console.print(plain(f"  {name}, {_ago(reads[project_id].at, view.now)}: {reads[project_id]}; {what}"))
-    if len(amiss) > _AMISS_SHOWN:
-        console.print(plain(f"  and {many(len(amiss) - _AMISS_SHOWN, 'project')} more"))
+def _print_standing(view: StatusView, console: Console) -> None:
+    if view.image is not None:
+        print_image(view.image, view.names, view.now, console)
+    else:
+        never = view.projects - view.last_readings.keys() if view.passes or view.last_readings else frozenset()
+        console.print(plain(*headline(view.last_readings, never, view.now)))
+        if view.by == "project":
+            most = LINES_SHOWN if view.is_cut else len(view.last_readings)
+            print_by_project(view.last_readings, view.names, view.now, console, most)
+        else:
+            most = IMAGES_SHOWN if view.is_cut else sys.maxsize
+            # What is under way is a line for each job, below.
+            sent = {Share(each.batch.project_id, image) for each in view.in_flight for image in each.batch.images}
+            print_fleet_by_image(view.last_readings, sent, view.names, console, most)
     console.print()
 
 
@@ -193,11 +199,6 @@ def _held(held: Quarantined, now: float) -> str:
     return f"failed {many(held.attempts, 'time')}, next try {_ahead(held.next_try - now)}: {held.last_reason}"
 
 
-def _ago(stamp: float, now: float) -> str:
-    """Say how long ago something was; by a clock that was put back since, nobody knows that."""
-    return "before the clock was put back" if is_ahead(stamp, now) else f"{format_duration(now - stamp)} ago"
-
-
 def _ahead(seconds: float) -> str:
     return f"in {format_duration(seconds)}" if seconds > 0 else "in the next pass"
 
@@ -206,6 +207,7 @@ def _in_flight_json(sent: InFlight, view: StatusView) -> dict[str, Any]:
     poll = view.next_poll(sent)
     return {
         "project_id": sent.batch.project_id,
+        "project": view.names.project(sent.batch.project_id),
         "status": sent.batch.operation.value,
         "vault_id": sent.batch.vault_id,
         "images": list(sent.batch.images),
@@ -217,11 +219,18 @@ def _in_flight_json(sent: InFlight, view: StatusView) -> dict[str, Any]:
     }
 
 
-def last_read_json(read: LastRead | None) -> dict[str, Any] | None:
-    """Return what was last known of one project or of several as JSON; None where nothing is."""
-    if read is None:
+def _image_json(view: StatusView) -> dict[str, Any] | None:
+    standing = view.image
+    if standing is None:
         return None
-    return {"at": timestamp(read.at), "desired": read.desired, "converged": read.converged}
+    return {
+        "image_id": standing.image_id,
+        "image": view.names.image(standing.image_id),
+        "at": None if standing.at is None else timestamp(standing.at),
+        "desired": standing.desired,
+        "converged": standing.converged,
+        "never_read": [view.names.project(project_id) for project_id in standing.never],
+    }
 
 
 def _reading_json(project_id: str, reading: LastReading, view: StatusView) -> dict[str, Any]:
@@ -236,40 +245,11 @@ def _reading_json(project_id: str, reading: LastReading, view: StatusView) -> di
                 "observed": each.after.value if each.after else None,
                 "status": each.status.value,
                 "reason": each.reason,
-                "source": each.source,
+                "source": str(each.source or ""),
             }
             for each in reading.statuses
         ],
     }
-
-
-def quarantined_json(held: Quarantined) -> dict[str, Any]:
-    """Return a share in quarantine as JSON."""
-    return {
-        "project_id": held.share.project_id,
-        "image_id": held.share.image_id,
-        "status": held.operation.value,
-        "attempts": held.attempts,
-        "first_reason": held.first_reason,
-        "last_reason": held.last_reason,
-        "next_try": timestamp(held.next_try),
-    }
-
-
-def instruction_json(instruction: Instruction) -> dict[str, Any]:
-    """Return what somebody asked for as JSON; `until` is when a pause ends by itself. Null is what is not known."""
-    until = instruction.until
-    return {
-        "asked": instruction.asked.value,
-        "by": instruction.by,
-        "at": timestamp(instruction.at) if instruction.at else None,
-        "until": None if until is None else timestamp(until),
-    }
-
-
-def pause_json(pause: Instruction | None) -> dict[str, Any] | None:
-    """Return the pause that holds as JSON; None where none does."""
-    return None if pause is None else {**instruction_json(pause), "reason": pause.reason}
 
 
 def _pass_json(each: PassRecord) -> dict[str, Any]:

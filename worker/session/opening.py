@@ -14,7 +14,15 @@ from worker.errors import JournalError
 from worker.journal.lease import HeldJournal, hold_journal
 from worker.journal.store import Journal, read_journal
 from worker.journal.thread import never
-from worker.session.limits import assume_unrecorded_calls, calls_recorded, counted, remember_calls, shared_out
+from worker.session.finding import with_last_found
+from worker.session.limits import (
+    assume_unrecorded_calls,
+    calls_recorded,
+    counted,
+    remember_calls,
+    remember_limits,
+    shared_out,
+)
 from worker.settings.inputs import Inputs
 from worker.wiring import journal_url
 
@@ -33,7 +41,8 @@ async def open_for_reading(
         read_journal(journal_url(inputs.settings)) as journal,
         Ims.open(replace(config, observer=counted(journal, on_call))) as ims,
     ):
-        await remember_calls(inputs, config, journal, ims, shard)
+        await remember_calls(await with_last_found(inputs, journal), config, journal, ims, shard)
+        await remember_limits(journal, ims)
         yield journal, ims
 
 
@@ -71,8 +80,9 @@ async def open_cloud_as_writer(
     Raises JournalError, and SettingsError for an unusable CA file.
     """
     config = replace(config, observer=counted(journal, on_call))
-    async with Ims.open(config) as ims, calls_recorded(journal):
-        await remember_calls(inputs, config, journal, ims, journal.shard)
+    async with Ims.open(config) as ims, calls_recorded(journal, ims):
+        await remember_calls(await with_last_found(inputs, journal), config, journal, ims, journal.shard)
+        await remember_limits(journal, ims)
         yield ims
 
 
@@ -81,7 +91,7 @@ async def record_calls(journal: Journal) -> tuple[str, ...]:
     if not journal.exists:
         return ()
     try:
-        await journal.calls.flush()
+        await journal.flush()
     except JournalError as error:
         return (f"the calls that this took are not recorded, so that the next worker may make too many: {error}",)
     return ()

@@ -21,6 +21,7 @@ from worker.journal.store import Journal
 from worker.reconcile.batch_sizes import BatchSizes
 from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.memory import with_journal_error
+from worker.reconcile.polls import Polls
 from worker.reconcile.ports import PassContext
 from worker.reconcile.request import PassRequest
 from worker.reconcile.run import Prepared, prepare, run_once
@@ -46,6 +47,7 @@ async def run_pass(inputs: Inputs, request: PassRequest, context: PassContext, j
     """Put right what lies ahead of the clock, make one pass, and forget what is older than the history is kept."""
     await put_times_right(context, journal)
     report = await run_once(request, context)
+    await context.record_or_stop_sending(journal.durations.keep(context.polls.found()))
     await context.record_or_stop_sending(journal.prune(retention_at(context.now(), inputs)))
     return with_journal_error(report, context)
 
@@ -88,7 +90,8 @@ async def batch_sizes(inputs: Inputs, journal: Journal, events: Listener) -> Bat
     region = inputs.settings.cloud.region
 
     def key_of(project: Project) -> SizeKey:
-        return SizeKey(inputs.account_of(project.id), project.region or region)
+        # By its credential: the daemon may have found it since.
+        return SizeKey(inputs.settings.credentials[project.credential].account, project.region or region)
 
     async def record(key: SizeKey, size: BatchSize) -> None:
         try:
@@ -99,6 +102,16 @@ async def batch_sizes(inputs: Inputs, journal: Journal, events: Listener) -> Bat
             events(BatchSizeLearned(key, size))
 
     return BatchSizes(known, key_of, record, time.time)
+
+
+async def polls(inputs: Inputs, journal: Journal, events: Listener) -> Polls:
+    """Return when jobs are asked about, by what is known of how long they last; raise JournalError."""
+    if not inputs.settings.polling.learn:
+        return Polls({}, time.time)
+    found = await journal.durations.known()
+    for each in found.odd:
+        events(Incident("what was found of how long jobs last cannot be read", each))
+    return Polls(dict(found.values), time.time)
 
 
 async def pass_context(
@@ -119,6 +132,7 @@ async def pass_context(
         deadlines=deadlines,
         timings=timings(inputs.settings),
         sizes=await batch_sizes(inputs, journal, events),
+        polls=await polls(inputs, journal, events),
     )
 
 

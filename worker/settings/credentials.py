@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, SecretStr
 
+from worker.core.manifest.ids import is_account_id
 from worker.core.timing import parse_duration
 from worker.settings.section import Section
 from worker.settings.values import (
@@ -27,6 +28,8 @@ from worker.settings.values import (
 )
 
 _PROFILE_VARIABLE: Final = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
+_OIDC_VARIABLES: Final = ("HUAWEICLOUD_OIDC_ID_TOKEN", "HUAWEICLOUD_OIDC_TOKEN_FILE")
+_POD_VARIABLE: Final = "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 
 
 class _OfAccount(Section):
@@ -36,6 +39,11 @@ class _OfAccount(Section):
     """Credentials of one account share its limits."""
     enterprise_project: EnterpriseProject = ""
     """Sent with lists where rights are granted by enterprise project."""
+
+    @property
+    def domain_id(self) -> str:
+        """The id of the account at the cloud, which calls it a domain; empty where it is not known."""
+        return ""
 
 
 class Environment(_OfAccount):
@@ -69,9 +77,8 @@ class Profile(_OfAccount):
         """Return where the file is."""
         if self.file is not None:
             return self.file
-        if named := environ.get(_PROFILE_VARIABLE, "").strip():
-            return Path(named)
-        return Path(environ.get("HOME") or Path.home()) / ".huaweicloud" / "credentials"
+        usual = Path(environ.get("HOME") or Path.home()) / ".huaweicloud" / "credentials"
+        return _named(environ, _PROFILE_VARIABLE) or usual
 
 
 class UserPassword(_OfAccount):
@@ -101,6 +108,11 @@ class Agency(_OfAccount):
     duration: Annotated[Duration, within("15m", "24h")] = parse_duration("1h")
     """How long the keys live at most; those of the STS no longer than 12h, or 1h where the source's own end."""
 
+    @property
+    def domain_id(self) -> str:
+        """The id of the account that delegates, where it is known."""
+        return self.domain if is_account_id(self.domain) else ""
+
 
 class Metadata(_OfAccount):
     """A credential of the agency that is set on the cloud server where the worker runs."""
@@ -113,6 +125,10 @@ class PodIdentity(_OfAccount):
 
     kind: Literal["pod-identity"]
 
+    def path(self, environ: Mapping[str, str]) -> Path | None:
+        """Return where the token is, if anything says so."""
+        return _named(environ, _POD_VARIABLE)
+
 
 class Oidc(_OfAccount):
     """A credential for a token that the cluster keeps fresh; what is empty stands in `HUAWEICLOUD_OIDC_*` variables."""
@@ -124,6 +140,16 @@ class Oidc(_OfAccount):
     """The agency to assume."""
     token_file: Location = None
     """The file of the token, which is read anew each time."""
+
+    def path(self, environ: Mapping[str, str]) -> Path | None:
+        """Return where the token is, if it is in a file and anything says so."""
+        token, file = _OIDC_VARIABLES
+        return self.token_file or (None if environ.get(token, "").strip() else _named(environ, file))
+
+
+def _named(environ: Mapping[str, str], variable: str) -> Path | None:
+    named = environ.get(variable, "").strip()
+    return Path(named) if named else None
 
 
 Credential = Annotated[

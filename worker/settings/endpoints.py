@@ -7,6 +7,7 @@ from typing import Final
 
 from worker.cloud.regions import Endpoints, Service, cloud_of, endpoint_origin
 from worker.core.documents import At, Document, Finding, problems_of, quote
+from worker.core.manifest.discover import region_of
 from worker.core.manifest.model import Manifest
 from worker.errors import Problem
 from worker.settings.model import Cloud
@@ -41,19 +42,23 @@ def endpoints_of(cloud: Cloud, environ: Mapping[str, str]) -> Endpoints:
 
 
 def foreign_regions(cloud: Cloud, manifest: Manifest, documents: Sequence[Document] = ()) -> tuple[Problem, ...]:
-    """Return a problem for each project whose region is of another cloud than the one that is named.
+    """Return a problem for each project and `[[discover]]` whose region is of another cloud than the one that is named.
 
     Where the image service is given by hand there is nothing to derive. Problems are placed if the documents are given.
     """
-    findings = []
+    regions: list[tuple[At, str]] = []
     for project_id, project in manifest.projects.items():
-        if not project.region or cloud.ims_endpoint:
+        if project.region and project_id not in manifest.found:
+            project_at = manifest.credential_places[project_id]
+            regions.append((At(project_at.file, (*project_at.path[:2], "region")), project.region))
+    regions += [(each.at.child("name"), region_of(each, "")) for each in manifest.discoveries]
+    findings = []
+    for at, region in regions:
+        if not region or cloud.ims_endpoint:
             continue
         try:
-            cloud_of(cloud.cloud, project.region)
+            cloud_of(cloud.cloud, region)
         except ValueError as error:
-            project_at = manifest.credential_places[project_id]
-            at = At(project_at.file, (*project_at.path[:2], "region"))
             hint = "all projects of a config are of one cloud"
-            findings.append(Finding(at, f"[cloud] cloud does not fit: {error}", quote(project.region), hint))
+            findings.append(Finding(at, f"[cloud] cloud does not fit: {error}", quote(region), hint))
     return problems_of(findings, documents)

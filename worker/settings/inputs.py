@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from worker.core.documents import Document
+from worker.core.manifest.credentials import unknown_credentials
+from worker.core.manifest.discover import without_region
+from worker.core.manifest.found import join_found
+from worker.core.manifest.listed import Lists
 from worker.core.manifest.model import Manifest, empty_manifest
-from worker.core.manifest.parse import parse_manifest, unknown_credentials
-from worker.errors import ManifestError, SettingsError
+from worker.core.manifest.parse import parse_manifest
+from worker.errors import ManifestError, Problem, SettingsError
 from worker.settings.endpoints import foreign_regions
 from worker.settings.load import NO_CONFIG, Loaded
 from worker.settings.manifests import read_manifests
@@ -26,6 +30,10 @@ class Inputs:
     def account_of(self, project_id: str) -> str:
         """Return the account whose limits the calls for a project of the manifest count against."""
         return self.settings.credentials[self.manifest.projects[project_id].credential].account
+
+    def with_found(self, lists: Lists) -> Inputs:
+        """Return them with what these lists have of the projects that the manifest has found."""
+        return replace(self, manifest=join_found(self.manifest, self.settings.cloud.region, lists).manifest)
 
 
 def load_inputs(loaded: Loaded) -> Inputs:
@@ -54,10 +62,18 @@ def read_documents(names: Iterable[str], base: Path, *, has_config: bool) -> tup
 
 def join(settings: Settings, manifest: Manifest, documents: tuple[Document, ...] = ()) -> Inputs:
     """Return settings and manifest as one; raise ManifestError for credentials and regions that do not fit both."""
-    unknown = unknown_credentials(manifest, settings.credentials, documents)
-    if problems := (*unknown, *foreign_regions(settings.cloud, manifest, documents)):
+    if problems := misfits(settings, manifest, documents):
         raise ManifestError(problems)
     return Inputs(settings, manifest)
+
+
+def misfits(settings: Settings, manifest: Manifest, documents: tuple[Document, ...]) -> tuple[Problem, ...]:
+    """Return what does not fit settings and manifest both: credentials and regions."""
+    return (
+        *unknown_credentials(manifest, settings.credentials, documents),
+        *foreign_regions(settings.cloud, manifest, documents),
+        *without_region(manifest, settings.cloud.region, documents),
+    )
 
 
 def names_of(loaded: Loaded) -> Manifest:

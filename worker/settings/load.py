@@ -14,16 +14,17 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from worker.core.documents import At, Document, problems_of
+from worker.core.documents import At, Document, Finding, problems_of
 from worker.core.places import Path as KeyPath
 from worker.core.text import visible
 from worker.core.toml import read_table
 from worker.errors import Problem, SettingsError
 from worker.files import cannot_be_read, is_exposed, read_file
 from worker.settings.check import check
-from worker.settings.credentials import Oidc, Profile
+from worker.settings.credentials import Oidc, PodIdentity, Profile
 from worker.settings.environment import CONFIG_VARIABLE, read_environment, variable_of
 from worker.settings.model import SECRETS, Settings
+from worker.settings.odd import odd_settings
 from worker.settings.values import Paths
 
 DEFAULT_CONFIG = "config.toml"
@@ -36,7 +37,8 @@ _NEEDED = ("cloud", "region")
 class Loaded:
     """Settings, and where they came from. `file` is None without a config; `base` is what paths are relative to.
 
-    `named` are the files that the settings name, but for the manifest: secrets, and a certificate authority.
+    `named` are the files that the settings name, but for the manifest: secrets, and a certificate authority. `odd` is
+    what is hardly meant, though it is no mistake.
     """
 
     settings: Settings
@@ -44,6 +46,13 @@ class Loaded:
     file: Path | None
     base: Path
     named: tuple[Path, ...] = ()
+    odd: tuple[Finding, ...] = ()
+
+    def odd_problems(self) -> tuple[Problem, ...]:
+        """Return what is odd with its lines and columns; the config is read once more for them, if there is any."""
+        if not self.odd or self.file is None:
+            return problems_of(self.odd, ())
+        return problems_of(self.odd, (Document(str(self.file), read_file(self.file), may_hold_secrets=True),))
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Loaded:
@@ -60,9 +69,11 @@ def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapp
     merged = layers.merged()
     settings = check(merged, base)
     if isinstance(settings, Settings):
-        named = _named_files(merged, base) | _profiles(settings, environ)
-        exposed = _named_files(merged, base, of_secrets=True) | _token_files(settings) | _profiles(settings, environ)
-        return Loaded(settings, (*warnings, *_exposed(exposed)), file, base, tuple(sorted(named)))
+        profiles = _profiles(settings, environ)
+        named = _named_files(merged, base) | profiles
+        exposed = _named_files(merged, base, of_secrets=True) | _token_files(settings, environ) | profiles
+        odd = tuple(replace(each, at=layers.place(each.at.path)) for each in odd_settings(settings))
+        return Loaded(settings, (*warnings, *_exposed(exposed)), file, base, tuple(sorted(named)), odd)
     # Where there is nothing to read, what it would have had to say is not missed as well.
     lacks_config = not file and any(finding.at.path == _NEEDED for finding in settings) and not layers.gives(_NEEDED)
     findings = [
@@ -106,9 +117,10 @@ def _profiles(settings: Settings, environ: Mapping[str, str]) -> set[Path]:
     return {each.path(environ) for each in settings.credentials.values() if isinstance(each, Profile)}
 
 
-def _token_files(settings: Settings) -> set[Path]:
+def _token_files(settings: Settings, environ: Mapping[str, str]) -> set[Path]:
     """Return the files of tokens, which are read anew whenever one is needed, and not with the settings."""
-    return {each.token_file for each in settings.credentials.values() if isinstance(each, Oidc) and each.token_file}
+    tables = (each for each in settings.credentials.values() if isinstance(each, Oidc | PodIdentity))
+    return {file for each in tables if (file := each.path(environ))}
 
 
 def _exposed(files: set[Path]) -> Iterator[str]:

@@ -111,6 +111,8 @@ class Limits(Section):
     """All calls of an account together."""
     max_connections: Annotated[Whole, Field(le=10_000)] = 64
     """Open connections of the whole process."""
+    learn: bool = True
+    """Whether throttle answers lower a rate, which recovers, never above what stands here."""
 
 
 class Batch(Section):
@@ -125,12 +127,14 @@ class Batch(Section):
 class Polling(Section):
     """Waiting for work to be done."""
 
-    first: Annotated[Duration, within("1ms", "1h")] = parse_duration("700ms")
+    first: Annotated[Duration, within("1ms", "1h")] = parse_duration("1s")
     """The wait before a job's first poll."""
-    factor: Annotated[Number, Field(ge=1, le=100)] = 1.6
+    factor: Annotated[Number, Field(ge=1, le=100)] = 1.2
     """How much longer each next wait is."""
     max: Annotated[Duration, within("1ms", "1d")] = parse_duration("30s")
     """The longest wait between two polls."""
+    learn: bool = True
+    """Whether what is known of how long jobs last sharpens these waits."""
     deadline: Annotated[Duration, within("1ms", "30d")] = parse_duration("15m")
     """How long a pass waits for a job, from its submission."""
     abandon: Annotated[Duration, within("1ms", "365d")] = parse_duration("24h")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import assert_never
 
@@ -37,20 +38,27 @@ def resolve_credentials(
     settings: Settings, environ: Mapping[str, str], used: Collection[str] | None = None
 ) -> dict[str, Kind]:
     """Return the credentials by name: those used, or all; raise SettingsError with the problems of each."""
-    resolver = _Resolver(settings, environ, endpoints_of(settings.cloud, environ))
-    problems: list[Problem] = []
-    kinds: dict[str, Kind] = {}
-    for name in settings.credentials:
-        if used is not None and name not in used:
-            continue
-        try:
-            kinds[name] = resolver.kind(name)
-        except SettingsError as error:
-            problems += error.problems
-    if problems:
+    kinds, amiss = resolve_usable(settings, environ, settings.credentials if used is None else used)
+    if amiss:
         # One that several stand on is told of once.
-        raise SettingsError(tuple(dict.fromkeys(problems)))
+        raise SettingsError(tuple(dict.fromkeys(chain.from_iterable(amiss.values()))))
     return kinds
+
+
+def resolve_usable(
+    settings: Settings, environ: Mapping[str, str], used: Collection[str]
+) -> tuple[dict[str, Kind], dict[str, tuple[Problem, ...]]]:
+    """Return by name the credentials, of those used, that can be used, and what is wrong with each that cannot."""
+    resolver = _Resolver(settings, environ, endpoints_of(settings.cloud, environ))
+    kinds: dict[str, Kind] = {}
+    amiss: dict[str, tuple[Problem, ...]] = {}
+    for name in settings.credentials:
+        if name in used:
+            try:
+                kinds[name] = resolver.kind(name)
+            except SettingsError as error:
+                amiss[name] = error.problems
+    return kinds, amiss
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from worker.simulator.naming import OWNER, image_id, project_id, vault_id
 from worker.simulator.world import World
 
 PAYMENTS, ANALYTICS, EDGE = "payments-prod", "analytics", "edge"
+_OTHER_ACCOUNT = "retail"
 _PLAIN = tuple(
     f"{system}-{number:02}"
     for system in ("ubuntu-24.04", "debian-12", "rocky-9", "windows-2022")
@@ -33,13 +34,17 @@ _VAULT = "nightly"
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """A world with its fault, the manifest to run on it (TOML), and the ids of the two images that cannot converge."""
+    """A world with its fault, the manifest to run on it (TOML), and the ids of the two images that cannot converge.
+
+    `credential` is the name of the one that the manifest has besides the default: it is of another account.
+    """
 
     world: World
     faults: tuple[Fault, ...]
     manifest: str
     poisoned: str
     absent: str
+    credential: str
 
 
 def demo(now: Callable[[], float] = time.time) -> Demo:
@@ -61,7 +66,7 @@ def demo(now: Callable[[], float] = time.time) -> Demo:
     world.share(image_id(_POISONED), project_id(ANALYTICS))
     world.share(image_id(_RETIRED), project_id(EDGE), Answer.ACCEPTED)
     poison = Fault(Poison(code="IMG.0066"), image=(image_id(_POISONED),))
-    return Demo(world, (poison,), _manifest(), image_id(_POISONED), image_id(_ABSENT))
+    return Demo(world, (poison,), _manifest(), image_id(_POISONED), image_id(_ABSENT), _OTHER_ACCOUNT)
 
 
 def _already(project: str, name: str) -> Answer:
@@ -76,6 +81,7 @@ def _manifest() -> str:
     for project in (PAYMENTS, ANALYTICS, EDGE):
         lines += ["", f"[projects.{project}]", f'id = "{project_id(project)}"']
         lines += [f'vault = "{_VAULT}"'] if project == PAYMENTS else []
+        lines += [f'credential = "{_OTHER_ACCOUNT}"'] if project == EDGE else []
     lines += _share("*", _PLAIN, Answer.ACCEPTED)
     lines += _share(PAYMENTS, _FULL_ECS, Answer.ACCEPTED)
     lines += _share(ANALYTICS, (_POISONED, _ABSENT), Answer.ACCEPTED)

@@ -34,13 +34,18 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image. `owner` is the owner's project id, `full_ecs` a full-ECS image; `attributes` override its body."""
+    """An image. `owner` is the owner's project id, `full_ecs` a full-ECS image; `attributes` override its body.
+
+    `created_at` is in seconds since the epoch, and each of its `tags` is written `key=value`.
+    """
 
     id: str
     name: str
     owner: str
     full_ecs: bool = False
     created_at: float = FIRST_CREATED
+    os_type: Literal["Linux", "Windows", "Other"] = "Linux"
+    tags: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -98,6 +98,9 @@ class Options:
     without a code.
 
     Vaults: `vault_missing` is the status for one that is not there.
+
+    Limits: `throttle` is how a call beyond one is refused: by the gateway's 429 that states the limit, by one that does
+    not, or by IMS's own 400 with IMG.0060, which does not either.
     """
 
     page_cap: int = 0
@@ -118,6 +121,7 @@ class Options:
     max_images: int = 0
     too_many: Literal["413", "IMG.0001", "unsaid"] = "413"
     vault_missing: Literal["404", "400"] = "404"
+    throttle: Literal["stated", "unstated", "IMG.0060"] = "stated"
 
     def __post_init__(self) -> None:
         if self.page_cap < 0 or self.max_images < 0:

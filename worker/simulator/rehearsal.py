@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from worker.simulator.document import Document
@@ -20,9 +21,26 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Receiver:
+class Receiver:
+    """A project that images are offered to, and the vault for full-ECS images."""
+
     id: str
     vault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    name: str
+    credential: str = "default"
+    vault: str = ""
+
+    def own_name(self, name: str) -> str:
+        """Return the name of a project, before which that of its credential may stand, as the cloud knows it."""
+        return name.removeprefix(f"{self.credential}/")
+
+    def may_find(self, name: str) -> bool:
+        """Tell whether it may find a project of this name."""
+        return fnmatchcase(self.own_name(name), self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +65,63 @@ class _Offers:
         return image_id in self.vaulted and all(self.accepts[image_id])
 
 
-def offer(documents: Iterable[Document], world: World) -> World:
-    """Fill the world with what the manifests name, all of it pending; raise DocumentError on what makes no sense."""
+def declare(documents: Iterable[Document], world: World) -> dict[str, Receiver]:
+    """Put the projects of the manifests into the world, and return them by name; problems are noted in the document."""
+    receivers: dict[str, Receiver] = {}
+    for document in documents:
+        for name, table in document.named("projects").items():
+            if (receiver := document.build(Receiver, table, f"projects.{name}")) is not None:
+                receivers[name] = receiver
+                world.add_project(receiver.id, name)
+    return receivers
+
+
+def offer(documents: Iterable[Document], world: World, declared: Mapping[str, Receiver]) -> World:
+    """Fill the world with what the manifests name, all of it pending; raise DocumentError on what makes no sense.
+
+    Its projects are in it already: those that the manifests have `declared`, and those that some `[[discover]]` finds.
+    """
     documents = list(documents)
     images = _merged(documents, "images")
     vaults = _merged(documents, "vaults")
-    receivers: dict[str, _Receiver] = {}
-    for document in documents:
-        for name, table in document.named("projects").items():
-            if (receiver := document.build(_Receiver, table, f"projects.{name}")) is not None:
-                receivers[name] = receiver
-                world.add_project(receiver.id, name)
+    finders = [
+        finder
+        for document in documents
+        for place, table in document.tables("discover")
+        if (finder := document.build(_Finder, table, place)) is not None
+    ]
+    receivers = {**_found(finders, world, {each.id for each in declared.values()}), **declared}
     offers = _Offers()
     for document in documents:
         for place, table in document.tables("share"):
             if (wish := document.build(_Wish, table, place)) is not None:
                 chosen = _known(document, f"{place}.images", wish.images, images)
                 names = list(receivers) if wish.projects == ("*",) else wish.projects
-                for name in _known(document, f"{place}.projects", names, {name: name for name in receivers}):
+                there = [own for name in names if (own := _own_name(name, finders, receivers)) is not None]
+                for name in _known(document, f"{place}.projects", there, {name: name for name in receivers}):
                     _collect(offers, receivers[name], wish, chosen, vaults)
     for document in documents:
         document.finish()
     _fill(world, offers, {image_id: name for name, image_id in images.items()})
     return world
+
+
+def _own_name(name: str, finders: Iterable[_Finder], receivers: Collection[str]) -> str | None:
+    """Return a project's name without that of its credential before it; None for one that is only found later."""
+    if name in receivers:
+        return name
+    owns = [finder.own_name(name) for finder in finders if finder.may_find(name)]
+    return next((own for own in owns if own in receivers), None if owns else name)
+
+
+def _found(finders: Iterable[_Finder], world: World, declared: Collection[str]) -> dict[str, Receiver]:
+    """Return the projects of the world that the first of these finds, by name, beside those that are declared."""
+    found: dict[str, Receiver] = {}
+    for finder in finders:
+        for project in world.tenancies.values():
+            if project.enabled and project.id not in declared and fnmatchcase(project.name, finder.name):
+                found.setdefault(project.name, Receiver(project.id, finder.vault))
+    return found
 
 
 def _merged(documents: Iterable[Document], key: str) -> dict[str, str]:
@@ -94,7 +146,7 @@ def _known(document: Document, place: str, names: Iterable[str], known: Mapping[
     return found
 
 
-def _collect(offers: _Offers, receiver: _Receiver, wish: _Wish, chosen: list[str], vaults: Mapping[str, str]) -> None:
+def _collect(offers: _Offers, receiver: Receiver, wish: _Wish, chosen: list[str], vaults: Mapping[str, str]) -> None:
     named = wish.vault or receiver.vault
     vault_id = vaults.get(named, named)
     if vault_id:

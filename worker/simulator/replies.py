@@ -88,6 +88,15 @@ def throttled(rate: Rate) -> Reply:
     return error("gateway", 429, "APIGW.0308", f"The throttling threshold has been reached: {policy}")
 
 
+def throttled_as(how: Literal["stated", "unstated", "IMG.0060"], rate: Rate) -> Reply:
+    """Return the refusal of a call beyond a limit, which states the limit or does not."""
+    if how == "stated":
+        return throttled(rate)
+    if how == "unstated":
+        return error("gateway", 429, "APIGW.0308", "The throttling threshold has been reached")
+    return ims_error("IMG.0060", "The number of tasks exceeds the flow control limit. Try again later.")
+
+
 def image_body(image: Image, whole_attribute: str) -> dict[str, Any]:
     """Return an image as `GET /v2/cloudimages` lists it."""
     created = datetime.fromtimestamp(image.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -109,7 +118,7 @@ def image_body(image: Image, whole_attribute: str) -> dict[str, Any]:
         "size": None,
         "virtual_size": None,
         "checksum": "",
-        "tags": [],
+        "tags": list(image.tags),
         "self": f"/v2/images/{image.id}",
         "file": f"/v2/images/{image.id}/file",
         "created_at": created,
@@ -128,7 +137,7 @@ def image_body(image: Image, whole_attribute: str) -> dict[str, Any]:
         "__image_location": "",
         "__lazyloading": "true",
         "__root_origin": "file",
-        "__os_type": "Linux",
+        "__os_type": image.os_type,
         "__os_bit": "64",
         "__platform": "Ubuntu",
         "__os_version": "Ubuntu 24.04 server 64bit",

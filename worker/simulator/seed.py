@@ -3,7 +3,8 @@
 Two kinds of file are taken. A manifest of the worker (it begins with `version = 1`) is offered as it stands: each of
 its images is pending in each project that its shares name, with the vaults they name. An image counts as a full-ECS
 one if a share names a vault for it and each project that accepts it has one. Several manifests are merged, and one seed
-may go with them, which then adds to what they name.
+may go with them, which then adds to what they name: such as the projects that a `[[discover]]` finds, which are offered
+what the shares wish there.
 
 Anything else is a seed of its own, of which ten lines are enough:
 
@@ -32,6 +33,9 @@ The tables, each of them optional; a key with a default may be left out:
     id = ""                         # made of the name when left out
     owner = ""                      # a project id; by default one outside the projects
     whole = false                   # a full-ECS image, which needs a vault to be accepted
+    created = ""                    # such as "2026-01-15T08:30:00Z"; of several the first, then one a minute
+    os = "Linux"                    # or Windows, Other
+    tags = []                       # each "key=value"
 
     [[share]]
     projects = ["*"]                # names, ids or patterns; one or a list
@@ -84,8 +88,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from worker.simulator.document import Document, DocumentError
 from worker.simulator.iam.seed import TABLES, read_identity
@@ -95,7 +100,7 @@ from worker.simulator.jobs import JobRules
 from worker.simulator.model import FIRST_CREATED, Account, Answer, Image, Vault
 from worker.simulator.naming import OWNER, image_id, project_id
 from worker.simulator.options import Limits, Options
-from worker.simulator.rehearsal import offer
+from worker.simulator.rehearsal import declare, offer
 from worker.simulator.world import World
 
 T = TypeVar("T")
@@ -126,8 +131,13 @@ class _Images:
     id: str = ""
     owner: str = ""
     whole: bool = False
+    created: str = ""
+    os: Literal["Linux", "Windows", "Other"] = "Linux"
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.created:
+            _moment(self.created)
         if self.count < 1 or (self.count > 1 and self.id):
             raise ValueError("count is at least 1, and an image with an id is only one")
 
@@ -169,7 +179,8 @@ def parse_seed(texts: Mapping[str, str], now: Callable[[], float] = time.time) -
     if len(seeds) > 1:
         raise DocumentError([f"{', '.join(texts)}: only manifests can be merged, and more than one of these is a seed"])
     if not seeds:
-        return Seed(offer(manifests, World(now)))
+        world = World(now)
+        return Seed(offer(manifests, world, declare(manifests, world)))
     return _read(seeds[0], manifests, now)
 
 
@@ -179,10 +190,12 @@ def _read(document: Document, manifests: list[Document], now: Callable[[], float
     limits = document.strict(Limits, document.table("limits"), "limits") or Limits()
     options = document.strict(Options, document.table("options"), "options") or Options()
     identity = document.strict(IdentityRules, document.table("identity"), "identity") or IdentityRules()
-    world = offer(manifests, World(now, rules, identity))
+    world = World(now, rules, identity)
+    receivers = declare(manifests, world)
     for label, table in document.named("projects").items():
         if (project := document.strict(_Project, table, f"projects.{label}")) is not None:
             _add_project(world, label, project)
+    offer(manifests, world, receivers)
     for _, images in _each(document, "image", _Images):
         _add_images(world, images)
     for place, shares in _each(document, "share", _Shares):
@@ -221,9 +234,26 @@ def _each(document: Document, key: str, kind: type[T]) -> Iterator[tuple[str, T]
 
 
 def _add_images(world: World, images: _Images) -> None:
+    before = len(world.images) if images.created else 0
+    first = _moment(images.created) if images.created else FIRST_CREATED
     for found_id, name in images.each():
-        created = FIRST_CREATED + 60.0 * len(world.images)
-        world.add(Image(found_id, name, images.owner or OWNER, full_ecs=images.whole, created_at=created))
+        world.add(
+            Image(
+                found_id,
+                name,
+                images.owner or OWNER,
+                full_ecs=images.whole,
+                created_at=first + 60.0 * (len(world.images) - before),
+                os_type=images.os,
+                tags=images.tags,
+            )
+        )
+
+
+def _moment(text: str) -> float:
+    """Return a time in seconds since the epoch, UTC where it does not say; raise ValueError for what is none."""
+    told = datetime.fromisoformat(text)
+    return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
 
 
 def _share(document: Document, place: str, world: World, shares: _Shares) -> None:

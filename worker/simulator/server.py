@@ -32,7 +32,7 @@ from worker.simulator.effects.effect import Work
 from worker.simulator.faults import Fault, FaultPlan, FaultSet, Moment, Strike
 from worker.simulator.ledger import Arrival, Ledger, Windows
 from worker.simulator.options import IMS, Limits, Options
-from worker.simulator.replies import Reply, error, no_route, throttled
+from worker.simulator.replies import Reply, error, no_route, throttled_as
 from worker.simulator.signature import Request
 from worker.simulator.world import World
 
@@ -68,7 +68,9 @@ class Simulator:
         self.ledger = Ledger()
         self.url = ""
         self._listen = listen
-        self._api = Api(world, options or Options())
+        options = options or Options()
+        self._api = Api(world, options)
+        self._throttle = options.throttle
         self._limits = limits or Limits()
         self._windows = Windows(self._limits)
         self._started = world.now()
@@ -121,7 +123,7 @@ class Simulator:
         account = self._api.account(call)
         arrival = Arrival(at, account, call.access_key, call.group, call.project_id, call.images, 0, _path(call))
         strikes: tuple[Strike, ...] = ()
-        reply: Reply | None = throttled(self._limits.of(call.group))
+        reply: Reply | None = throttled_as(self._throttle, self._limits.of(call.group))
         if self._windows.admit(account, call.group, at):
             strikes = self._faults.strike(self._moment(call, at))
             reply = await self._struck(call, strikes)

@@ -14,6 +14,7 @@ from worker.core import daemon_events, events
 from worker.core.batch import End, InFlight
 from worker.core.batch_size import BatchSize, SizeKey
 from worker.core.fleet.history import PassRecord
+from worker.core.fleet.noticed import NoticedBy, by_owner, by_rule
 from worker.core.fleet.refusal import Refusal, told_refusals
 from worker.core.fleet.report import RunReport, not_sent
 from worker.core.instruction import Instruction
@@ -42,7 +43,8 @@ class Board:
     `fleet` has where the shares stand. `heard` counts the events, so that a reader can tell whether anything has
     changed. `broken` is why the last pass ended without a report, until the next begins. `newer_loaded_at` is when a
     newer manifest was loaded that waits for the pass under way to end; 0 while none does. `pause` is the one that
-    holds, if one does; `instructions` are the last that people gave, newest first.
+    holds, if one does; `instructions` are the last that people gave, newest first. What the last pass left alone and
+    told of is `reported`, by rule, and `unsolicited`, by owner.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -60,6 +62,8 @@ class Board:
         self.image_names: Mapping[str, str] = {}
         self.fleet = FleetBoard()
         self.unmanaged = 0
+        self.reported: tuple[NoticedBy, ...] = ()
+        self.unsolicited: tuple[NoticedBy, ...] = ()
         self.refusals: tuple[Refusal, ...] = ()
         self.refused: tuple[str, ...] = ()
         self.digest = ""
@@ -184,6 +188,7 @@ class Board:
             self.run_id, self.next_pass_at, self.refusals, self.refused, self.digest = "", 0.0, (), (), ""
             self.newer_loaded_at = 0.0
             self.in_flight, self.quarantined, self.unmanaged = {}, (), 0
+            self.reported, self.unsolicited = (), ()
             self.fleet = FleetBoard()
 
     def _remember(
@@ -206,6 +211,8 @@ class Board:
     def _finish(self, report: RunReport) -> None:
         """Take over the end of a pass."""
         self.fleet.finish(report)
+        self.reported = by_rule(report.reported, report.image_names)
+        self.unsolicited = by_owner(report.unsolicited, report.image_names)
         record = PassRecord(report.run_id, report.started_at, report.finished_at, report.result.value, _numbers(report))
         jobs = {settlement.job.key for settlement in report.jobs} | self.in_flight.keys()
         self.passes.appendleft(PassLine(record, len(jobs), report.calls))

@@ -7,7 +7,7 @@ is time. A project that has left the manifest has none any more.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.samples import Sample
 
 from worker.core.calls import CallGroup
+from worker.core.fleet.noticed import NoticedBy
 from worker.core.limits import LimitStanding
 from worker.core.reading import CUT_SHORT
 from worker.core.schedule import next_start
@@ -23,6 +24,7 @@ from worker.telemetry.board import Board
 from worker.telemetry.counts import PREFIX
 
 T = TypeVar("T")
+_OWNERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,14 @@ class Snapshot:
     """How things stood at one instant.
 
     `projects` has of each the name, the counts, and how many may be absent; `unreadable` counts those that could not be
-    read, by credential.
+    read, by credential. `reported` counts shares by rule, `unsolicited` by owner.
     """
 
     projects: tuple[tuple[str, Mapping[Status, int], int], ...]
     unreadable: Mapping[str, int]
     unmanaged: int
+    reported: Mapping[str, int]
+    unsolicited: Mapping[str, int]
     quarantined: int
     in_flight: int
     oldest_age: float
@@ -70,6 +74,8 @@ def snapshot_of(board: Board, readings: Readings, now: float) -> Snapshot:
         projects=tuple((line.name, dict(line.counts), line.waiting) for line in board.fleet.projects.values()),
         unreadable=_unreadable(board),
         unmanaged=board.unmanaged,
+        reported={each.by: each.shares for each in board.reported},
+        unsolicited=_of_the_most(board.unsolicited),
         quarantined=len(board.quarantined),
         in_flight=len(board.in_flight),
         oldest_age=max(0.0, now - sent_at),
@@ -91,6 +97,13 @@ def _unreadable(board: Board) -> Mapping[str, int]:
     return counts
 
 
+def _of_the_most(unsolicited: Sequence[NoticedBy]) -> Mapping[str, int]:
+    """Count what is unsolicited by owner, of those who share most; anybody may share, so the others are one."""
+    counts = {each.by: each.shares for each in unsolicited[:_OWNERS]}
+    rest = sum(each.shares for each in unsolicited[_OWNERS:])
+    return counts | ({"others": rest} if rest else {})
+
+
 def gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
     """Make a gauge without labels."""
     return GaugeMetricFamily(f"{PREFIX}_{name}", help_text, value)
@@ -109,6 +122,16 @@ def gauges_of(snapshot: Snapshot) -> Iterator[GaugeMetricFamily]:
         unreadable.add_metric((credential,), projects)
     yield unreadable
     yield gauge("unmanaged_shares", "Offered images that no wish is about; they are left alone.", snapshot.unmanaged)
+    reported = _family("reported_shares", "Offered images that a rule reports and leaves alone, by the rule.", "rule")
+    for rule, shares in sorted(snapshot.reported.items()):
+        reported.add_metric((rule,), shares)
+    yield reported
+    unsolicited = _family(
+        "unsolicited_shares", "Pending images that neither a share nor a rule speaks of, by their owner.", "owner"
+    )
+    for owner, shares in sorted(snapshot.unsolicited.items()):
+        unsolicited.add_metric((owner,), shares)
+    yield unsolicited
     yield gauge("quarantined_shares", "Shares that kept failing, and are tried later and later.", snapshot.quarantined)
     yield gauge("jobs_in_flight", "Batches that were sent and are not settled.", snapshot.in_flight)
     yield gauge("oldest_job_age_seconds", "How long ago the oldest batch in flight was sent.", snapshot.oldest_age)
@@ -163,6 +186,8 @@ def _limits(limits: Mapping[str, Mapping[CallGroup, LimitStanding]]) -> Iterator
     labels = ("account", "group")
     calls = _family("limit_calls", "Calls that the limit in force allows per window.", *labels)
     window = _family("limit_window_seconds", "The window of the limit in force.", *labels)
+    configured = _family("limit_configured_calls", "Calls that the configured limit allows per window.", *labels)
+    learned = _family("limit_learned", "Whether a throttle answer keeps a limit below the configured one.", *labels)
     left = _family("limit_calls_left", "Calls that may leave at once.", *labels)
     waiting = _family("limit_calls_waiting", "Calls that wait for their turn.", *labels)
     paused = _family("limit_paused_seconds", "How long no call may leave after the cloud has throttled one.", *labels)
@@ -170,10 +195,12 @@ def _limits(limits: Mapping[str, Mapping[CallGroup, LimitStanding]]) -> Iterator
         for group, limit in sorted(groups.items()):
             calls.add_metric((account, group), limit.rate.count)
             window.add_metric((account, group), limit.rate.window)
+            configured.add_metric((account, group), limit.configured.count)
+            learned.add_metric((account, group), limit.learned is not None)
             left.add_metric((account, group), limit.left)
             waiting.add_metric((account, group), limit.waiting)
             paused.add_metric((account, group), limit.paused_for)
-    yield from (calls, window, left, waiting, paused)
+    yield from (calls, window, configured, learned, left, waiting, paused)
 
 
 def _family(name: str, help_text: str, *labels: str) -> GaugeMetricFamily:

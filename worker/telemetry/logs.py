@@ -23,6 +23,7 @@
 | `job.settled` | info, warning | a job has ended, or the cloud denies that there is one |
 | `job.unsettled` | warning | a job has outlived its pass, or who followed it: it stays in flight |
 | `batch_size.learned` | info | how many images the cloud takes in one PUT of an account in a region was found |
+| `limit.learned` | warning | an answer taught the limit of an account's calls: what it states, or what got through |
 | `share.changed`, `share.failed`, ... | debug, info | the final word for one share of a batch |
 | `call.made`, `call.failed` | debug | one call to the cloud |
 | `pass.noted` | warning | what a person should know of a pass, as its report has it |
@@ -36,7 +37,6 @@ What is no event, such as an error in the settings, is `message.printed` where t
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import MutableMapping
 from traceback import format_exception
@@ -54,11 +54,13 @@ from worker.telemetry.log_safety import escape, mask_secrets
 from worker.telemetry.standard_error import StandardError, with_priority
 
 
-def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
-    """Send structured logs to `stream` (default: standard error), as `console`, `json`, or by what the stream is."""
+def set_up(log_format: str, level: str, stream: TextIO | None = None, *, colors: bool) -> None:
+    """Send structured logs to `stream` (default: standard error), as `console`, `json`, or by what the stream is.
+
+    What is for people is in `colors`, if so asked.
+    """
     out = stream or sys.stderr
     pretty = log_format == "console" or (log_format == "auto" and out.isatty())
-    colors = out.isatty() and not os.environ.get("NO_COLOR")
     in_journal = isinstance(out, StandardError) and out.in_journal
     lines = out.lines if isinstance(out, StandardError) else out
     renderers: tuple[structlog.typing.Processor, ...] = (
@@ -108,7 +110,7 @@ def _prioritized(_logger: Any, method: str, text: str) -> str:
 
 
 def log_call(record: CallRecord) -> None:
-    """Write one call to the cloud as a log line."""
+    """Write one call to the cloud as a log line, and what it taught of a limit as another."""
     structlog.get_logger().debug(
         "call.failed" if record.error else "call.made",
         account=record.account,
@@ -119,6 +121,14 @@ def log_call(record: CallRecord) -> None:
         attempt=record.attempt,
         error=record.error,
     )
+    if record.throttled and record.learned is not None:
+        structlog.get_logger().warning(
+            "limit.learned",
+            account=record.account,
+            group=record.group.value,
+            rate=str(record.learned.rate),
+            stated=record.learned.is_stated,
+        )
 
 
 def log_event(event: events.Event) -> None:

@@ -245,11 +245,11 @@ def _is_journal(descriptor: int, environ: Mapping[str, str]) -> bool:
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:
-    """Find the form of the logs as argparse will, which takes the beginning of an option's name for all of it."""
+    """Tell which form of the logs the arguments ask for, the last of several."""
     form = ""
     for index, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
-        if len(name) > 2 and "--log-format".startswith(name):
+        if name == "--log-format":
             form = value if equals else "".join(arguments[index + 1 : index + 2])
     return form == "json"
 

@@ -68,6 +68,7 @@ async def look_up(
         credentials={"default": AccountCredential("main", StaticKeys(SigningKeys("AK", "SK")), granted)},
         limits=dict.fromkeys(CallGroup, Rate(1000, 60)),
         burst=Rate(1000, 1),
+        learn=True,
         retry=RetryPolicy(6, 0.0, 0.0),
         endpoints=endpoints or Endpoints(region="eu-west-101"),
         page_size=2,
@@ -120,7 +121,7 @@ async def test_a_refused_list_names_the_enterprise_project_where_none_is_given()
     for granted in ("", "0"):
         with pytest.raises(Forbidden) as caught:
             await look_up(lambda _call: answer, granted=granted)
-        assert ("enterprise_project of credential" in str(caught.value)) is (not granted)
+        assert ("enterprise_project of the credential" in str(caught.value)) is (not granted)
 
 
 async def test_a_long_list_is_read_as_far_as_it_takes() -> None:

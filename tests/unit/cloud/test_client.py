@@ -13,6 +13,7 @@ import pytest
 from worker.cloud.auth.credential import Credential, Policy
 from worker.cloud.auth.flow import EVERYWHERE, Ask, AuthScope, Flow, Granted, Kind
 from worker.cloud.auth.kinds.static import StaticKeys
+from worker.cloud.auth.offers import Offers
 from worker.cloud.auth.signing import SigningKeys
 from worker.cloud.client import MAX_THROTTLED, Client
 from worker.cloud.limits.account import Account
@@ -143,7 +144,7 @@ def client(account: StubAccount, attempts: int = 6, kind: Kind = FIXED) -> Clien
     """Return a client with old keys that repeats failed reads without delay."""
     retry = RetryPolicy(attempts, 0.0, 0.0)
     policy = Policy(FOLLOW_AFTER, retry, lambda: 0.0)
-    return Client(Credential("main", kind, account.send, policy), cast("Account", account), retry)
+    return Client(Credential("main", kind, account.send, policy, Offers()), cast("Account", account), retry)
 
 
 async def outcomes(one: Client, calls: int) -> list[bytes | BaseException]:

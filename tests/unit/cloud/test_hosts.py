@@ -66,7 +66,7 @@ class TwoHosts:
         raise TransientCloudError("no answer in time")
 
 
-NOTHING = Matters(lambda _project, _offers: (), lambda _project, _offers: ())
+NOTHING = Matters(lambda _project: frozenset(), lambda _project, _offers: (), lambda _project, _offers: ())
 
 
 def ims(transport: TwoHosts) -> Ims:
@@ -75,6 +75,7 @@ def ims(transport: TwoHosts) -> Ims:
         credentials={"default": AccountCredential("main", StaticKeys(SigningKeys("AK", "SK")))},
         limits=dict.fromkeys(CallGroup, Rate(1400, 60)),
         burst=Rate(1000, 1),
+        learn=True,
         retry=RetryPolicy(6, 0.5, 15.0),
         endpoints=Endpoints(region="eu-west-101"),
         page_size=500,

@@ -72,6 +72,7 @@ CONFIG = CloudConfig(
     credentials={"default": AccountCredential("main", StaticKeys(SigningKeys("AK", "SK")))},
     limits=dict.fromkeys(CallGroup, Rate(1000, 60)),
     burst=Rate(1000, 1),
+    learn=True,
     retry=RetryPolicy(2, 0.0, 0.0),
     endpoints=Endpoints(region="eu-west-101"),
     page_size=2,
@@ -148,7 +149,7 @@ class TestListing:
             ims, _ = opened(lambda _call: (status, refused), credentials={"default": credential})
             with pytest.raises(Forbidden) as caught:
                 await listed(ims)
-            assert ('enterprise_project of credential "default", such as' in str(caught.value)) is is_told
+            assert ("enterprise_project of the credential, such as" in str(caught.value)) is is_told
 
     async def test_another_refusal_does_not(self) -> None:
         """A project that is not the credential's, say."""

@@ -188,7 +188,8 @@ def test_retry_after_is_read(headers: dict[str, str], seconds: float | None) -> 
 )
 def test_a_401_names_a_clock_that_is_off(date: str, hint: str) -> None:
     """A difference of more than five minutes is told with its direction, since it explains the refusal."""
-    assert refused(401, ims("X.1", "No."), Date=date).message == f"No. ({hint})" if hint else "No."
+    told = refused(401, ims("X.1", "No."), Date=date).message
+    assert told == (f"No. ({hint}: set it by NTP)" if hint else "No.")
 
 
 def test_a_redirect_names_the_host_and_nothing_else() -> None:

@@ -14,6 +14,7 @@ from worker.cloud.wire import MAX_NAME, Page, checked_job_id, members_body, read
 from worker.core.batch import Batch, End
 from worker.core.job import JobReply
 from worker.core.operation import Operation
+from worker.core.polling.durations import Lasted
 from worker.core.reading import ObservedImage
 from worker.errors import Scope, UnexpectedReply
 
@@ -338,6 +339,42 @@ class TestJob:
         """A success without a word has no reason, no code, and is about nothing."""
         assert job(error_code=None, fail_reason=None) == JobReply(End.SUCCEEDED)
 
+    @pytest.mark.parametrize(
+        ("begin", "end", "lasted"),
+        [
+            ("2024-11-06T07:24:22.925Z", "2024-11-06T07:24:23.773Z", Lasted(0.848, 0.0)),
+            ("2024-11-06T23:59:59.900000+00:00", "2024-11-07T00:00:00.100000+00:00", Lasted(0.2, 0.0)),
+            ("04-Jun-2015 18:11:06:586", "04-Jun-2015 18:13:06:086", Lasted(119.5, 0.0)),
+            (" 2024-11-06 07:24:22 ", "2024-11-06 07:24:23", Lasted(1.0, 1.0)),
+            ("2024-11-06T07:24:22.000Z", "2024-11-06T07:24:22.000Z", Lasted(0.0, 1.0)),
+        ],
+    )
+    def test_how_long_it_lasted(self, begin: str, end: str, lasted: Lasted) -> None:
+        """Both forms of the times are read; where both have whole seconds, each may be off by almost one."""
+        found = job(begin_time=begin, end_time=end).lasted
+        assert found == pytest.approx(lasted)
+
+    @pytest.mark.parametrize(
+        ("begin", "end"),
+        [
+            (None, None),
+            ("2024-11-06T07:24:22.925Z", ""),
+            ("2024-11-06T07:24:22.925Z", None),
+            ("2024-11-06T07:24:23.773Z", "2024-11-06T07:24:22.925Z"),
+            ("2024-11-06T07:24:22.925Z", "2025-11-06T07:24:22.925Z"),
+            ("2024-11-06T07:24:22.925Z", "2024-11-06T15:24:23.773+08:00"),
+            ("2024-11-06T07:24:22.925Z", "2024-11-31T07:24:22.925Z"),
+            ("2024-11-06T07:24:22.925", "2024-11-06T07:24:23.925 of the year"),
+            ("04-Foo-2015 18:11:06:586", "04-Foo-2015 18:11:06:586"),
+            (1730877862.9, 1730877863.8),
+            ({"$date": "2024"}, ["2024"]),
+            ("2024-11-06T07:24:22." + "9" * 10_000, "2024-11-06T07:24:23.773Z"),
+        ],
+    )
+    def test_times_that_make_no_sense_say_nothing(self, begin: Any, end: Any) -> None:
+        """The job is read all the same."""
+        assert job(begin_time=begin, end_time=end) == JobReply(End.SUCCEEDED)
+
     @pytest.mark.parametrize("body", [b"{}", b'{"status": 7}', b'{"status": null}', b"null", b"x"])
     def test_what_is_not_a_job_is_named(self, body: bytes) -> None:
         """An answer without a state is unexpected, and not a job that runs forever."""
@@ -357,3 +394,28 @@ def test_any_bytes_are_a_value_or_unexpected(body: bytes) -> None:
 def test_type_noise_never_spoils_a_page(attributes: dict[str, Any]) -> None:
     """With a usable id an image is read, whatever its other fields are."""
     assert read_page(page_of({**attributes, "id": ONE})).images[0].id == ONE
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fact", "read"),
+    [
+        ("__os_type", "Linux", "os_type", "Linux"),
+        ("__os_type", 7, "os_type", ""),
+        ("tags", ["a=b", 7, "c=d"], "tags", ("a=b", "c=d")),
+        ("tags", "a=b", "tags", ()),
+        ("tags", None, "tags", ()),
+        ("created_at", "2026-01-15T08:30:00Z", "created_at", 1_768_465_800.0),
+        ("created_at", "2026-01-15T08:30:00.5", "created_at", 1_768_465_800.5),
+        ("created_at", "yesterday", "created_at", None),
+        ("created_at", 7, "created_at", None),
+    ],
+)
+def test_what_rules_ask_for_is_read_only_then(field: str, value: object, fact: str, read: object) -> None:
+    """Of an image as the list has it, and nothing where it is odd; what nobody asks for is not kept."""
+    body = json.dumps({"images": [{"id": ONE, "name": "golden", field: value}]}).encode()
+    (asked,) = read_page(body, facts=frozenset({fact})).images
+    assert getattr(asked, fact) == read
+    others = {"os_type", "tags", "created_at"} - {fact}
+    for facts in (frozenset[str](), frozenset(others)):
+        (image,) = read_page(body, facts=facts).images
+        assert getattr(image, fact) == getattr(ObservedImage(ONE, "", ""), fact)

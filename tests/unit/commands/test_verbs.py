@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from worker import commands
-from worker.cli import VERBS
+from worker.commands.parser import VERBS
 from worker.commands.verb import Verb
 
 

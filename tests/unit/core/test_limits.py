@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from windows import RATES, SECONDS, arrivals, crowded
 
-from worker.core.limits import LEARNED_FOR, MARGIN, Rate, Room, Window, believed, learned_rate
+from worker.core.limits import LONGEST_STATED, MARGIN, Rate, Room, Window, believed, stated_rate
 
 
 @pytest.mark.parametrize("text", ["200/5m", "1400/1m", "100/s", "7/50ms", "3/1d", "2/90s", "1/1500ms"])
@@ -105,7 +105,7 @@ def test_parts_of_less_than_a_call_keep_the_rate_on_average(count: int, more: in
 )
 def test_a_refusal_teaches_its_rate(message: str, rate: Rate) -> None:
     """The gateway's message is read whatever its case, blanks, plural and unit."""
-    assert learned_rate(message) == rate
+    assert stated_rate(message) == rate
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def test_a_refusal_teaches_its_rate(message: str, rate: Rate) -> None:
 )
 def test_a_refusal_that_says_nothing_sensible_teaches_nothing(message: str) -> None:
     """No rate, a rate of nothing, and a window that would stop the worker for good are not believed."""
-    assert learned_rate(message) is None
+    assert stated_rate(message) is None
 
 
 @given(st.text())
 def test_any_refusal_is_survived(message: str) -> None:
     """Whatever a server writes, the answer is a sensible rate or None."""
-    rate = learned_rate(f"limit:{message}")
+    rate = stated_rate(f"limit:{message}")
     assert rate is None or rate.window <= 86400
 
 
@@ -240,7 +240,7 @@ def test_what_a_message_states_is_believed_down_to_a_floor(stated: Rate, kept: R
 def test_whatever_is_stated_a_twentieth_of_what_is_configured_stays(stated: Rate, configured: Rate) -> None:
     """And what is kept is never far above what was stated, nor is its window longer than it is kept."""
     kept = believed(stated, configured)
-    assert kept.window == min(stated.window, LEARNED_FOR)
+    assert kept.window == min(stated.window, LONGEST_STATED)
     assert kept.count / kept.window >= configured.count / configured.window / 20 * 0.999
     assert kept.count <= max(stated.count, configured.count / configured.window / 20 * kept.window + 1)
 
@@ -280,12 +280,12 @@ def test_a_room_knows_its_pause_and_when_a_later_call_may_leave() -> None:
     """Two of five go at once, the third when the oldest of three is forgotten; none before a pause, nor too early."""
     window = Window(Rate(5, 10.0))
     window.remember(50.0, [9.0, 4.0, 1.0])
-    room = Room(50.0, ((window, math.inf),))
+    room = Room(50.0, (window,))
     assert [room.wait(calls) for calls in (0, 2)] == [0.0, 0.0]
     assert room.wait(5) == pytest.approx(9 + MARGIN)
     assert room.wait(3) == pytest.approx(1 + MARGIN)
     assert [room.wait(calls, 3.0) for calls in (0, 3, 5)] == pytest.approx([0.0, 3.0, 9 + MARGIN])
-    paused = Room(50.0, ((window, math.inf),), 57.0)
+    paused = Room(50.0, (window,), 57.0)
     assert paused.wait(1) == paused.wait(1, 5.0) == pytest.approx(7.0)
     assert paused.wait(1, 8.0) == pytest.approx(8.0)
     assert paused.wait(4) == pytest.approx(7.0)

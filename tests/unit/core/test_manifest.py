@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.core.documents import Document
+from worker.core.manifest.credentials import unknown_credentials
 from worker.core.manifest.model import Manifest, Project, Wish
-from worker.core.manifest.parse import parse_manifest, unknown_credentials
+from worker.core.manifest.parse import parse_manifest
 from worker.core.operation import Operation
 from worker.core.share import MemberStatus
+from worker.core.source import Source
 from worker.errors import ManifestError, Problem
 
 ACCEPTED, REJECTED = MemberStatus.ACCEPTED, MemberStatus.REJECTED
@@ -39,7 +41,7 @@ def test_a_block_wishes_every_image_for_every_project() -> None:
     manifest = parse_manifest(
         [document(NAMES + share('["payments", "ledger"]', '["ubuntu", "windows"]', more='when_absent = "wait"'))]
     )
-    source = "manifest.toml: share[0]"
+    source = Source("manifest.toml", 13, "share[0]")
     nightly, none = Wish(Operation.ACCEPT, NIGHTLY, True, source), Wish(Operation.ACCEPT, None, True, source)
     assert manifest.wishes == {
         PAYMENTS: {UBUNTU: nightly, WINDOWS: nightly},
@@ -60,7 +62,7 @@ def test_projects_and_names_are_kept() -> None:
     """Everything that is shown by name, or aimed at by name, can be looked up both ways."""
     manifest = parse_manifest([document(NAMES + 'credential = "books"\nregion = "eu-de"\n')])
     ledger = Project(LEDGER, "ledger", "books", "eu-de")
-    assert manifest.projects == {PAYMENTS: Project(PAYMENTS, "payments"), LEDGER: ledger}
+    assert manifest.projects == {PAYMENTS: Project(PAYMENTS, "payments", vault_id=NIGHTLY), LEDGER: ledger}
     assert manifest.project("ledger") == manifest.project(LEDGER.upper()) == ledger
     assert manifest.project("nobody") is None
     assert manifest.image_names == {UBUNTU: "ubuntu", WINDOWS: "windows"}
@@ -105,8 +107,8 @@ def test_the_same_wish_twice_is_fine() -> None:
     text = NAMES + share(images='["ubuntu"]') + share('["*"]', '["windows", "ubuntu"]')
     wishes = parse_manifest([document(text)]).wishes[PAYMENTS]
     assert {image: wish.source for image, wish in wishes.items()} == {
-        UBUNTU: "manifest.toml: share[0]",
-        WINDOWS: "manifest.toml: share[1]",
+        UBUNTU: Source("manifest.toml", 13, "share[0]"),
+        WINDOWS: Source("manifest.toml", 17, "share[1]"),
     }
 
 
@@ -134,7 +136,7 @@ def at_project(lines: str) -> str:
         # Images and projects that nobody declared.
         (at_image('"ubunut"'), 16, 11, "share[0].images[0]", 'unknown image "ubunut"', 'did you mean "ubuntu"?'),
         (at_image('"zzz"'), 16, 11, "share[0].images[0]", 'unknown image "zzz"', "UUIDs"),
-        (at_image('"*"'), 16, 11, "share[0].images[0]", 'unknown image "*"', "for all projects"),
+        (at_image('"*"'), 16, 11, "share[0].images[0]", 'unknown image "*"', "for projects alone"),
         (at_image(f'"{UBUNTU}/../x"'), 16, 11, "share[0].images[0]", "unknown image", "UUIDs"),
         (at_image(f'"{UBUNTU}\\r\\nX-A: b"'), 16, 11, "share[0].images[0]", "\\r\\nX-A", "UUIDs"),
         (at_image(f'"{UBUNTU}\\n"'), 16, 11, "share[0].images[0]", "unknown image", "UUIDs"),
@@ -387,3 +389,9 @@ def test_every_damage_to_a_good_manifest_is_survived() -> None:
         outcomes.add(type(found))
         assert isinstance(found, Manifest) or all(problem.line for problem in found)
     assert outcomes == {Manifest, tuple}
+
+
+def test_a_rule_that_is_no_table_is_told_and_read_no_further() -> None:
+    """As a share block is."""
+    (problem,) = problems(document("version = 1\nrule = [1]\n"))
+    assert (problem.line, problem.column, problem.path) == (2, 9, "rule[0]")

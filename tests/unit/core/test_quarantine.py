@@ -156,3 +156,15 @@ def test_nobody_is_held_for_longer_from_now_than_the_failures_ask_for(ahead: flo
         assert change.held == (replace(held, next_try=EPOCH + longest),)
     else:
         assert ahead <= longest + 1
+
+
+@pytest.mark.parametrize(
+    ("code", "is_it"),
+    [("IMG.0144", True), ("img.0144", True), ("IMG.014", False), ("MG.0144", False), ("IMG", False), ("400", True)],
+)
+def test_a_code_is_found_as_a_word_of_the_last_reason(code: str, is_it: bool) -> None:  # noqa: FBT001
+    """Not as a part of another code, and whatever its case."""
+    reason = "HTTP 400 IMG.0144: The image does not exist."
+    held = Quarantined(Share("p", "i"), Operation.ACCEPT, 1, "IMG.0001", reason, 0.0)
+    assert held.failed_with(code) is is_it
+    assert not held.failed_with("IMG.0001")

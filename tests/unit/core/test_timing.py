@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import EPOCH
 
@@ -14,9 +14,9 @@ from worker.core.timing import (
     POLL_JITTER,
     PollPolicy,
     RetryPolicy,
+    age_at_poll,
     format_duration,
     moment,
-    next_poll,
     parse_duration,
     poll_delay,
     polls_by,
@@ -99,68 +99,35 @@ def test_the_cloud_gets_the_wait_it_asks_for(failures: int, u: float, asked: flo
     assert delay == max(retry_delay(RETRY, failures, u), min(asked, 3600.0))
 
 
-@given(st.floats(0.1, 10), st.just(1.0) | st.floats(1.1, 3), st.floats(0, 2000))
-def test_the_next_poll_is_the_first_of_the_schedule_that_is_still_to_come(
-    first: float, factor: float, age: float
-) -> None:
-    """It lies ahead, by no more than one wait, and on the schedule that adding up the waits gives."""
-    policy = PollPolicy(first, factor, 30.0)
-    found = next_poll(policy, age)
-    at, polls = first, 1
-    while at < found - 1e-6:
-        at += poll_delay(policy, polls, 0.5)
-        polls += 1
-    assert at == pytest.approx(found)
-    assert -1e-6 <= found - age <= poll_delay(policy, polls, 0.5) + 1e-6
-
-
-@given(st.floats(0.1, 10), st.just(1.0) | st.floats(1.1, 3), st.floats(0, 2000))
-def test_a_job_that_is_taken_up_late_is_polled_at_the_pace_of_its_age(first: float, factor: float, age: float) -> None:
-    """The wait after the polls that are counted is the one of the schedule around that age: its next poll ends it."""
-    policy = PollPolicy(first, factor, 30.0)
-    upcoming = next_poll(policy, age)
-    before, polls = 0.0, 0
-    while (at := before + poll_delay(policy, polls, 0.5)) < upcoming - 1e-6:
-        before, polls = at, polls + 1
-    assume(before + 1e-6 < age < upcoming - 1e-6)
-    assert poll_delay(policy, polls_by(policy, age), 0.5) == pytest.approx(upcoming - before)
-    assert polls_by(policy, age) <= polls
-
-
 accepted = st.tuples(st.floats(0.001, 3600), st.just(1.0) | st.floats(1, 100), st.floats(0.001, 86400)).map(
     lambda drawn: PollPolicy(drawn[0], drawn[1], max(drawn[0], drawn[2]))
 )
 """What the settings accept."""
 
 
+@given(accepted, st.integers(1, 500))
+def test_the_age_at_a_poll_is_the_one_that_adding_up_the_waits_gives(policy: PollPolicy, polls: int) -> None:
+    """The schedule, solved, is the schedule that waiting again and again gives."""
+    at = sum(poll_delay(policy, number, 0.5) for number in range(polls))
+    assert age_at_poll(policy, polls) == pytest.approx(at, rel=1e-9)
+    assert polls_by(policy, at) == pytest.approx(polls, rel=1e-6)
+
+
 @example(PollPolicy(0.001, 1 + 1e-7, 86400.0), 365 * 86400.0)
 @example(PollPolicy(0.001, 1 + 2**-52, 86400.0), 365 * 86400.0)
 @example(PollPolicy(3600.0, 100.0, 86400.0), 0.0)
 @given(accepted, st.floats(0, 3650 * 86400))
-def test_the_next_poll_is_found_at_once_whatever_is_accepted(policy: PollPolicy, age: float) -> None:
-    """However slowly the wait grows and however old the job: it lies ahead, and no further than one wait."""
-    polls, ahead = polls_by(policy, age), next_poll(policy, age) - age
+def test_polls_are_counted_at_once_whatever_is_accepted(policy: PollPolicy, age: float) -> None:
+    """However slowly the wait grows and however old the job, the age at so many polls is the age again."""
+    polls = polls_by(policy, age)
     assert 0 <= polls <= age / policy.first + 1
-    assert -1e-6 <= ahead <= poll_delay(policy, polls, 0.5) * (1 + 1e-6) + 1e-6
+    assert age_at_poll(policy, polls) == pytest.approx(age, rel=1e-6, abs=1e-6)
 
 
-@given(accepted, st.floats(0, 3600))
-def test_the_next_poll_is_the_one_that_adding_up_finds(policy: PollPolicy, age: float) -> None:
-    """The schedule, solved, is the schedule that waiting again and again gives."""
-    assume(age < 500 * policy.first)
-    at, polls = policy.first, 1
-    while at <= age:
-        at += poll_delay(policy, polls, 0.5)
-        polls += 1
-    before = at - poll_delay(policy, polls - 1, 0.5)
-    assume(before + 1e-6 * (1 + age) < age < at - 1e-6 * (1 + age))
-    assert next_poll(policy, age) == pytest.approx(at, rel=1e-9)
-
-
-@pytest.mark.parametrize(("age", "polls"), [(0.0, 0), (0.69, 0), (0.7, 1), (1.81, 1), (1.83, 2), (1e9, 8)])
-def test_polls_are_counted_up_to_the_longest_delay(age: float, polls: int) -> None:
-    """A job of years is not counted through: once the delay is the longest, more polls change nothing."""
-    assert polls_by(POLL, age) == polls
+@pytest.mark.parametrize(("age", "polls"), [(-1.0, 0), (0.0, 0), (0.7, 1), (1.82, 2), (1e9, 33333333.2)])
+def test_polls_are_counted_beyond_the_longest_delay(age: float, polls: float) -> None:
+    """A job of years is not counted through."""
+    assert polls_by(POLL, age) == pytest.approx(polls, rel=1e-6)
 
 
 @pytest.mark.parametrize(

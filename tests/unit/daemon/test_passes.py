@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -29,8 +29,11 @@ from worker.core.events import (
 from worker.core.fleet.history import PassRecord
 from worker.core.fleet.selection import Selector, select
 from worker.core.fleet.shards import WHOLE, Shard
+from worker.core.manifest.listed import Lists
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
+from worker.core.polling import durations
+from worker.core.polling.durations import Kind
 from worker.core.reading import LastReading
 from worker.core.share import MemberStatus
 from worker.daemon.instructions import Instructions
@@ -61,6 +64,21 @@ class Cloud(FakeCloud):
     def retry_stopped(self) -> None:
         """Count how often they are."""
         self.retried += 1
+
+
+class Durations:
+    """How long jobs last: what was found, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[Kind, durations.Durations] = {}
+
+    async def known(self) -> Found[tuple[Kind, durations.Durations]]:
+        """Return what was found."""
+        return Found(tuple(self.kept.items()))
+
+    async def keep(self, found: Mapping[Kind, durations.Durations]) -> None:
+        """Keep it."""
+        self.kept |= found
 
 
 class Sizes:
@@ -139,7 +157,7 @@ class Journal(FakeJournal):
 
     def __init__(self) -> None:
         super().__init__()
-        self.batch_sizes = Sizes()
+        self.batch_sizes, self.durations = Sizes(), Durations()
         self.rejections = Rejections(self)
         self.memory, self.stamps = Memory(self), Stamps(self)
 
@@ -167,6 +185,10 @@ class Bench:
     on_event: Callable[[Event], None] = lambda _: None
     wall: Callable[[], float] = wall
 
+    def take(self, lists: Lists) -> None:
+        """Go by what is found."""
+        self.revision = self.revision.with_found(lists)
+
     async def work(self) -> None:
         """Make the passes."""
 
@@ -181,6 +203,7 @@ class Bench:
             listen,
             self.stopper,
             lambda: self.revision,
+            self.take,
             Triggers(self.early, self.loaded, self.moved),
             self.wall,
             instructions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -32,6 +32,11 @@ class Read:
 
     seen: Fingerprint
     named: Fingerprint = field(default_factory=dict)
+    lists: Any = None
+
+    def with_found(self, lists: Any) -> Any:
+        """Go by these lists."""
+        return replace(self, lists=lists)
 
     @property
     def inputs(self) -> Any:
@@ -142,6 +147,15 @@ async def test_a_change_is_read_and_taken(bench: Bench) -> None:
     await asyncio.sleep(100.0)
     assert bench.told.lines == [(0.0, "reads"), (READING, "good")]
     assert (bench.content, bench.triggers.pass_now.is_set(), bench.triggers.reloaded.is_set()) == ("B", True, True)
+
+
+async def test_what_is_found_while_files_are_read_is_not_lost(bench: Bench) -> None:
+    """The newer files are gone by with the newer lists."""
+    bench.write("B")
+    await asyncio.sleep(READING / 2)
+    bench.reloading.in_use.take_lists({})
+    await asyncio.sleep(100.0)
+    assert (bench.content, bench.reloading.in_use.revision.lists) == ("B", {})
 
 
 async def test_what_is_as_it_was_read_is_not_read_unless_a_signal_asks(bench: Bench) -> None:

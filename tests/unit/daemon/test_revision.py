@@ -10,6 +10,7 @@ import pytest
 from commands import ACCESS_KEY, SECRET_KEY, Folder, fleet, manifest, share
 
 from worker.core.fleet.selection import Selector
+from worker.core.manifest.listed import Listed, ProjectList
 from worker.daemon.revision import Reader
 from worker.daemon.watching import Sources
 from worker.errors import ManifestError, SettingsError
@@ -328,3 +329,42 @@ def test_what_a_pass_is_asked_for_has_a_number(here: Folder) -> None:
         change()
         found = read.reread(found).revision
         assert found.number == number
+
+
+def listing(*letters: str) -> dict[str, ProjectList]:
+    """Return a list of projects of a region."""
+    return {"default": ProjectList(1.0, tuple(Listed(f"{ord(each):032x}", f"eu-west-101_{each}") for each in letters))}
+
+
+def test_what_was_found_stays_found_while_files_are_read_again(here: Folder) -> None:
+    """New wishes hold there too, at once; what is asked of the pass is something else then, and connections stay."""
+    replace(here, "config.toml", "[cloud]\n", '[cloud]\nregion = "eu-west-101"\n')
+    here.write("manifest.toml", manifest(WORLD) + '[[discover]]\nname = "*"\n')
+    first = reader(here).read()
+    assert first.request.finding.unlisted
+    found = first.with_found(listing("a", "b"))
+    assert len(found.inputs.manifest.found) == 2
+    assert found.request.project_ids == tuple(sorted(found.inputs.manifest.projects))
+    assert (found.request.finding.unlisted, found.number) == ((), first.number)
+    same = reader(here).reread(found)
+    assert (same.is_new, same.revision.number, same.revision.lists) == (False, 0, found.lists)
+    replace(here, "manifest.toml", 'status = "accepted"', 'status = "rejected"')
+    other = reader(here).reread(found)
+    assert (other.is_new, other.reconnects, other.revision.number) == (True, False, 1)
+    a = f"{ord('a'):032x}"
+    assert {wish.operation.value for wish in other.revision.inputs.manifest.wishes[a].values()} == {"rejected"}
+    gone = other.revision.with_found(listing("b"))
+    assert a not in gone.inputs.manifest.projects
+
+
+def test_a_config_that_does_without_what_was_found_is_no_error(here: Folder) -> None:
+    """With a manifest that is broken meanwhile, the last good one stays: as it was written, whatever was found."""
+    replace(here, "config.toml", "[cloud]\n", '[cloud]\nregion = "eu-west-101"\n')
+    here.write("manifest.toml", manifest(WORLD) + '[[discover]]\nname = "*"\n')
+    found = reader(here).read().with_found(listing("a"))
+    here.write("manifest.toml", "broken")
+    replace(here, "config.toml", 'region = "eu-west-101"', 'region = "eu-west-102"')
+    again = reader(here).reread(found)
+    assert again.problems
+    assert again.revision.settings.cloud.region == "eu-west-102"
+    assert again.revision.inputs.manifest.found == frozenset()

@@ -65,13 +65,18 @@ class Buggy(FakeCloud):
             self.offer(project_id, images(3))
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
+        self,
+        project: Project,
+        status: MemberStatus,
+        *,
+        full_ecs: bool | None = None,
+        facts: frozenset[str] = frozenset(),
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield a list, or fail."""
         self.lists_of_p += project.id == "p"
         if project.id == "p" and self.lists_of_p >= self.list_from:
             raise self.bug
-        async for page in super().list_shared(project, status, full_ecs=full_ecs):
+        async for page in super().list_shared(project, status, full_ecs=full_ecs, facts=facts):
             yield page
 
     async def get_job(self, project: Project, job_id: str) -> JobReply:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from doubles import FakeCloud, FakeJournal, FakeRejections
 from passes import ACCEPT, REJECT, TIMINGS, assert_adds_up, context, images, manifest, request
+from rules import rule
 
 from worker.core.allowance import Allowance
 from worker.core.events import Event, Planned, ShareJudged
@@ -16,8 +17,7 @@ from worker.core.fleet.guard import GuardPolicy, Judge
 from worker.core.fleet.report import Result, RunReport
 from worker.core.fleet.selection import Selection
 from worker.core.fleet.shards import Shard
-from worker.core.manifest.model import Project, Wish
-from worker.core.reading import Offer
+from worker.core.manifest.model import Wish
 from worker.core.share import MemberStatus
 from worker.core.status import Status
 from worker.reconcile.deadlines import Deadlines
@@ -43,18 +43,6 @@ class Reserving(FakeRejections):
             self.reserved.append(dict(planned))
             self.stamps.add((at, since))
         return refused
-
-
-class EverythingPending:
-    """A rule that accepts what is pending in one project."""
-
-    def speaks_of(self, project: Project) -> bool:
-        """Speak of it alone."""
-        return project.id == "silent"
-
-    def wishes(self, project: Project, offers: Mapping[str, Offer]) -> Mapping[str, Wish]:
-        """Accept what is pending."""
-        return {image: ACCEPT for image, offer in offers.items() if offer.status is MemberStatus.PENDING}
 
 
 def fleet(**rejected: int) -> dict[str, dict[str, Wish]]:
@@ -117,7 +105,7 @@ async def test_nothing_leaves_while_an_unread_project_could_bring_the_refusal(
 async def test_rules_of_a_project_that_hangs_may_wish_for_anything() -> None:
     """So nothing leaves before it is read or given up."""
     cloud = cloud_of()
-    await one_pass(cloud, FakeJournal(), wishes={}, manifest=manifest(fleet(), EverythingPending()))
+    await one_pass(cloud, FakeJournal(), wishes={}, manifest=manifest(fleet(), rule(projects=frozenset({"silent"}))))
     assert min(cloud.put_times) >= TIMINGS.silence
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -16,6 +16,7 @@ from worker.core.events import BatchNotAccepted, Event, PassStarted, ProjectObse
 from worker.core.fleet.report import RunReport
 from worker.core.manifest.model import Project, Wish
 from worker.core.operation import Operation
+from worker.core.reading import ObservedImage
 from worker.core.share import MemberStatus
 from worker.core.status import Status
 from worker.errors import BadRequest, Scope, TransientCloudError
@@ -48,10 +49,17 @@ class Windowed(FakeCloud):
         self._queue = asyncio.Lock()
         self._seconds = seconds
 
-    async def list_shared(self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None):  # type: ignore[no-untyped-def]  # noqa: ANN201 - as of the double
+    async def list_shared(
+        self,
+        project: Project,
+        status: MemberStatus,
+        *,
+        full_ecs: bool | None = None,
+        facts: frozenset[str] = frozenset(),
+    ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Take a while, then list."""
         await asyncio.sleep(self._seconds)
-        async for page in super().list_shared(project, status, full_ecs=full_ecs):
+        async for page in super().list_shared(project, status, full_ecs=full_ecs, facts=facts):
             yield page
 
     async def update_members(self, project: Project, batch: Batch, on_slot: Callable[[], Awaitable[None]]) -> str:

@@ -13,7 +13,7 @@ from worker.core.events import Event, ProjectObserved
 from worker.core.manifest.model import Project
 from worker.core.reading import ObservedImage, Offer, Reading
 from worker.core.share import MemberStatus
-from worker.errors import BadRequest, CloudError, Forbidden, ListBrokenOff, TransientCloudError, UnexpectedReply
+from worker.errors import BadRequest, Cause, CloudError, Forbidden, ListBrokenOff, TransientCloudError, UnexpectedReply
 from worker.reconcile.deadlines import Deadlines
 from worker.reconcile.observe import Matters, observe, read_offers
 
@@ -37,7 +37,12 @@ class Moving(FakeCloud):
         self.read: list[MemberStatus] = []
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
+        self,
+        project: Project,
+        status: MemberStatus,
+        *,
+        full_ecs: bool | None = None,
+        facts: frozenset[str] = frozenset(),
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield the list as one page; a list that was asked for before begins the next reading."""
         if status in self.read and len(self.readings) > 1:
@@ -58,7 +63,12 @@ class Telling(FakeCloud):
         self.said: dict[str, bool] = {}
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
+        self,
+        project: Project,
+        status: MemberStatus,
+        *,
+        full_ecs: bool | None = None,
+        facts: frozenset[str] = frozenset(),
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield one list, filtered or not."""
         everything = [ident for ident, each in self.offers["p"].items() if each is status]
@@ -88,7 +98,7 @@ async def observed(
     found = await observe(
         context(cloud, FakeJournal(), emit=events.append, deadlines=deadlines),
         projects,
-        Matters(lambda project, offers: may_accept if project.id == "p" else (), nothing),
+        Matters(lambda project: frozenset(), lambda project, offers: may_accept if project.id == "p" else (), nothing),
         lambda project, reading: (project.id, reading),
     )
     return dict(found), events
@@ -144,7 +154,9 @@ async def test_a_bug_in_the_use_of_one_reading_is_that_project_s_alone() -> None
             raise ZeroDivisionError
         return project.id, reading.failure
 
-    used = await observe(made, (PROJECT, Project("q", "ledger")), Matters(nothing, nothing), use)
+    used = await observe(
+        made, (PROJECT, Project("q", "ledger")), Matters(lambda project: frozenset(), nothing, nothing), use
+    )
     assert [project for project, failure in used if not failure] == ["q"]
     assert [project for project, failure in used if "ZeroDivisionError" in failure] == ["p"]
     assert [bug.project_id for bug in made.bugs] == ["p"]
@@ -155,7 +167,12 @@ async def test_a_list_that_breaks_off_spoils_the_whole_project() -> None:
 
     class Half(Moving):
         async def list_shared(
-            self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
+            self,
+            project: Project,
+            status: MemberStatus,
+            *,
+            full_ecs: bool | None = None,
+            facts: frozenset[str] = frozenset(),
         ) -> AsyncIterator[tuple[ObservedImage, ...]]:
             yield (image(f"first of {status}"),)
             if status is REJECTED:
@@ -184,11 +201,19 @@ async def test_an_image_that_is_answered_while_the_lists_are_read_is_not_missed(
 
 
 async def test_images_that_keep_moving_make_a_project_unreadable() -> None:
-    """Three readings, and then the project is left alone."""
-    cloud = Moving(*[{ACCEPTED: ["a"], PENDING: ["a"]}] * 4)
+    """Three readings, each with another image in two lists, and then the project is left alone."""
+    cloud = Moving(*({ACCEPTED: [ident], PENDING: [ident]} for ident in "abcd"))
     with pytest.raises(UnexpectedReply, match="kept moving"):
         await read_offers(cloud, PROJECT)
     assert len(cloud.readings) == 2
+
+
+async def test_an_image_that_is_in_two_lists_each_time_has_not_moved() -> None:
+    """The key sees every image in every list: that is told, and not that anything moved."""
+    cloud = Moving(*[{ACCEPTED: ["a"], PENDING: ["a"]}] * 4)
+    with pytest.raises(UnexpectedReply, match="sees every image in every list") as caught:
+        await read_offers(cloud, PROJECT)
+    assert caught.value.cause is Cause.SEES_EVERYTHING
 
 
 def statuses_of(*idents: str) -> dict[str, MemberStatus]:
@@ -260,7 +285,6 @@ async def test_a_filter_that_fails_for_a_while_makes_the_project_unreadable() ->
     [
         ({"a": PENDING}, {}, []),
         ({"a": PENDING}, {}, ["not offered"]),
-        ({"a": ACCEPTED}, {}, ["a"]),
         ({"a": PENDING}, {"a": True}, ["a"]),
         ({"a": PENDING}, {"a": False}, ["a"]),
     ],
@@ -268,7 +292,7 @@ async def test_a_filter_that_fails_for_a_while_makes_the_project_unreadable() ->
 async def test_the_filter_is_asked_only_where_it_matters(
     offers: dict[str, MemberStatus], said: dict[str, bool], may_accept: list[str]
 ) -> None:
-    """Not for what is not to be accepted, is accepted already, or was told by the list itself."""
+    """Not for what does not matter, is not offered, or was told by the list itself."""
     cloud = Telling(offers, set())
     cloud.said = said
     await observed(cloud, may_accept=may_accept)
@@ -300,13 +324,18 @@ class Slow(FakeCloud):
         self.turn = asyncio.Lock()
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
+        self,
+        project: Project,
+        status: MemberStatus,
+        *,
+        full_ecs: bool | None = None,
+        facts: frozenset[str] = frozenset(),
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield a list after a while, one call after the other."""
         if project.id != "p":
             async with self.turn:
                 await asyncio.sleep(150.0)
-        async for page in super().list_shared(project, status, full_ecs=full_ecs):
+        async for page in super().list_shared(project, status, full_ecs=full_ecs, facts=facts):
             yield page
 
 
@@ -365,7 +394,7 @@ async def test_where_nothing_has_been_read_silence_is_waited_for() -> None:
             await observe(
                 context(cloud, FakeJournal(), emit=events.append),
                 [PROJECT],
-                Matters(nothing, nothing),
+                Matters(lambda project: frozenset(), nothing, nothing),
                 lambda project, reading: reading,
             )
     assert events == []
@@ -380,7 +409,12 @@ class Breaking(FakeCloud):
         self.lists = 0
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
+        self,
+        project: Project,
+        status: MemberStatus,
+        *,
+        full_ecs: bool | None = None,
+        facts: frozenset[str] = frozenset(),
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield one page, and take its images back while the list breaks off."""
         if status is MemberStatus.PENDING:

@@ -36,7 +36,12 @@ class Slow(FakeCloud):
         self.bug: Exception | None = None
 
     async def list_shared(
-        self, project: Project, status: MemberStatus, *, full_ecs: bool | None = None
+        self,
+        project: Project,
+        status: MemberStatus,
+        *,
+        full_ecs: bool | None = None,
+        facts: frozenset[str] = frozenset(),
     ) -> AsyncIterator[tuple[ObservedImage, ...]]:
         """Yield the list as it was when the reading began."""
         if status is ACCEPTED:

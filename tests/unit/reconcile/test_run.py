@@ -31,6 +31,7 @@ from worker.core.fleet.selection import Selection
 from worker.core.manifest.model import Wish
 from worker.core.operation import Operation
 from worker.core.share import MemberStatus, Share
+from worker.core.source import Source
 from worker.core.status import Status
 from worker.errors import (
     AuthFailed,
@@ -240,7 +241,7 @@ async def test_what_an_owner_takes_back_during_the_pass_may_be_absent_where_its_
 
     cloud, told = FakeCloud(take_back), list[Event]()
     cloud.offer("p", images(3))
-    sources = {image: f"manifest.toml:{line}" for line, image in enumerate(images(3))}
+    sources = {image: Source("manifest.toml", line, f"share[{line}]") for line, image in enumerate(images(3))}
     wishes = {image: Wish(Operation.ACCEPT, may_be_absent=True, source=sources[image]) for image in images(3)}
     report = await run_once(request({"p": wishes}), context(cloud, FakeJournal(), emit=told.append))
     kinds = [each.status for each in report.outcomes]
@@ -638,7 +639,7 @@ async def test_told_to_stop_while_it_reads_a_pass_ends_at_once() -> None:
     cloud.offer("p", images(2))
     loop = asyncio.get_running_loop()
 
-    async def hang(project, status, *, full_ecs=None):  # noqa: ANN001, ANN202 - the double's own signature
+    async def hang(project, status, *, full_ecs=None, facts=frozenset()):  # noqa: ANN001, ANN202 - the double's own signature
         await asyncio.sleep(3600.0)
         yield ()
 

@@ -293,6 +293,30 @@ async def test_a_throttle_without_end_ends() -> None:
     assert 20.0 < asyncio.get_running_loop().time() < 21.0
 
 
+async def test_a_batch_is_not_given_up_for_being_throttled_while_others_get_through() -> None:
+    """However long that takes; once nothing of its credential has got through for the time of a job, it is."""
+    the_context = context(always(THROTTLED), FakeJournal(), timings=replace(TIMINGS, deadline=20.0))
+
+    async def get_through() -> None:
+        for _ in range(30):
+            the_context.let_through[PROJECT.credential] = the_context.clock()
+            await asyncio.sleep(10.0)
+
+    others = asyncio.create_task(get_through())
+    ended = await submit(the_context, PROJECT, BATCH, 0, await turn(the_context))
+    await others
+    assert isinstance(ended, BatchEnd)
+    assert 310.0 < asyncio.get_running_loop().time() < 312.0
+
+
+@pytest.mark.parametrize("answer", [Fate(), Fate(BadRequest("no", status=400), begun=False)])
+async def test_a_put_that_is_let_through_is_noted(answer: Fate) -> None:
+    """Taken or refused: the cloud did not throttle it."""
+    the_context = context(FakeCloud(lambda batch: answer), FakeJournal())
+    await submit(the_context, PROJECT, BATCH, 0, await turn(the_context))
+    assert the_context.let_through == {PROJECT.credential: asyncio.get_running_loop().time()}
+
+
 async def test_a_failure_before_its_turn_is_not_journalled() -> None:
     """A token that could not be had is tried again; nothing was sent, so nothing is in flight."""
     journal = FakeJournal()

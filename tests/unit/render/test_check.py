@@ -16,7 +16,7 @@ PROBLEM = Problem("m.toml", 1, 9, "version", "version is 1, not 2", "2", "write 
 MANIFEST = parse_manifest(
     [document(NAMES + share(projects='["*"]') + share(images='["windows"]', status='"rejected"'), "b.toml")]
 )
-GOOD = CheckView((), ("IMS_WORKER_X is not known",), ("b.toml", "a.toml"), MANIFEST)
+GOOD = CheckView((), (Problem.about("", "IMS_WORKER_X is not known"),), ("b.toml", "a.toml"), MANIFEST)
 
 
 def test_the_json_of_a_good_manifest_has_its_size() -> None:
@@ -32,6 +32,9 @@ def test_the_json_of_a_good_manifest_has_its_size() -> None:
         "desired": 3,
         "projects": 2,
         "images": 2,
+        "declared": 2,
+        "others_are_found": False,
+        "rules": 0,
     }
 
 

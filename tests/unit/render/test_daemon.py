@@ -36,6 +36,7 @@ KEYS = {
         *("desired", "converged", "counts", "unmanaged", "refused", "digest", "reload_error", "troubles", "letters"),
         *("images", "projects", "shares", "shares_omitted", "absent_waiting", "in_flight", "quarantined", "limits"),
         *("credentials", "passes", "matrix_omitted", "in_flight_omitted", "quarantined_omitted", "newer_manifest"),
+        *("reported", "unsolicited"),
     },
     "pass": {"run_id", "started_at", "projects", "projects_read"},
     "troubles": {"at", "what", "reason"},
@@ -49,7 +50,7 @@ KEYS = {
         *("project_id", "project", "image_id", "image", "status", "attempts", "first_reason", "last_reason"),
         "next_try",
     },
-    "limits": {"account", "group", "rate", "calls", "left", "waiting", "paused_for"},
+    "limits": {"account", "group", "rate", "calls", "left", "waiting", "paused_for", "configured", "learned"},
     "credentials": {"name", "refused"},
     "passes": {"run_id", "started_at", "finished_at", "result", "counts", "jobs", "calls"},
 }

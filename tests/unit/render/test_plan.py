@@ -21,6 +21,7 @@ from worker.core.job import underway
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
 from worker.core.share import MemberStatus, Share
+from worker.core.source import Source
 from worker.core.status import ShareStatus, Status
 from worker.render.names import Names
 from worker.render.plan import PlanView, plan_json, print_plan
@@ -28,6 +29,7 @@ from worker.render.plan import PlanView, plan_json, print_plan
 ACCEPTED, PENDING = MemberStatus.ACCEPTED, MemberStatus.PENDING
 DIGEST = "sha256:" + "0" * 64
 LEFT_OUT = (Status.ABSENT, Status.UNKNOWN, Status.BLOCKED, Status.IN_FLIGHT, Status.QUARANTINED)
+SOURCE = Source("m.toml", 7, "share[0]")
 NAMES = Names(
     {"p": Project("p", "payments"), "q": Project("q", "ledger")},
     {"i-0": "ubuntu", "i-1": "windows", "i-2": "debian"},
@@ -44,7 +46,7 @@ def left(
 ) -> ShareStatus:
     """Return a share of payments that is left out."""
     share = Share("p", image)
-    return ShareStatus(share, status, Operation.ACCEPT, read, read, reason, may_be_absent=may_be_absent)
+    return ShareStatus(share, status, Operation.ACCEPT, read, read, reason, SOURCE, may_be_absent=may_be_absent)
 
 
 def view(
@@ -57,14 +59,18 @@ def view(
 
 
 CHANGES = (
-    Change(Share("p", "i-0"), PENDING, Operation.ACCEPT, "vault-1"),
+    Change(Share("p", "i-0"), PENDING, Operation.ACCEPT, "vault-1", Source("m.toml", 12, rule="golden")),
     Change(Share("p", "i-1"), ACCEPTED, Operation.REJECT),
 )
 
 
+WAY_ON = "To make these changes: ims-share-worker run"
+
+
 def shown(of: PlanView) -> str:
-    """Return the view as it is shown to a pipe."""
-    return piped(lambda console: print_plan(of, console))
+    """Return the view by project as it is shown to a pipe, but for the command that comes next."""
+    text = piped(lambda console: print_plan(replace(of, by="project"), console))
+    return text.replace(f"{WAY_ON}\n", "")
 
 
 def test_the_json_has_the_documented_keys() -> None:
@@ -72,7 +78,7 @@ def test_the_json_has_the_documented_keys() -> None:
     document = plan_json(view(CHANGES))
     assert set(document) == {
         *("schema", "desired", "converged", "changes", *LEFT_OUT, "unmanaged", "batches", "forecast", "digest"),
-        *("refused", "refusals", "notes"),
+        *("refused", "refusals", "notes", "reported", "unsolicited"),
     }
     assert document["schema"] == "ims-share-worker/plan/1"
     assert (document["desired"], document["converged"], document["unmanaged"], document["batches"]) == (21, 19, 4, 2)
@@ -125,6 +131,7 @@ def test_the_json_of_a_change_has_ids_and_names() -> None:
             "from": "pending",
             "to": "accepted",
             "vault_id": "vault-1",
+            "source": {"file": "m.toml", "line": 12, "rule": "golden"},
         },
         {
             "project_id": "p",
@@ -134,6 +141,7 @@ def test_the_json_of_a_change_has_ids_and_names() -> None:
             "from": "accepted",
             "to": "rejected",
             "vault_id": None,
+            "source": None,
         },
     ]
 
@@ -152,6 +160,7 @@ def test_the_json_of_what_is_left_out_is_the_same_for_each_status(status: Status
             "observed": "pending",
             "reason": "why",
             "waits": True,
+            "source": {"file": "m.toml", "line": 7, "rule": None},
         }
     ]
     assert [document[other] for other in LEFT_OUT if other is not status] == [[]] * 4
@@ -184,7 +193,7 @@ def test_of_many_changes_the_first_are_shown() -> None:
     many = tuple(Change(Share("p", f"i-{number:02}"), PENDING, Operation.ACCEPT) for number in range(13))
     lines = shown(view(many)).splitlines()
     assert sum(line.startswith("  accept  ") for line in lines) == 10
-    assert "  and 3 more (--json shows all)" in lines
+    assert "  and 3 more (--all shows every one)" in lines
     assert not any("more" in line for line in shown(view(many[:10])).splitlines())
 
 
@@ -210,7 +219,7 @@ def test_of_many_projects_those_that_differ_are_shown_and_the_others_counted() -
     rows = [line.split()[0] for line in lines.splitlines() if line.startswith("p-") and line.count(" ") > 1]
     assert rows == [f"p-{number:02}" for number in range(0, 40, 2)]
     assert "\nand 30 more projects: 25 as desired, 5 not as desired\n" in lines
-    assert "\nand changes of 5 more projects (--json shows all)\n" in lines
+    assert "\nand changes of 5 more projects (--all shows every one)\n" in lines
 
 
 @pytest.mark.parametrize(
@@ -301,6 +310,7 @@ def test_that_nothing_could_be_read_is_the_headline_and_nothing_is_claimed_of_an
     """One line for one reason, no table of zeros, and neither "nothing to change" nor "0 are as desired"."""
     assert shown(unread_view("p", "q")) == (
         "None of 2 projects could be read: HTTP 503: down\n"
+        "What is wrong, and what to do: ims-share-worker doctor\n"
         "\n"
         "Nothing is planned. It is unknown how 21 shares stand; about 17 calls, about 3 s.\n"
     )
@@ -310,6 +320,7 @@ def test_what_could_not_be_read_is_counted_apart_from_what_is_as_desired() -> No
     """In the table, and in the sum; and nothing to change is said of what could be read alone."""
     assert shown(unread_view("q")) == (
         "1 of 2 projects could not be read (ledger): HTTP 503: down [request q]\n"
+        "What is wrong, and what to do: ims-share-worker doctor\n"
         "Project   Desired  Converged  Accept  Reject  Unknown\n"
         "ledger          1          -       -       -        1\n"
         "payments       20         20       -       -        -\n"

@@ -19,6 +19,7 @@ from worker.core.job import Job, Settlement
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
 from worker.core.share import MemberStatus, Share
+from worker.core.source import Source
 from worker.core.status import FINAL, ShareStatus, Status
 from worker.render.names import Names
 from worker.render.report import calls_json, print_report, report_json
@@ -64,7 +65,7 @@ def test_the_json_has_the_documented_keys() -> None:
     assert list(document) == [
         *("schema", "run_id", "started_at", "finished_at", "result", "desired", "converged", *KINDS, "unmanaged"),
         *("calls", "jobs", "shares"),
-        *("digest", "refused", "refusals", "journal_error", "notes", "unread"),
+        *("digest", "refused", "refusals", "journal_error", "notes", "unread", "reported", "unsolicited"),
     ]
     assert document["schema"] == "ims-share-worker/report/1"
     assert (document["started_at"], document["finished_at"]) == ("2027-01-15T08:00:00.000Z", "2027-01-15T08:00:12.500Z")
@@ -128,8 +129,9 @@ def test_a_job_that_has_not_ended_is_one_line() -> None:
 
 
 def test_the_json_of_a_share_has_its_statuses_and_its_outcome() -> None:
-    """Null for what was not seen, and for what was in no job."""
-    assert report_json(REPORT)["shares"] == [
+    """Null for what was not seen, for what was in no job, and for what nobody is known to wish."""
+    by_rule = replace(REPORT.outcomes[0], source=Source("m.toml", 12, rule="golden"))
+    assert report_json(replace(REPORT, outcomes=(by_rule, REPORT.outcomes[1])))["shares"] == [
         {
             "project_id": "p",
             "image_id": "i-0",
@@ -139,6 +141,7 @@ def test_the_json_of_a_share_has_its_statuses_and_its_outcome() -> None:
             "outcome": "changed",
             "reason": "",
             "job_id": "job-1",
+            "source": {"file": "m.toml", "line": 12, "rule": "golden"},
         },
         {
             "project_id": "p",
@@ -149,6 +152,7 @@ def test_the_json_of_a_share_has_its_statuses_and_its_outcome() -> None:
             "outcome": "failed",
             "reason": "why",
             "job_id": None,
+            "source": None,
         },
     ]
 
@@ -241,7 +245,8 @@ def test_projects_that_could_not_be_read_are_the_headline_and_told_once() -> Non
     """A line for the reason, with the projects; their shares are counted, and not listed with the reason again."""
     lines = shown(unread(2, "is refused")).splitlines()
     assert lines[0] == "2 of 3 projects could not be read (team-p-0, team-p-1): is refused"
-    assert lines[1] == "Partial: 5 desired, 3 already right, 2 unknown"
+    assert lines[1] == "What is wrong, and what to do: ims-share-worker doctor"
+    assert lines[2] == "Partial: 5 desired, 3 already right, 2 unknown"
     assert report_json(unread(1, "no"))["unread"] == [
         {"project_id": "p-0", "project": "team-p-0", "reason": "no [request p-0]", "last_desired": 7}
     ]

@@ -17,7 +17,8 @@ from worker.commands.check import SCHEMAS
 from worker.core.documents import At, Document
 from worker.core.forms import Words, read_form
 from worker.core.manifest.parse import parse_manifest
-from worker.core.manifest.tables import NOUNS, ManifestTable
+from worker.core.manifest.read_rule import findings_of
+from worker.core.manifest.tables import NOUNS, ManifestTable, RuleTable
 from worker.errors import ManifestError
 from worker.render.schema import schema_json
 from worker.settings import Settings
@@ -115,7 +116,7 @@ def test_defaults_are_written_as_people_write_them() -> None:
         "Guards.max_reject",
         "Schedule.jitter",
     )
-    assert [found[each] for each in some] == ["700ms", 1.6, "1d", "100/s", "10%", "10%"]
+    assert [found[each] for each in some] == ["1s", 1.2, "1d", "100/s", "10%", "10%"]
     example = tomli.loads((ROOT / "config.example.toml").read_text())
     for key, default in found.items():
         section, _, name = key.lower().rpartition(".")
@@ -259,11 +260,27 @@ def table(keys: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.sampled_from([*keys, "odd"]), LEAVES | LISTS, max_size=4)
 
 
+SPANS = st.sampled_from(["7d", " 1.5 h ", "0d", "0.0s", "00ms", "0.5s", "10m", "7", "d", "7w", "-1d", "0.001 ms"])
 PROJECTS = st.fixed_dictionaries({"id": st.just(PAYMENTS)}, optional={"region": WORDS, "vault": WORDS}) | table(["id"])
 SHARES = st.fixed_dictionaries(
     {"projects": st.just(["*"]), "images": st.lists(WORDS, min_size=1, max_size=2), "status": WORDS},
     optional={"when_absent": WORDS, "vault": LEAVES},
 ) | table(["projects", "images", "status"])
+RULES = st.fixed_dictionaries(
+    {"name": WORDS, "projects": st.just(["*"]), "status": st.sampled_from(["accepted", "rejected", "reported", "x"])},
+    optional={
+        "owner": st.just("*") | WORDS,
+        "image": WORDS | LEAVES,
+        "os_type": LEAVES,
+        "full_ecs": LEAVES,
+        "tag": st.sampled_from(["a=b", "a=", "=b", "a", "a=\n"]) | st.lists(st.sampled_from(["a=b", "a"]), max_size=2),
+        "max_age": SPANS | LEAVES,
+        "pending_for": SPANS | LEAVES,
+        "newest": LEAVES,
+        "min_accepted": LEAVES,
+        "group": st.sampled_from(["{name}", "g-{name}-*", "g-*", "{name}{name}", "***{name}", "*{name}*"]) | LEAVES,
+    },
+)
 MANIFESTS = st.fixed_dictionaries(
     {"version": st.just(1)},
     optional={
@@ -271,6 +288,8 @@ MANIFESTS = st.fixed_dictionaries(
         "vaults": st.dictionaries(WORDS, st.just(UBUNTU) | LEAVES, max_size=2) | LEAVES,
         "projects": st.dictionaries(WORDS, PROJECTS | LEAVES, max_size=2) | LEAVES,
         "share": st.lists(SHARES | LEAVES, max_size=2) | LEAVES,
+        "owners": st.dictionaries(WORDS, st.just(PAYMENTS) | LEAVES, max_size=2) | LEAVES,
+        "rule": st.lists(RULES.filter(lambda each: each["status"] != "accepted") | LEAVES, max_size=2) | LEAVES,
     },
 ) | table(["version", "images", "share"])
 
@@ -281,3 +300,12 @@ def test_schema_and_check_agree_on_the_form_of_any_manifest(tree: dict[str, Any]
     words = Words(lambda _: (), NOUNS, lambda *_: "")
     findings = read_form(ManifestTable, tree, At("m.toml"), words).findings
     assert is_valid("manifest", tree) == (not findings), findings
+
+
+@given(RULES)
+def test_schema_and_check_agree_on_the_form_of_any_rule(tree: dict[str, Any]) -> None:
+    """Also on what two of its keys say together: a rule that accepts names whose images it accepts."""
+    words = Words(lambda _: (), NOUNS, lambda *_: "")
+    form = read_form(RuleTable, tree, At("m.toml", ("rule", 0)), words)
+    findings = (*form.findings, *findings_of(form.table, {path[0] for path in form.wrong}, At("m.toml")))
+    assert is_valid("manifest", {"version": 1, "rule": [tree]}) == (not findings), findings

@@ -12,16 +12,23 @@ from strategies import EPOCH
 
 from worker.core.batch import Batch, InFlight
 from worker.core.batch_size import BatchSize, SizeKey
+from worker.core.calls import CallGroup, LimitKey
 from worker.core.fleet.history import PassRecord
+from worker.core.fleet.last_read import image_standing
 from worker.core.fleet.shards import Shard
 from worker.core.instruction import Instruction, InstructionKind
+from worker.core.learned_limit import LearnedLimit
+from worker.core.limits import Rate
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
+from worker.core.polling.durations import HALF_LIFE, Durations, Kind, bin_of
 from worker.core.quarantine import Quarantined
 from worker.core.reading import LastReading
 from worker.core.share import Share
 from worker.core.status import ShareStatus, Status
 from worker.core.timing import PollPolicy
+from worker.render.durations import KnownDurations
+from worker.render.learned_limits import known_limits
 from worker.render.names import Names
 from worker.render.status import StatusView, print_status, status_json
 
@@ -48,6 +55,9 @@ FLEET = (
     replace(PASS, run_id="run-3", result="converged", finished_at=EPOCH - 15.0, shard=Shard(0, 24)),
     replace(PASS, run_id="run-2", shard=Shard(1, 24)),
 )
+
+
+UNKNOWN = "Nothing is known of the fleet: no pass has read it yet\n\n"
 
 
 def shown(view: StatusView) -> str:
@@ -103,9 +113,11 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
         "exists": True,
         "paused": None,
         "notes": [],
+        "image": None,
         "in_flight": [
             {
                 "project_id": "p",
+                "project": "payments",
                 "status": "accepted",
                 "vault_id": None,
                 "images": ["i-0", "i-1"],
@@ -117,6 +129,7 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
             },
             {
                 "project_id": "p",
+                "project": "payments",
                 "status": "accepted",
                 "vault_id": None,
                 "images": ["i-0", "i-1"],
@@ -130,7 +143,9 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
         "quarantined": [
             {
                 "project_id": "p",
+                "project": "payments",
                 "image_id": "i-0",
+                "image": "ubuntu",
                 "status": "accepted",
                 "attempts": 3,
                 "first_reason": "first",
@@ -139,7 +154,9 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
             },
             {
                 "project_id": "q",
+                "project": "q",
                 "image_id": "i-9",
+                "image": "i-9",
                 "status": "rejected",
                 "attempts": 1,
                 "first_reason": "first",
@@ -170,12 +187,15 @@ def test_the_json_has_everything_that_the_journal_knows() -> None:
         "clock_put_back_seconds": 0.0,
         "readings": [],
         "batch_sizes": [],
+        "learned_limits": [],
+        "durations": [],
     }
 
 
 def test_the_text_has_names_ages_and_reasons() -> None:
     """How long ago it was sent, when it is tried again, and what the passes came to, without zeros."""
     assert shown(VIEW) == (
+        f"{UNKNOWN}"
         "Journal: sqlite:///journal.db\n"
         "\n"
         "In flight: 2\n"
@@ -229,7 +249,7 @@ def test_a_sharded_fleet_in_order_is_two_lines() -> None:
 
 def test_an_empty_journal_says_that_there_was_no_pass() -> None:
     """Zeros and a sentence, not nothing."""
-    assert shown(EMPTY) == "Journal: sqlite:///journal.db\n\nIn flight: 0\n\nQuarantined: 0\n\nNo pass yet\n"
+    assert shown(EMPTY) == f"{UNKNOWN}Journal: sqlite:///journal.db\n\nIn flight: 0\n\nQuarantined: 0\n\nNo pass yet\n"
 
 
 def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
@@ -248,14 +268,15 @@ def test_hostile_names_and_reasons_are_shown_and_not_obeyed() -> None:
 
 
 def test_a_pipe_gets_no_control_sequences_and_no_terminal_a_colour() -> None:
-    """Headings are bold on a terminal; nothing is coloured."""
+    """Headings are bold on a terminal, and how the fleet stands is in colour, unless that is not wanted."""
 
     def show(console: Console) -> None:
         print_status(VIEW, console)
 
     assert "\x1b" not in piped(show)
     assert "\x1b[1m" in on_terminal(show)
-    assert not COLOR.search(on_terminal(show))
+    assert COLOR.search(on_terminal(show))
+    assert not COLOR.search(on_terminal(show, no_color=True))
 
 
 def test_a_clock_that_was_put_back_is_told_before_the_times_that_lie_ahead() -> None:
@@ -306,16 +327,105 @@ def test_what_was_learned_of_batch_sizes_is_shown() -> None:
     assert "in one PUT" not in shown(VIEW)
 
 
+def test_how_long_jobs_last_is_shown_to_who_asks_for_more() -> None:
+    """A line for each kind in the text, and in the document; as much of it as still counts."""
+    kinds = {
+        Kind("default", takes_vault=False, size=100): Durations({bin_of(0.85): 80.0, bin_of(1.5): 4.0}, EPOCH - 60.0),
+        Kind("default", takes_vault=True, size=0): Durations({bin_of(20.0): 8.0}, EPOCH - HALF_LIFE),
+    }
+    view = replace(VIEW, durations=KnownDurations(kinds))
+    assert status_json(view)["durations"] == [
+        {
+            "account": "default",
+            "vault": False,
+            "max_images": 100,
+            "jobs": 84.0,
+            "median_seconds": 0.869,
+            "p99_seconds": 1.496,
+            "learned_at": "2027-01-15T07:59:00.000Z",
+        },
+        {
+            "account": "default",
+            "vault": True,
+            "max_images": None,
+            "jobs": 4.0,
+            "median_seconds": 19.63,
+            "p99_seconds": 20.463,
+            "learned_at": "2027-01-08T08:00:00.000Z",
+        },
+    ]
+    text = piped(lambda console: print_status(view, console, verbose=True))
+    assert (
+        "Jobs of account default, without a vault, up to 100 images: half end within 869ms, 99 % within 1s (84 jobs)"
+        in " ".join(text.split())
+    )
+    assert "Jobs of account default, with a vault, more images: half end within 20s" in " ".join(text.split())
+    assert "Jobs of" not in shown(view)
+
+
+def test_the_next_poll_of_a_job_is_by_what_is_known_of_its_kind() -> None:
+    """A job of a minute's kind that is ten seconds old is asked about when the first of them end."""
+    kinds = {Kind("main", takes_vault=False, size=10): Durations({bin_of(60.0): 100.0}, EPOCH)}
+    sent = InFlight(1, BATCH, EPOCH - 10.0, "job-1", EPOCH - 10.0)
+    polling = replace(TIMINGS.polling, first=1.0, factor=1.2)
+    for learns, accounts, least, most in (
+        (True, {"p": "main"}, 40.0, 60.0),
+        (True, {}, 0.0, 5.0),
+        (False, {"p": "main"}, 0.0, 5.0),
+    ):
+        timings = replace(TIMINGS, polling=replace(polling, learn=learns))
+        view = replace(VIEW, timings=timings, durations=KnownDurations(kinds, accounts))
+        at = view.next_poll(sent)
+        assert at is not None
+        assert least < at - EPOCH < most
+
+
+def test_what_was_learned_of_limits_is_shown() -> None:
+    """What is configured, was learned and is in force by now, with its age; what has come back, or is odd, is not."""
+    rate, job, put = Rate(100, 300), LimitKey("main", CallGroup.JOB_PROGRESS), LimitKey("main", CallGroup.MEMBERS_PUT)
+    learned = (
+        (put, LearnedLimit(rate, EPOCH - 60, is_stated=True)),
+        (job, LearnedLimit(rate, EPOCH - 300, is_stated=False)),
+        (LimitKey("main", CallGroup.TOKEN), LearnedLimit(Rate(20, 1), EPOCH - 900, is_stated=False)),
+        (LimitKey("ahead", CallGroup.MEMBERS_PUT), LearnedLimit(rate, EPOCH + 99, is_stated=True)),
+    )
+    configured = dict.fromkeys((CallGroup.MEMBERS_PUT, CallGroup.JOB_PROGRESS), Rate(200, 300))
+    view = replace(VIEW, limits=known_limits(learned, configured, Rate(100, 1), EPOCH))
+    assert status_json(view)["learned_limits"] == [
+        {
+            "account": "main",
+            "group": "job_progress",
+            "configured": "200/5m",
+            "learned": "100/5m",
+            "in_force": "99/5m",
+            "stated": False,
+            "learned_at": "2027-01-15T07:55:00.000Z",
+        },
+        {
+            "account": "main",
+            "group": "members_put",
+            "configured": "200/5m",
+            "learned": "100/5m",
+            "in_force": "100/5m",
+            "stated": True,
+            "learned_at": "2027-01-15T07:59:00.000Z",
+        },
+    ]
+    text = shown(view)
+    assert "account main, job_progress: 99/5m of 200/5m (it let through 100/5m, 5m ago)" in text
+    assert "account main, members_put: 100/5m of 200/5m (the cloud said 100/5m, 1m ago)" in text
+    assert "throttled" not in shown(VIEW)
+
+
 def test_projects_of_the_manifest_that_were_never_read_are_counted() -> None:
     """Beside what is known of the others, or alone once there was a pass; what is not in the manifest is none."""
     known = replace(VIEW, last_readings={"p": LastReading(EPOCH, 40), "old": LastReading(EPOCH, 2)})
-    assert "or later: 42 of 42 shares as desired; 7 projects were never read\n" in shown(
-        replace(known, projects={"p", *(f"new-{number}" for number in range(7))})
-    )
-    assert "as desired; 1 project was never read\n" in shown(replace(known, projects={"p", "q"}))
+    some = shown(replace(known, projects={"p", *(f"new-{number}" for number in range(7))}))
+    assert some.startswith("As desired: 42 shares when last read, 0ms ago or later; 7 projects were never read\n")
+    assert "or later; 1 project was never read\n" in shown(replace(known, projects={"p", "q"}))
     assert "never read" not in shown(replace(known, projects={"p"}))
     nothing = replace(VIEW, projects={"p", "q"})
-    assert "\n2 projects were never read\n" in shown(nothing)
+    assert shown(nothing).startswith("Nothing is known of the fleet: 2 projects were never read\n")
     assert "never read" not in shown(replace(nothing, passes=()))
 
 
@@ -326,11 +436,17 @@ def test_what_was_last_known_of_the_fleet_is_shown() -> None:
         ShareStatus(Share("p", "i-1"), Status.ABSENT, Operation.ACCEPT),
     )
     whole = {f"whole-{number}": LastReading(EPOCH - 60.0, 40) for number in range(30)}
-    view = replace(VIEW, last_readings={"p": LastReading(EPOCH - 3600.0, 40, amiss), **whole})
+    in_flight = replace(VIEW, last_readings={"p": LastReading(EPOCH - 3600.0, 40, amiss), **whole})
+    assert shown(in_flight).startswith("Not as desired: 2 of 1,240 shares when last read, 1h ago or later\n\nJournal: ")
+    view = replace(in_flight, in_flight=())
     text = shown(view)
-    assert "When last read, 1h ago or later: 1,238 of 1,240 shares as desired" in text
-    assert f"  {NAMES.project('p')}, 1h ago: 38 of 40 shares as desired; 1 failed, 1 absent\n" in text
-    assert "whole-" not in text
+    assert text.startswith(
+        "Not as desired: 2 of 1,240 shares when last read, 1h ago or later\n"
+        "~ i-1  absent in payments\n~ ubuntu  failed in payments\n\nJournal: "
+    )
+    by_project = shown(replace(view, by="project"))
+    assert f"  {NAMES.project('p')}, 1h ago: 38 of 40 shares as desired; 1 failed, 1 absent\n" in by_project
+    assert "whole-" not in text + by_project
     (first, *others) = status_json(view)["readings"]
     assert (first["at"], first["desired"], first["converged"]) == ("2027-01-15T07:00:00.000Z", 40, 38)
     assert first["shares"][0] == {
@@ -343,5 +459,33 @@ def test_what_was_last_known_of_the_fleet_is_shown() -> None:
     }
     assert len(others) == 30
     many = {f"p-{number:02}": LastReading(EPOCH, 40, amiss) for number in range(25)}
-    assert "  and 5 projects more\n" in shown(replace(VIEW, last_readings=many))
-    assert "When last read" not in shown(VIEW)
+    by_project = replace(VIEW, last_readings=many, by="project")
+    assert "  and 5 projects more (--all shows every one)\n" in shown(by_project)
+    assert "p-24, 0ms ago" in shown(replace(by_project, is_cut=False))
+
+
+def test_an_image_is_told_in_how_many_projects_it_is_as_desired_and_where_not_and_why() -> None:
+    """Absent ones with the reason, those that were never read by name; and as JSON."""
+    absent = ShareStatus(Share("p", "i-0"), Status.ABSENT, Operation.ACCEPT, reason="not offered")
+    readings = {
+        "p": LastReading(EPOCH - 60.0, 40, (absent, replace(absent, share=Share("p", "i-1")))),
+        "q": LastReading(EPOCH - 30.0, 40),
+    }
+    view = replace(VIEW, image=image_standing("i-0", {"p", "q", "r"}, readings), last_readings=readings)
+    assert shown(view).startswith(
+        "ubuntu: as desired in 1 of 3 projects when last read, 1m ago or later\n"
+        "Absent\n  payments: ubuntu: not offered\n"
+        '  Where an owner may share later, when_absent = "wait" in the [[share]] makes that no failure.\n'
+        "Never read: 1 project (r)\n\nJournal: "
+    )
+    assert status_json(view)["image"] == {
+        "image_id": "i-0",
+        "image": "ubuntu",
+        "at": "2027-01-15T07:59:00.000Z",
+        "desired": 3,
+        "converged": 1,
+        "never_read": ["r"],
+    }
+    whole = image_standing("i-0", {"q"}, readings | {"p": LastReading(EPOCH, 1)})
+    assert shown(replace(view, image=whole)).startswith("ubuntu: as desired in 1 of 1 project when last read, 30s ago")
+    assert shown(replace(view, image=image_standing("i-9", (), {}))).startswith("i-9 is wished for in no project\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 
 from worker.errors import Problem, SettingsError
 from worker.settings import Loaded, load_settings, manifest_names
+from worker.settings.credentials import KINDS
 
 REGION = {"IMS_WORKER_CLOUD__REGION": "eu-west-101"}
 
@@ -237,3 +240,53 @@ def test_a_secret_that_everybody_may_read_is_warned_about(name: str, tmp_path: P
     assert warning.startswith(
         f"{tmp_path / name} holds a secret, and every user of this machine can read it: chmod o= "
     )
+
+
+VARIABLES = {
+    "profile": "HUAWEICLOUD_SDK_CREDENTIALS_FILE",
+    "oidc": "HUAWEICLOUD_OIDC_TOKEN_FILE",
+    "pod-identity": "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_so_is_one_that_a_variable_names(kind: str, tmp_path: Path) -> None:
+    """Of each kind that reads a file because a variable says so, and of no other; nor where the token is in another."""
+    (tmp_path / "secret").write_text("a secret")
+    (tmp_path / "secret").chmod(0o644)
+    keys: dict[str, object] = {"kind": kind}
+    match kind:
+        case "static":
+            keys |= {"access_key": "AK", "secret_key": "SK"}
+        case "password":
+            keys |= {"user": "robot", "domain": "acme", "password": "word"}
+        case "agency":
+            keys |= {"source": "default", "agency": "a", "domain": "b"}
+    tables = {"a": keys, "default": {"kind": "environment"}}
+    overrides = {"cloud": {"region": "eu-west-101"}, "credentials": tables}
+    environ = dict.fromkeys(VARIABLES.values(), str(tmp_path / "secret"))
+    (tmp_path / "config.toml").write_text("")
+    warnings = load_settings(tmp_path / "config.toml", environ, overrides).warnings
+    assert [each.split(" holds ")[0] for each in warnings] == [str(tmp_path / "secret")] * (kind in VARIABLES)
+    if kind == "oidc":
+        environ["HUAWEICLOUD_OIDC_ID_TOKEN"] = "another"
+        assert load_settings(tmp_path / "config.toml", environ, overrides).warnings == ()
+
+
+def test_a_file_of_a_mount_that_cannot_be_written_to_is_not_warned_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a Secret: its rights are not for who reads it to change. So it is with every file of a secret."""
+    for name in ("access", "secret", "security", "password", "profile", "token", "url"):
+        (tmp_path / name).write_text("memory:" if name == "url" else "a-secret")
+        (tmp_path / name).chmod(0o644)
+    (tmp_path / "config.toml").write_text(
+        '[cloud]\nregion = "eu-west-101"\n[journal]\nurl_file = "url"\n'
+        '[credentials.a]\nkind = "static"\naccess_key_file = "access"\nsecret_key_file = "secret"\n'
+        'security_token_file = "security"\n[credentials.b]\nkind = "password"\nuser = "u"\ndomain = "d"\n'
+        'password_file = "password"\n[credentials.c]\nkind = "profile"\nfile = "profile"\n'
+        '[credentials.d]\nkind = "oidc"\ntoken_file = "token"\n'
+    )
+    assert len(load_settings(tmp_path / "config.toml", {}, {}).warnings) == 7
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_flag=os.ST_RDONLY))
+    assert load_settings(tmp_path / "config.toml", {}, {}).warnings == ()

@@ -35,6 +35,17 @@ def test_the_demo_has_one_of_each_thing() -> None:
     assert found.faults[0].image == (found.poisoned,)
 
 
+def test_the_demo_has_two_accounts() -> None:
+    """One project is of another, by a credential of its own."""
+    found = demo(lambda: 0.0)
+    projects = tomllib.loads(found.manifest)["projects"]
+    assert {name: each.get("credential") for name, each in projects.items()} == {
+        "analytics": None,
+        "edge": found.credential,
+        "payments-prod": None,
+    }
+
+
 def test_the_demo_is_the_same_each_time() -> None:
     """Two demos have the same manifest and the same shares."""
     first, second = demo(lambda: 0.0), demo(lambda: 0.0)

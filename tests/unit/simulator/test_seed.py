@@ -187,6 +187,25 @@ def test_a_vault_of_the_manifest_takes_its_images() -> None:
         assert vault_trouble(world, Order(project, (IMAGE_A,), Answer.ACCEPTED, VAULT)) is None
 
 
+def test_what_a_manifest_finds_is_offered_what_its_shares_wish_there() -> None:
+    """A seed beside it says which projects there are; what is disabled, or declared, is not found."""
+    blocks = (
+        '[[discover]]\nname = "eu-west-101_*"\ncredential = "main"\nvault = "nightly"\n'
+        '[[share]]\nprojects = ["*"]\nimages = ["golden"]\nstatus = "accepted"\n'
+        f'[[share]]\nprojects = ["main/eu-west-101_b", "eu-west-101_a", "eu-west-101_later"]\nimages = ["{IMAGE_B}"]\n'
+        'status = "rejected"\n'
+    )
+    others = "".join(f"[projects.eu-west-101_{name}]\n" for name in "ab")
+    others += "[projects.eu-west-101_off]\nenabled = false\n[projects.cn-north-4_x]\n"
+    world = parse_seed({"manifest.toml": MANIFEST + blocks, "seed.toml": others}, lambda: 0.0).world
+    a, b = project_id("eu-west-101_a"), project_id("eu-west-101_b")
+    assert {each for each in world.projects if IMAGE_A in world.shares(each)} == {PAYMENTS, EDGE, a, b}
+    assert {each for each in world.projects if IMAGE_B in world.shares(each)} == {a, b}
+    assert {each.project_id for each in world.vaults.values()} == {PAYMENTS, a, b}
+    alone = parse_seed({"manifest.toml": MANIFEST + blocks}, lambda: 0.0).world
+    assert set(alone.projects) == {PAYMENTS, EDGE}
+
+
 def test_manifests_are_merged() -> None:
     """A share of one file may use the projects and images of another."""
     share = 'version = 1\n[[share]]\nprojects = "edge"\nimages = "golden"\nstatus = "accepted"'

@@ -25,6 +25,8 @@ from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.fleet.report import Result, RunReport
 from worker.core.instruction import Instruction, InstructionKind
 from worker.core.job import Job, Settlement
+from worker.core.learned_limit import LearnedLimit
+from worker.core.limits import Rate
 from worker.core.manifest.model import Project
 from worker.core.operation import Operation
 from worker.core.reading import CUT_SHORT
@@ -125,7 +127,7 @@ def _fresh() -> Iterator[None]:
 def logged(write: Callable[[], object], level: str = "debug") -> list[dict[str, Any]]:
     """Return the log lines that are written, as a machine reads them."""
     out = io.StringIO()
-    logs.set_up("json", level, out)
+    logs.set_up("json", level, out, colors=False)
     write()
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
@@ -136,6 +138,7 @@ def log_everything() -> None:
         logs.log_event(event)
     logs.log_call(call())
     logs.log_call(call("reset"))
+    logs.log_call(replace(call("HTTP 429"), throttled=True, learned=LearnedLimit(Rate(7, 60), 0.0, is_stated=True)))
     for write in (logging.getLogger("library").warning, logging.getLogger("library").error):
         write("something")
 
@@ -289,7 +292,7 @@ async def test_what_is_followed_beside_a_pass_keeps_the_run_id_of_its_own() -> N
         logs.log_event(settled(End.SUCCEEDED))
 
     out = io.StringIO()
-    logs.set_up("json", "debug", out)
+    logs.set_up("json", "debug", out, colors=False)
     logs.log_event(events.PassStarted("run-1", 3))
     following = asyncio.create_task(follow())
     await asyncio.sleep(0)
@@ -354,35 +357,25 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("log_format", "out", "is_json", "is_colored"),
+    ("log_format", "out", "is_json"),
     [
-        ("auto", io.StringIO, True, False),
-        ("auto", Terminal, False, True),
-        ("console", io.StringIO, False, False),
-        ("console", Terminal, False, True),
-        ("json", Terminal, True, False),
+        ("auto", io.StringIO, True),
+        ("auto", Terminal, False),
+        ("console", io.StringIO, False),
+        ("console", Terminal, False),
+        ("json", Terminal, True),
     ],
 )
-def test_a_terminal_gets_text_in_colour_and_everything_else_json(
-    *,
-    log_format: str,
-    out: type[io.StringIO],
-    is_json: bool,
-    is_colored: bool,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("colors", [False, True])
+def test_a_terminal_gets_text_and_everything_else_json(
+    *, log_format: str, out: type[io.StringIO], is_json: bool, colors: bool
 ) -> None:
-    """Unless the option says otherwise; a pipe never gets control sequences, nor does NO_COLOR."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    """Unless the option says otherwise; text is in colour where that is asked for, JSON never."""
     stream = out()
-    logs.set_up(log_format, "info", stream)
+    logs.set_up(log_format, "info", stream, colors=colors)
     logs.log_event(events.Incident("something", "why"))
     assert stream.getvalue().startswith("{") is is_json
-    assert ("\x1b[" in stream.getvalue()) is is_colored
-    monkeypatch.setenv("NO_COLOR", "1")
-    plain = out()
-    logs.set_up(log_format, "info", plain)
-    logs.log_event(events.Incident("something", "why"))
-    assert "\x1b[" not in plain.getvalue()
+    assert ("\x1b[" in stream.getvalue()) is (colors and not is_json)
 
 
 @given(st.text(st.characters(categories=None)))
@@ -390,7 +383,7 @@ def test_a_line_stays_one_that_can_be_shown(text: str) -> None:
     """No character that a terminal obeys or an encoding lacks, and no line that passes for another of the log."""
     for log_format in ("json", "console"):
         out = io.StringIO()
-        logs.set_up(log_format, "debug", out)
+        logs.set_up(log_format, "debug", out, colors=False)
         structlog.get_logger().info("event", reason=text, inner={"names": [text]})
         first, *rest = out.getvalue().removesuffix("\n").split("\n")
         assert all(line.isprintable() for line in (first, *rest))
@@ -453,7 +446,7 @@ def written(**fields: Any) -> str:
     lines = []
     for log_format in ("json", "console"):
         out = io.StringIO()
-        logs.set_up(log_format, "debug", out)
+        logs.set_up(log_format, "debug", out, colors=False)
         structlog.get_logger().info("call.failed", **fields)
         lines.append(out.getvalue())
     return "".join(lines)
@@ -498,7 +491,7 @@ def test_what_a_terminal_would_obey_is_escaped(log_format: str) -> None:
     """The cloud's words and what a journal holds come from elsewhere; at any depth, and as a name too."""
     hostile = "x\x1b[2J\x07\u202ey"
     out = io.StringIO()
-    logs.set_up(log_format, "debug", out)
+    logs.set_up(log_format, "debug", out, colors=False)
     logs.log_event(events.Incident(hostile, hostile))
     structlog.get_logger().warning("plan.refused", reasons=[hostile], counts={hostile: 1})
     assert out.getvalue().count("x") > 3

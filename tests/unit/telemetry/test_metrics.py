@@ -19,6 +19,7 @@ from worker.core import daemon_events, events
 from worker.core.batch import Batch, End, InFlight
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.fleet.history import PassRecord
+from worker.core.fleet.noticed import NoticedBy
 from worker.core.fleet.report import Result, RunReport
 from worker.core.instruction import Instruction, InstructionKind
 from worker.core.job import Job, Settlement
@@ -47,11 +48,15 @@ GAUGES = {
     "drift_shares": {"project"},
     "unreadable_projects": {"credential"},
     "unmanaged_shares": set(),
+    "reported_shares": {"rule"},
+    "unsolicited_shares": {"owner"},
     "quarantined_shares": set(),
     "jobs_in_flight": set(),
     "oldest_job_age_seconds": set(),
     "limit_calls": {"account", "group"},
     "limit_window_seconds": {"account", "group"},
+    "limit_configured_calls": {"account", "group"},
+    "limit_learned": {"account", "group"},
     "limit_calls_left": {"account", "group"},
     "limit_calls_waiting": {"account", "group"},
     "limit_paused_seconds": {"account", "group"},
@@ -89,7 +94,7 @@ SPANS = {
 BATCH = Batch("p", Operation.ACCEPT, None, ("i-0", "i-1"))
 JOB = Job(1, "job-1", BATCH, EPOCH)
 CONVERGED = RunReport("run-1", EPOCH - 90, EPOCH, Result.CONVERGED, 3, 3, 0, (), (), CallCounts(), "sha256:0")
-LIMITS = {"main": {CallGroup.MEMBERS_PUT: LimitStanding(Rate(200, 300.0), 31, 4, 2.5)}}
+LIMITS = {"main": {CallGroup.MEMBERS_PUT: LimitStanding(Rate(200, 300.0), 31, 4, 2.5, Rate(200, 300.0))}}
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -158,6 +163,7 @@ async def test_names_and_labels_are_the_documented_ones() -> None:
     """There is every documented metric with its labels, and none besides but those of the process."""
     daemon = Daemon(refused={"default": False})
     daemon.tell(planned({"p": ["i-0"]}))
+    daemon.board.reported = daemon.board.unsolicited = (NoticedBy("somebody", 1, 1, 1, ("golden",)),)
     found: dict[str, set[str]] = {}
     for name, labels in await daemon.scrape():
         if not name.startswith("process_"):
@@ -434,6 +440,18 @@ async def test_each_share_has_one_status() -> None:
     assert of_p == {status.value: 0 for status in STANDING} | {"converged": 3, "absent": 1}
     assert samples["shares", frozenset({("project", "name of q"), ("bucket", "unknown")})] == 1
     assert samples["unmanaged_shares", frozenset()] == 7
+
+
+async def test_what_is_left_alone_is_counted_by_rule_and_owner() -> None:
+    """Of owners, which may be anybody, only those who share most; what is of the others is one number."""
+    daemon = Daemon()
+    daemon.board.reported = (NoticedBy("look", 1, 3, 2, ("golden",)),)
+    daemon.board.unsolicited = tuple(NoticedBy(f"owner-{number:02}", 1, 99 - number, 1, ()) for number in range(22))
+    samples = await daemon.scrape()
+    assert samples["reported_shares", frozenset({("rule", "look")})] == 3
+    owners = {dict(labels)["owner"]: value for (name, labels), value in samples.items() if name == "unsolicited_shares"}
+    assert len(owners) == 21
+    assert (owners["owner-00"], owners["others"]) == (99, 79 + 78)
 
 
 async def test_drift_is_what_is_not_as_desired() -> None:

@@ -8,7 +8,7 @@ nothing else than a token or a key gets into one. Source: API reference of IAM; 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,12 +16,15 @@ from worker.cloud.auth.flow import Granted
 from worker.cloud.auth.signing import SigningKeys
 from worker.cloud.auth.tokens import Token
 from worker.cloud.refusals import Reply
+from worker.core.redaction import sanitize
 from worker.core.text import VISIBLE
 from worker.errors import UnexpectedReply
 
 _ACCESS: Final = ("access", "access_key_id", "accessKeyId")
 _SECRET: Final = ("secret", "secret_access_key", "secretAccessKey")
 _TOKEN: Final = ("securitytoken", "security_token", "securityToken")
+_LONGEST: Final = 200
+"""Characters of a principal that are kept."""
 _END: Final = ("expires_at", "expiration")
 
 
@@ -31,7 +34,7 @@ def read_keys(reply: Reply) -> Granted:
     wrapped = (document.get(name) for name in ("credential", "credentials"))
     found = next((each for each in wrapped if isinstance(each, dict)), document)
     access, secret, token = (_visible(found, names) for names in (_ACCESS, _SECRET, _TOKEN))
-    return Granted(SigningKeys(access, secret, token), _end(found))
+    return Granted(SigningKeys(access, secret, token), _end(found), _text(document, "assumed_agency", "urn"))
 
 
 def read_token(reply: Reply) -> Granted:
@@ -39,8 +42,11 @@ def read_token(reply: Reply) -> Granted:
     token = reply.headers.get("X-Subject-Token", "").strip()
     if not VISIBLE.fullmatch(token):
         raise UnexpectedReply("the answer that should grant a token has none", status=reply.status)
-    said = _document(reply).get("token")
-    return Granted(Token(token), _end(said if isinstance(said, dict) else {}))
+    document = _document(reply)
+    said = document.get("token")
+    user, account = _text(document, "token", "user", "name"), _text(document, "token", "user", "domain", "name")
+    principal = f"user {user} of the account {account}" if user and account else ""
+    return Granted(Token(token), _end(said if isinstance(said, dict) else {}), principal)
 
 
 def read_text(reply: Reply) -> str:
@@ -50,6 +56,27 @@ def read_text(reply: Reply) -> str:
         return text
     what = "is empty" if not text else "is no token: it has spaces or odd characters"
     raise UnexpectedReply(f"what should be a token {what}")
+
+
+def read_caller(body: bytes, secrets: Sequence[str]) -> str:
+    """Return who the STS says that the caller is; raise UnexpectedReply where it does not say, without `secrets`."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    said = document if isinstance(document, dict) else {}
+    urn, account = _text(said, "principal_urn"), _text(said, "account_id")
+    if not (urn or account):
+        raise UnexpectedReply("the answer that should say who calls does not")
+    return sanitize(urn or f"the account {account}", secrets, _LONGEST)
+
+
+def _text(document: Mapping[str, Any], *path: str) -> str:
+    """Return a text of a document that is short enough to be shown, without what no line has; nothing for another."""
+    value: Any = document
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return sanitize(value, (), _LONGEST) if isinstance(value, str) else ""
 
 
 def _document(reply: Reply) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.cloud.auth.flow import Ask
+from worker.cloud.auth.signing import SigningKeys
 from worker.cloud.regions import Endpoints, Service
 from worker.cloud.request import Authorization, Call
 from worker.core.calls import CallGroup
@@ -24,9 +25,14 @@ def post(
     document: Mapping[str, Any],
     authorization: Authorization,
     query: tuple[tuple[str, str | int], ...] = (),
+    who: str = "",
 ) -> Ask:
-    """Return a request with a JSON body. It is about no project: whose keys they are to be stands in the body."""
-    return Ask(Call(CallGroup.TOKEN, "POST", origin, path, "", query, json.dumps(document).encode()), authorization)
+    """Return a request with a JSON body. It is about no project: whose keys they are to be stands in the body.
+
+    `who` presents what authorises it, where that does not say so itself as keys do.
+    """
+    call = Call(CallGroup.TOKEN, "POST", origin, path, "", query, json.dumps(document).encode())
+    return Ask(call, authorization, authorization.access_key if isinstance(authorization, SigningKeys) else who)
 
 
 def place(endpoints: Endpoints, service: Service, region: str = "") -> str:

@@ -17,16 +17,21 @@ from urllib.parse import urlsplit
 
 from worker.cloud.auth.flow import AuthScope, Flow, Kind, Obtained, ReadFile, Step, drive
 from worker.cloud.auth.held import Held
+from worker.cloud.auth.offers import Offers
+from worker.cloud.auth.presenter import Presenter, presenter_of
 from worker.cloud.auth.proving import Proving
 from worker.cloud.auth.reasons import explained
 from worker.cloud.refusals import UNDECIDED, Reply
 from worker.cloud.request import Authorization, Call
+from worker.core.redaction import sanitize
 from worker.core.text import visible
 from worker.core.timing import RetryPolicy
 from worker.errors import (
     AuthFailed,
+    Cause,
     CloudError,
     CredentialRefused,
+    NotFound,
     TerminalCloudError,
     TransientCloudError,
     UnexpectedReply,
@@ -56,20 +61,24 @@ class Policy:
 class Credential:
     """One credential of an account: unproven, then proven, or stopped; and what it holds for each scope.
 
-    `make` makes the calls by which it is renewed.
+    `make` makes the calls by which it is renewed; `offers` is shared with other credentials that present the same.
     """
 
-    def __init__(self, name: str, kind: Kind, make: Callable[[Call, Ready], Awaitable[Reply]], policy: Policy) -> None:
+    def __init__(
+        self, name: str, kind: Kind, make: Callable[[Call, Ready], Awaitable[Reply]], policy: Policy, offers: Offers
+    ) -> None:
         self._name = name
         self._kind = kind
         self._make = make
         self._policy = policy
+        self._offers = offers
         self._proving = Proving(policy.follow_after)
         self._held: dict[AuthScope, Held] = {}
         self._proven = False
         self._doubted: tuple[Authorization, ...] = ()
         self._stopped: AuthFailed | None = None
         self._alone = asyncio.Lock()
+        self._silent: dict[str, CloudError] = {}
         self._queued: set[asyncio.Timeout] = set()
 
     async def authorise(self, call: Call, make: Callable[[Ready], Awaitable[Reply]]) -> Reply:
@@ -95,6 +104,11 @@ class Credential:
         """Return what no message about the answer to a call may repeat."""
         held = self._held_for(call)
         return tuple(dict.fromkeys((*self._kind.secrets, *(held.authorization.secrets if held.authorization else ()))))
+
+    def presented_by(self, call: Call) -> Presenter:
+        """Return who makes a call, as far as that is known by now."""
+        held = self._held_for(call)
+        return presenter_of(held.authorization, sanitize(held.principal, self.secrets(call)))
 
     def all_secrets(self) -> set[str]:
         """Return what is presented, and what is held for any scope."""
@@ -197,24 +211,49 @@ class Credential:
                 held.drop()
 
     async def _drive(self, flow: Flow, step: Step, *, is_early: bool) -> Obtained:
-        """Carry out a flow; one that can wait, or presents what is unproven, goes alone. Raise CloudError."""
-        host = ""
+        """Carry out a flow; one that can wait, or presents what is unproven, goes alone. Raise CloudError.
+
+        Who was waiting for a turn while the host did not answer is not made to wait for the same once more.
+        """
+        host = first = _host_of(step)
+        silent = self._silent.get(first)
 
         async def carry_out(step: Step) -> Reply:
             nonlocal host
-            host = "" if isinstance(step, ReadFile) else urlsplit(step.call.origin).netloc
+            host = _host_of(step)
             return await self._carry_out(step)
 
         async with nullcontext() if self._proven and not is_early else self._alone:
+            if (meanwhile := self._silent.get(first)) is not None and meanwhile is not silent:
+                raise self._not_obtained(meanwhile, first)
             try:
                 return await drive(flow, step, carry_out, self._policy.clock)
             except CredentialRefused:
                 raise
             except CloudError as error:
                 if error.status in _REFUSED and isinstance(error, TerminalCloudError):
-                    self._stop(_refusal(error))
+                    self._stop(AuthFailed.of(error))
                     self._raise_if_stopped()
-                raise _not_obtained(error, host) from error
+                if isinstance(error, TransientCloudError) and not error.status and host == first:
+                    self._silent[first] = error
+                raise self._not_obtained(error, host) from error
+
+    def _not_obtained(self, error: CloudError, host: str) -> CloudError:
+        """Say of a call that it was not made, as its credential cannot be renewed: it was not the call that failed."""
+        said = f"{host}: {error}" if host else str(error)
+        message = f'credential "{self._name}" cannot be renewed: {said}'
+        failed: CloudError
+        match error:
+            case TransientCloudError():
+                failed = TransientCloudError(
+                    message, nothing_done=True, retry_after=error.retry_after, scope=error.scope
+                )
+            case UnexpectedReply():
+                failed = TransientCloudError(message, nothing_done=True)
+            case _:
+                failed = TerminalCloudError(message)
+        failed.identity_host, failed.said = host or "this machine", said
+        return failed.caused(_cause_of(error, host))
 
     async def _carry_out(self, step: Step) -> Reply:
         if isinstance(step, ReadFile):
@@ -222,13 +261,15 @@ class Credential:
                 # In a thread, for it may lie on a disk that is slow or away.
                 return Reply(200, {}, await asyncio.to_thread(read_file, step.path))
             except (OSError, ValueError) as error:
-                raise TerminalCloudError(f"the token file {visible(str(step.path))} {cannot_be_read(error)}") from None
+                message = f"the token file {visible(str(step.path))} {cannot_be_read(error)}"
+                raise TerminalCloudError(message).caused(Cause.TOKEN_FILE) from None
 
         async def ready() -> Authorization:
             self._raise_if_stopped()
             return step.authorization
 
-        return await self._make(step.call, ready)
+        async with self._offers.turn(step):
+            return await self._make(step.call, ready)
 
     def _stop(self, error: AuthFailed) -> None:
         """Send nothing more, and let those who wait for the limits know at once."""
@@ -243,20 +284,13 @@ class Credential:
             raise CredentialRefused(self._name, self._stopped) from self._stopped
 
 
-def _refusal(error: CloudError) -> AuthFailed:
-    """Return the refusal of what was presented, whatever its status."""
-    return AuthFailed(
-        error.message, status=error.status, code=error.code, scope=error.scope, request_id=error.request_id
-    )
+def _cause_of(error: CloudError, host: str) -> Cause:
+    """Return why an authorization could not be obtained at a host, or, where there is none, from a file."""
+    if error.cause is Cause.UNSAID and isinstance(error, UnexpectedReply):
+        return Cause.NOT_THE_API if host else Cause.TOKEN_FILE
+    is_no_path = error.cause is Cause.UNSAID and isinstance(error, NotFound) and not error.code
+    return Cause.ENDPOINT if is_no_path else error.cause
 
 
-def _not_obtained(error: CloudError, host: str) -> CloudError:
-    """Say of a call that it was not made, as its credential cannot be renewed; it is not the call that was refused."""
-    message = f"the credential cannot be renewed: {f'{host}: ' if host else ''}{error}"
-    match error:
-        case TransientCloudError():
-            return TransientCloudError(message, nothing_done=True, retry_after=error.retry_after, scope=error.scope)
-        case UnexpectedReply():
-            return TransientCloudError(message, nothing_done=True)
-        case _:
-            return TerminalCloudError(message)
+def _host_of(step: Step) -> str:
+    return "" if isinstance(step, ReadFile) else urlsplit(step.call.origin).netloc

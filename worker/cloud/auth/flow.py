@@ -27,10 +27,14 @@ _MOST: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request of a flow, and what authorises it and must not be repeated of it."""
+    """A request of a flow, and what authorises it and must not be repeated of it.
+
+    `who` is the user or the key that the cloud shuts out when that is refused too often; empty for what has no name.
+    """
 
     call: Call
     authorization: Authorization
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,14 @@ EVERYWHERE: Final = AuthScope()
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a flow has obtained, and when it ends, in seconds since the epoch; None for what has no end."""
+    """What a flow has obtained, and when it ends, in seconds since the epoch; None for what has no end.
+
+    `principal` is who it was granted to, where the answer says so.
+    """
 
     authorization: Authorization
     ends_at: float | None = None
+    principal: str = ""
 
 
 Step: TypeAlias = Ask | ReadFile
@@ -82,10 +90,11 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Obtained:
-    """An authorization, and how many seconds it is good for from now on."""
+    """An authorization, how many seconds it is good for from now on, and who it was granted to, if that was said."""
 
     authorization: Authorization
     life: float = math.inf
+    principal: str = ""
 
 
 async def drive(
@@ -114,7 +123,7 @@ async def drive(
     life = granted.ends_at - now - _RESOLUTION
     if life <= 0:
         raise UnexpectedReply("what was granted has ended already")
-    return Obtained(granted.authorization, life)
+    return Obtained(granted.authorization, life, granted.principal)
 
 
 def renewal_margin(life: float) -> float:

@@ -30,6 +30,7 @@ class Held:
 
     A renewal that fails while the old one is good is made again after the delays of `retry`. `is_fixed` tells that
     nothing had to be asked for it, so that no other can be had; `is_second` that the one before it was refused.
+    `principal` is who it was granted to, where that was said.
     """
 
     def __init__(self, begin: Callable[[], Flow], drive: Drive, retry: RetryPolicy) -> None:
@@ -37,6 +38,7 @@ class Held:
         self._drive = drive
         self._retry = retry
         self.authorization: Authorization | None = None
+        self.principal = ""
         self.is_fixed = False
         self.is_second = False
         self._renew_at = self._ends = -math.inf
@@ -121,6 +123,7 @@ class Held:
 
     def _take(self, obtained: Obtained) -> Authorization:
         self.authorization = obtained.authorization
+        self.principal = obtained.principal
         self._failures = 0
         self._asked_since = None
         self._ends = _now() + obtained.life

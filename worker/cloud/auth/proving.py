@@ -63,7 +63,9 @@ class Proving:
         try:
             if failure := await caller.turn:
                 # In the words of the first, so that one outage is one fact.
-                raise TransientCloudError(str(failure), nothing_done=True)
+                shared = TransientCloudError(str(failure), nothing_done=True).caused(failure.cause)
+                shared.identity_host, shared.said = failure.identity_host, failure.said
+                raise shared
             yield caller in self._trying
         except CloudError as error:
             if caller in self._trying and error.scope is not Scope.THROTTLE:

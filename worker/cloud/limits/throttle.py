@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
 
@@ -29,12 +29,16 @@ from worker.cloud.limits.fair_queue import FairQueue
 from worker.cloud.limits.pool import AccountConnections
 from worker.core.calls import CallGroup
 from worker.core.fleet.forecast import AccountRoom
+from worker.core.learned_limit import Step
 from worker.core.limits import LimitStanding, Rate, Room, Window
 
-_MAX_LEARNED: Final = 4
 _PARTS_SHARE: Final = 4
 """Of so many calls one may be a part of a batch that failed, while others could go."""
+_TICK: Final = 0.001
+"""Seconds to which it is rounded up when a rate that was learned is looked at again: no timer is finer."""
 _Turn: TypeAlias = "asyncio.Future[tuple[_Gate, ...]]"
+Course: TypeAlias = Callable[[float], Step | None]
+"""What is in force of what was learned, at a time: a rate that grows, and in the end None."""
 
 
 class Throttle:
@@ -81,22 +85,16 @@ class Throttle:
             if not any(other.has_callers_to(host) for other in self._order):
                 self._connections.rest(host)
 
-    def learn(self, group: CallGroup, rate: Rate, seconds: float) -> None:
-        """Keep `rate` too for some seconds, as the cloud named it, unless what is kept already implies it.
+    def learn(self, group: CallGroup, course: Course) -> None:
+        """Keep a rate beside the configured one, and no other: `course` tells which, and from when on another.
 
-        Calls that the group's windows have forgotten do not count against the new rate; the pause that
-        comes with a refusal covers them. Of many different rates the last few are kept.
+        Calls that the group's windows have forgotten do not count against it; the pause that comes with a refusal
+        covers them.
         """
-        line, now = self._lines[group], _now()
-        line.forget(now)
-        for gate in line.gates:
-            if gate.window.rate.implies(rate):
-                gate.until = max(gate.until, now + seconds)
-                return
-        longest = max(line.gates, key=lambda gate: gate.window.rate.window)
-        configured, *learned = line.gates
-        kept = [gate for gate in learned if not rate.implies(gate.window.rate)][1 - _MAX_LEARNED :]
-        line.gates = (configured, *kept, longest.under(rate, now + seconds))
+        line = self._lines[group]
+        line.course = course
+        line.renew(_now())
+        self._dispatch()
 
     def pause(self, group: CallGroup, seconds: float) -> None:
         """Let nothing of `group` leave for some seconds; a longer pause in force is not shortened."""
@@ -124,6 +122,7 @@ class Throttle:
             left=min(window.left(now) for window in windows),
             waiting=len(line.queue) + len(line.parts),
             paused_for=max(line.paused_until - now, 0.0),
+            configured=line.gates[0].window.rate,
         )
 
     def room(self) -> AccountRoom:
@@ -132,10 +131,11 @@ class Throttle:
         for line in self._order:
             line.forget(now)
         groups = {
-            group: Room(now, tuple((gate.window, gate.until) for gate in line.gates), line.paused_until)
+            # What was learned grows to where the cloud refuses again: as far as anybody knows it stays what it is.
+            group: Room(now, tuple(gate.window for gate in line.gates), line.paused_until)
             for group, line in self._lines.items()
         }
-        return AccountRoom(groups, Room(now, ((self._burst.window, math.inf),)))
+        return AccountRoom(groups, Room(now, (self._burst.window,)))
 
     def _dispatch(self) -> None:
         """Let everybody go who may, and look again when the next one may."""
@@ -207,7 +207,8 @@ class _Gate:
 class _Line:
     """The callers of one group, and what they wait for; `parts` are those about a part of what failed as a whole.
 
-    `paused` has until when keys are passed over.
+    `paused` has until when keys are passed over. The first of `gates` is that of the configured rate; there is another
+    as long as `course`, what was learned, has one in force.
     """
 
     def __init__(self, rate: Rate) -> None:
@@ -215,6 +216,7 @@ class _Line:
         self.queue: FairQueue[_Turn] = FairQueue(self.paused)
         self.parts: FairQueue[_Turn] = FairQueue(self.paused)
         self.gates: tuple[_Gate, ...] = (_Gate(Window(rate), Window(_share_of_parts(rate))),)
+        self.course: Course | None = None
         self.paused_until = -math.inf
 
     def opens_at(self, now: float, connections: AccountConnections) -> float:
@@ -241,11 +243,21 @@ class _Line:
         return any(queue and queue.find(connections) is None for queue in (self.queue, self.parts))
 
     def forget(self, now: float) -> None:
-        """Let go of what was learned long ago, and of pauses that are over."""
+        """Let go of pauses that are over, and of a rate that is another one by now."""
         for key in [key for key, until in self.paused.items() if until <= now]:
             del self.paused[key]
-        if any(gate.until <= now for gate in self.gates):
-            self.gates = tuple(gate for gate in self.gates if gate.until > now)
+        if self.gates[-1].until <= now:
+            self.renew(now)
+
+    def renew(self, now: float) -> None:
+        """Go by what is in force by now of what was learned."""
+        step = self.course(now) if self.course else None
+        if step is None:
+            self.gates = self.gates[:1]
+            return
+        longest = max(self.gates, key=lambda gate: gate.window.rate.window)
+        until = max(math.ceil(step.until / _TICK) * _TICK, now + _TICK)
+        self.gates = (self.gates[0], longest.under(step.rate, until))
 
 
 def _share_of_parts(rate: Rate) -> Rate:

@@ -30,6 +30,7 @@ _LIMITS = {
     CallGroup.IMAGES_LIST: "the limit of image lists",
     CallGroup.TOKEN: "the limit of tokens",
     CallGroup.VAULTS_LIST: "the limit of vault lists",
+    CallGroup.PROJECTS_LIST: "the limit of project lists",
 }
 _TOGETHER = "the limit of all calls together"
 _JOBS = "jobs of the cloud"

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from worker.core.allowance import Allowance
 from worker.core.batch import Change
 from worker.core.fleet.refusal import MAX_CHANGE, MAX_REJECT, Refusal
-from worker.core.operation import Operation
+from worker.core.operation import Operation, counts_as_reject
 from worker.core.project.wishes import Wishes
-from worker.core.share import MemberStatus
 
 Judge = Callable[[Mapping[str, int]], tuple[Refusal, ...]]
 """What returns why the guards refuse a plan, given the recent rejections by project id; nothing when they allow it."""
@@ -36,7 +35,7 @@ class GuardPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What guards count, by project id: all changes, and those that reject an accepted image."""
+    """What guards count, by project id: all changes, and those that reject an accepted image, or by a rule any."""
 
     changes: Mapping[str, int]
     rejects: Mapping[str, int]
@@ -48,7 +47,7 @@ def tally(changes: Iterable[Change]) -> Tally:
     rejects: Counter[str] = Counter()
     for change in changes:
         every[change.share.project_id] += 1
-        if change.before is MemberStatus.ACCEPTED and change.operation is Operation.REJECT:
+        if counts_as_reject(change.operation, change.before, change.source):
             rejects[change.share.project_id] += 1
     return Tally(every, rejects)
 

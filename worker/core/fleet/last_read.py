@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from worker.core.facts import many
 from worker.core.reading import LastReading
+from worker.core.status import ShareStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +44,28 @@ def told_never(projects: Collection[str]) -> str:
     """Say how many projects were never read; nothing where there are none."""
     were = "was" if len(projects) == 1 else "were"
     return f"{many(len(projects), 'project')} {were} never read" if projects else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStanding:
+    """How an image stood in the `desired` projects that are to have it, when each was last read.
+
+    It was as desired in `converged` of them, `amiss` says how it was in others, and `never` are those never read. `at`
+    is the longest ago, in seconds since the epoch; None where none was read.
+    """
+
+    image_id: str
+    desired: int
+    converged: int
+    amiss: tuple[ShareStatus, ...]
+    never: tuple[str, ...]
+    at: float | None
+
+
+def image_standing(image_id: str, wished_in: Collection[str], readings: Mapping[str, LastReading]) -> ImageStanding:
+    """Return how an image stood in the projects whose ids are given; what was amiss elsewhere counts as well."""
+    amiss = tuple(each for read in readings.values() for each in read.statuses if each.share.image_id == image_id)
+    projects = {*wished_in, *(each.share.project_id for each in amiss)}
+    read = [readings[project_id].at for project_id in projects if project_id in readings]
+    never = tuple(sorted(projects - readings.keys()))
+    return ImageStanding(image_id, len(projects), len(read) - len(amiss), amiss, never, min(read, default=None))

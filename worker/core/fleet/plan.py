@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from worker.core.batch import Change, InFlight
 from worker.core.fleet.notes import notes_of, vault_notes
+from worker.core.fleet.noticed import names_of
+from worker.core.project.noticed import Noticed
 from worker.core.project.plan import ProjectPlan
+from worker.core.reading import CUT_SHORT
 from worker.core.status import ShareStatus, Status
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
@@ -21,7 +24,8 @@ class Plan:
 
     `projects` are in the order of their ids, `changes` and `statuses` in that of the shares. `unlisted` counts shares
     that are unknown and that nobody can name, `managed` those of the whole manifest by project id. `digest` names the
-    plan by its content. `notes` are for people.
+    plan by its content. `unlisted_projects` says of each credential whose projects were to be found, and are not known
+    at all, why not. `notes` are for people, as `image_names` are: what images are called, by id.
     """
 
     projects: tuple[ProjectPlan, ...]
@@ -34,6 +38,8 @@ class Plan:
     managed: Mapping[str, int]
     digest: str
     notes: tuple[str, ...] = ()
+    unlisted_projects: tuple[str, ...] = ()
+    image_names: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, status: Status) -> tuple[ShareStatus, ...]:
         """Return the shares that the plan leaves out with this status."""
@@ -49,6 +55,11 @@ class Plan:
         return tuple(sent for sent in self.in_flight if not images or any(each in images for each in sent.batch.images))
 
     @property
+    def reported(self) -> tuple[Noticed, ...]:
+        """The shares that rules only report, in the order of the shares."""
+        return tuple(each for project in self.projects for each in project.reported)
+
+    @property
     def unknown(self) -> int:
         """How many shares are neither known to be as desired nor not: their projects could not be read."""
         return len(self.of(Status.UNKNOWN)) + self.unlisted
@@ -60,13 +71,16 @@ class Plan:
 
     @property
     def is_unread(self) -> bool:
-        """Whether not a single project was read."""
-        return bool(self.projects) and len(self.unread) == len(self.projects)
+        """Whether not a single project was read, though there are some, or may be."""
+        return bool(self.projects or self.unlisted_projects) and len(self.unread) == len(self.projects)
 
     @property
     def is_unreachable(self) -> bool:
         """Whether not a single project could be read; what was cut short says nothing of the cloud."""
-        return self.is_unread and not any(each.is_cut_short for each in self.projects)
+        is_cut_short = any(each.is_cut_short for each in self.projects) or any(
+            CUT_SHORT in why for why in self.unlisted_projects
+        )
+        return self.is_unread and not is_cut_short
 
 
 def make_plan(
@@ -78,6 +92,7 @@ def make_plan(
     """
     ordered = tuple(sorted(projects, key=lambda each: each.project.id))
     changes = tuple(change for project in ordered for change in project.changes)
+    names = names_of(ordered, image_names)
     return Plan(
         projects=ordered,
         desired=sum(project.desired for project in ordered),
@@ -88,7 +103,8 @@ def make_plan(
         unmanaged=sum(project.unmanaged for project in ordered),
         managed=managed,
         digest=digest(ordered, managed),
-        notes=(*notes_of(ordered, image_names), *vault_notes(ordered)),
+        notes=(*notes_of(ordered, names), *vault_notes(ordered)),
+        image_names=names,
     )
 
 

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.core.facts import many
-from worker.core.operation import Operation
-from worker.core.share import MemberStatus
+from worker.core.operation import counts_as_reject
 from worker.core.status import ShareStatus
 
 MAX_REJECT, MAX_CHANGE = "max_reject", "max_change"
@@ -115,4 +114,4 @@ def _verb(guard: str) -> str:
 
 
 def _counts(guard: str, share: ShareStatus) -> bool:
-    return guard != MAX_REJECT or (share.before is MemberStatus.ACCEPTED and share.desired is Operation.REJECT)
+    return guard != MAX_REJECT or counts_as_reject(share.desired, share.before, share.source)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from worker.core.calls import CallCounts
 from worker.core.exit import Exit
+from worker.core.fleet.noticed import Unsolicited
 from worker.core.fleet.plan import Plan
 from worker.core.fleet.refusal import Refusal
 from worker.core.fleet.unread import Unread
 from worker.core.job import Settlement
+from worker.core.project.noticed import Noticed
 from worker.core.project.plan import ProjectPlan
 from worker.core.status import FINAL, ShareStatus, Status
 
@@ -48,7 +50,8 @@ class RunReport:
     unknown and which nobody can name; `converged` counts the others. So `converged + len(outcomes) + unlisted ==
     desired`. `unread` are those of its `projects` that were not read, `unreachable` tells that not one could be,
     `journal_error` why the journal does not know all of this pass, `taken_over` that another worker holds it by now.
-    `bugs` names those met in the work of single projects, `notes` say what a person should know of the pass.
+    `bugs` names those met in the work of single projects, `notes` say what a person should know of the pass. Shares
+    that were left alone are `reported` by rules, or `unsolicited`. `image_names` has what images are called, by id.
     """
 
     run_id: str
@@ -71,6 +74,9 @@ class RunReport:
     taken_over: bool = False
     bugs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    reported: tuple[Noticed, ...] = ()
+    unsolicited: tuple[Unsolicited, ...] = ()
+    image_names: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, status: Status) -> int:
         """Return how many shares ended this way."""
@@ -107,7 +113,8 @@ def result_of(plan: Plan, outcomes: Iterable[ShareStatus], *, refused: bool) -> 
     """Put a pass in one word, by how its shares ended and not by what it did: the same state has the same word.
 
     An absence that its wish allows does not count against it. A project that the pass was told to stop before is not
-    amiss: its shares wait for the next pass, as what was not sent does.
+    amiss: its shares wait for the next pass, as what was not sent does. Projects that should be found and are not known
+    at all are like one that could not be read.
     """
     if refused:
         return Result.REFUSED
@@ -117,7 +124,8 @@ def result_of(plan: Plan, outcomes: Iterable[ShareStatus], *, refused: bool) -> 
     ends = {each.status for each in outcomes if is_amiss(each) and each.share.project_id not in cut_short}
     if Status.FAILED in ends and Status.CHANGED not in ends:
         return Result.FAILED
-    if Status.FAILED in ends or Status.UNKNOWN in ends or len(cut_short) < len(plan.unread):
+    is_unread = len(cut_short) < len(plan.unread) or plan.unlisted_projects
+    if Status.FAILED in ends or Status.UNKNOWN in ends or is_unread:
         return Result.PARTIAL
     return Result.INCOMPLETE if cut_short or ends - {Status.CHANGED} else Result.CONVERGED
 
@@ -156,4 +164,4 @@ def exit_of_plan(plan: Plan, *, refused: bool, fail_on_drift: bool, broken: bool
     if fail_on_drift and plan.changes:
         return Exit.DRIFT
     in_trouble = plan.unlisted or any(is_amiss(each) for each in left_out(plan))
-    return Exit.INCOMPLETE if in_trouble or plan.unread else Exit.CONVERGED
+    return Exit.INCOMPLETE if in_trouble or plan.unread or plan.unlisted_projects else Exit.CONVERGED

@@ -51,7 +51,8 @@ def selection_of(manifest: Manifest, selector: Selector) -> Selection:
             problems.append(unknown("--project", name, project_names(manifest)))
     for name in selector.images:
         image = manifest.image(name)
-        if image and any(image in wishes for wishes in manifest.wishes.values()):
+        # A rule may wish for an image that nobody has named.
+        if image and (manifest.rules or any(image in wishes for wishes in manifest.wishes.values())):
             images.add(image)
         elif image in manifest.image_names:
             problems.append(Problem.about("--image", "the manifest wishes nothing of this image", value=name))
@@ -68,10 +69,7 @@ def select(manifest: Manifest, selection: Selection) -> tuple[str, ...]:
         project_id
         for project_id, project in sorted(manifest.projects.items())
         if selection.means(project_id)
-        and (
-            _is_any_meant(manifest.wishes.get(project_id, {}).keys(), selection.images)
-            or any(rule.speaks_of(project) for rule in manifest.rules)
-        )
+        and (_is_any_meant(manifest.wishes.get(project_id, {}).keys(), selection.images) or manifest.rules_of(project))
     )
 
 

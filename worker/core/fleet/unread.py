@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from worker.core.facts import Fact, first_few, grouped, many
 from worker.core.project.plan import ProjectPlan
@@ -30,6 +31,10 @@ class Unread:
         return self.reason == CUT_SHORT
 
 
+WAY_TO_KNOW: Final = "What is wrong, and what to do: ims-share-worker doctor"
+"""What is told after what could not be read, if there is any that was tried."""
+
+
 def unread_of(plans: Iterable[ProjectPlan]) -> tuple[Unread, ...]:
     """Return the projects that were not read, in the order of the plans."""
     return tuple(
@@ -40,6 +45,11 @@ def unread_of(plans: Iterable[ProjectPlan]) -> tuple[Unread, ...]:
 def by_reason(unread: Iterable[Unread]) -> tuple[Fact[str], ...]:
     """Return each reason once, with the names of its projects."""
     return grouped((each.reason, each.name) for each in sorted(unread, key=lambda each: (each.name, each.project_id)))
+
+
+def is_any_in_trouble(unread: Iterable[Unread]) -> bool:
+    """Tell whether any could not be read, and was not merely left out."""
+    return any(not each.is_cut_short for each in unread)
 
 
 def told_unread(unread: Sequence[Unread], projects: int) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ VAULT = Kind(
     "8-4-4-4-12 letters and digits",
 )
 PROJECT = Kind("project", re.compile("[0-9a-fA-F]{32}"), "32 hexadecimal digits")
+OWNER = Kind("owner", PROJECT.form, f"{PROJECT.shape}, those of the project that shares")
 
 
 def is_account_id(text: str) -> bool:

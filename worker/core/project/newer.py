@@ -39,18 +39,30 @@ def still_wished(batch: Batch, planned: Terms, newest: Terms) -> tuple[str, ...]
 
 def wish_the_same(one: Terms, other: Terms) -> bool:
     """Tell whether the same is wished by both, and the same calls bring it about; names do not matter."""
-    return (one.images, one.vaults, one.manifest.rules, one.manifest.wishes, _routes(one.manifest)) == (
+    return (one.images, one.vaults, one.manifest.wishes, _ruled(one.manifest), _routes(one.manifest)) == (
         other.images,
         other.vaults,
-        other.manifest.rules,
         other.manifest.wishes,
+        _ruled(other.manifest),
         _routes(other.manifest),
     )
 
 
+def _ruled(manifest: Manifest) -> object:
+    """Return all that the rules decide by that stands in the manifest; nothing where there are none."""
+    vaults = {project.id: project.vault_id for project in manifest.projects.values()}
+    return (manifest.rules, manifest.owner_names.keys(), vaults) if manifest.rules else None
+
+
 def _decided_by_rule(batch: Batch, project: Project, planned: Manifest, newest: Manifest) -> frozenset[str]:
     """Return the images of a batch that a rule has decided, if it would decide them in the same way by now."""
-    if planned.rules != newest.rules or not any(rule.speaks_of(project) for rule in newest.rules):
+    rules = newest.rules_of(project)
+    is_decided_alike = (
+        rules == planned.rules_of(project)
+        and planned.owner_names.keys() == newest.owner_names.keys()
+        and planned.projects[project.id].vault_id == project.vault_id
+    )
+    if not rules or not is_decided_alike:
         return frozenset()
     return frozenset(batch.images).difference(planned.wishes.get(project.id, {}))
 
@@ -67,11 +79,7 @@ def _asks_for(batch: Batch, wish: Wish, vaults: VaultPolicy) -> bool:
 
 def _routes(manifest: Manifest) -> Mapping[str, tuple[str, str]]:
     """Return how the projects are reached that something may be wished of."""
-    return {
-        project_id: _route(project)
-        for project_id, project in manifest.projects.items()
-        if manifest.rules or project_id in manifest.wishes
-    }
+    return {project_id: _route(manifest.projects[project_id]) for project_id in manifest.spoken_of}
 
 
 def _route(project: Project) -> tuple[str, str]:

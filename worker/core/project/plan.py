@@ -9,11 +9,16 @@ from dataclasses import dataclass, field, replace
 from worker.core.batch import Change, InFlight
 from worker.core.manifest.model import Manifest, Project, Wish
 from worker.core.project.drift import VaultPolicy, find_drift, vault_to_send
+from worker.core.project.noticed import Noticed, observed_names, reported_of, unsolicited_of
 from worker.core.project.wishes import Wishes, wishes_of
 from worker.core.quarantine import Quarantined, max_batch
 from worker.core.reading import CUT_SHORT, LastReading, Offer, Reading
+from worker.core.rules.decide import Circumstances, Decisions
 from worker.core.share import MemberStatus, Share
+from worker.core.source import Source
 from worker.core.status import ShareStatus, Status
+
+_NO_DECISIONS = Decisions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,11 @@ class Known:
     in_flight: tuple[InFlight, ...] = ()
     quarantined: Mapping[str, Quarantined] = field(default_factory=dict)
     last: LastReading | None = None
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What rules decide by beside what is read."""
+        return Circumstances(self.now, self.last.pending_since) if self.last else Circumstances(self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,10 @@ class ProjectPlan:
     those that are `done` read as they would make it; of the shares of the others, `before` has what they read. `offers`
     counts the images that the project is offered, and `unmanaged` those that nobody wished for. `inactive` has the
     wished images that are offered and not active, by what the cloud calls them. `vaults_unread` says why it is not
-    known whether the vaults that its changes name can be used, where that is so.
+    known whether the vaults that its changes name can be used, where that is so. What is told of and left alone is
+    `reported` by a rule, or `unsolicited`: pending, and nothing speaks of it. `image_names` has how the project calls
+    those of the images in all these that the manifest has no name for. `pending_since` tells of the shares that a rule
+    waits for when they were first seen pending, in seconds since the epoch.
     """
 
     project: Project
@@ -72,6 +85,10 @@ class ProjectPlan:
     digest: bytes = b""
     inactive: Mapping[str, frozenset[str]] = field(default_factory=dict)
     vaults_unread: str = ""
+    reported: tuple[Noticed, ...] = ()
+    unsolicited: tuple[Noticed, ...] = ()
+    image_names: Mapping[str, str] = field(default_factory=dict)
+    pending_since: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def desired(self) -> int:
@@ -93,15 +110,20 @@ def digest_of(changes: Iterable[Change]) -> bytes:
     """Name the changes of one project by their content; nothing where there are none."""
     lines = "".join(
         f"{change.share.project_id} {change.share.image_id} {change.before} {change.operation} {change.vault_id} "
-        f"{change.source!r}\n"
+        f"{_named(change.source)!r}\n"
         for change in changes
     )
     return hashlib.sha256(lines.encode()).digest() if lines else b""
 
 
+def _named(source: Source | None) -> tuple[str, str]:
+    """Name who wishes something by what stays so when lines are written above it."""
+    return (source.file, source.name) if source else ("", "")
+
+
 def plan_project(project: Project, reading: Reading, terms: Terms, known: Known) -> ProjectPlan:
     """Plan one project from a reading of it, or from the reason why there is none. Nothing of the reading is kept."""
-    wishes = wishes_of(terms.manifest, project.id, reading)
+    wishes = wishes_of(terms.manifest, project.id, reading, known.circumstances)
     meant = meant_of(wishes.of_images, terms.images)
     if reading.failure:
         return _unread(project, reading, wishes, terms, known)
@@ -135,9 +157,10 @@ def plan_project(project: Project, reading: Reading, terms: Terms, known: Known)
             statuses.append(change.as_status(Status.BLOCKED, f"the vault {name} cannot be used: {why}"))
         else:
             changes.append(replace(change, max_batch=max_batch(held)) if held is not None and is_held else change)
+    told_of = (*(change.share.image_id for change in changes), *(each.share.image_id for each in statuses))
     return ProjectPlan(
         project=project,
-        wishes=wishes,
+        wishes=replace(wishes, decided=_NO_DECISIONS),
         meant=meant,
         managed=len(wishes.of_images),
         converged=converged,
@@ -152,12 +175,54 @@ def plan_project(project: Project, reading: Reading, terms: Terms, known: Known)
         inactive=_inactive(meant, reading),
         digest=digest_of(changes),
         vaults_unread=reading.vaults.failure,
+        reported=reported_of(project, wishes.decided, reading.offers, terms.images),
+        unsolicited=unsolicited_of(project, wishes.decided, reading.offers, terms.images),
+        image_names=observed_names(told_of, reading.offers, terms.manifest.image_names),
+        pending_since=wishes.decided.pending_since,
+    )
+
+
+def to_be_kept(plan: ProjectPlan, manifest: Manifest, known: Known) -> ProjectPlan:
+    """Return a plan to be kept for the pass: of what rules wish, only that of which it says more than that it is so.
+
+    So memory grows with what differs, and not with what rules match. What shares wish is the manifest's.
+    """
+    declared = manifest.wishes.get(plan.project.id, {})
+    if len(plan.wishes.of_images) == len(declared):
+        return plan
+    told_of = {*(change.share.image_id for change in plan.changes), *(each.share.image_id for each in plan.statuses)}
+    of_rules = {
+        image_id: wish
+        for image_id in told_of.union(known.quarantined)
+        if (wish := plan.wishes.of_images.get(image_id)) and image_id not in declared
+    }
+    meant = {image_id: plan.meant[image_id] for image_id in told_of if image_id in plan.meant}
+    return replace(plan, wishes=replace(plan.wishes, of_images={**declared, **of_rules}), meant=meant)
+
+
+def kinds_asked(project: Project, offers: Mapping[str, Offer], terms: Terms, known: Known) -> frozenset[str]:
+    """Return the images of which it matters, and was not read, whether they are full-ECS images.
+
+    What is accepted already needs no vault; a rule may ask all the same.
+    """
+    if all(offer.image.full_ecs is not None for offer in offers.values()):
+        return frozenset()
+    wishes = wishes_of(terms.manifest, project.id, Reading(offers), known.circumstances)
+    to_accept = (
+        image_id
+        for image_id, wish in wishes.of_images.items()
+        if wish.operation.takes_vault
+        and (offer := offers.get(image_id)) is not None
+        and not wish.operation.is_met_by(offer.status)
+    )
+    return frozenset(
+        image_id for image_id in wishes.decided.unclear.union(to_accept) if offers[image_id].image.full_ecs is None
     )
 
 
 def vaults_used(project: Project, offers: Mapping[str, Offer], terms: Terms, known: Known) -> frozenset[str]:
     """Return the vaults that the plan of a project would name if each of them could be used."""
-    wishes = wishes_of(terms.manifest, project.id, Reading(offers)).of_images
+    wishes = wishes_of(terms.manifest, project.id, Reading(offers), known.circumstances).of_images
     may_be_named = any(
         offer is not None
         and not wish.operation.is_met_by(offer.status)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from worker.simulator.effects.effect import Effect, Work
 from worker.simulator.options import Group, Limits, Rate
-from worker.simulator.replies import Reply, Shape, error, ims_error, throttled
+from worker.simulator.replies import Reply, Shape, error, ims_error, throttled_as
 
 LIMIT = Limits().members_put
 
@@ -75,9 +75,7 @@ class Throttle(Effect):
 
     def answer(self, _: Work, /) -> Reply:
         """Return the throttle answer, with `Retry-After` (seconds) if asked."""
-        reply = throttled(self.limit)
-        if self.style == "ims":
-            reply = ims_error("IMG.0060", "The number of tasks exceeds the flow control limit. Try again later.")
+        reply = throttled_as("IMG.0060" if self.style == "ims" else "stated", self.limit)
         headers = {"Retry-After": str(self.retry_after)} if self.retry_after else {}
         return replace(reply, headers={**reply.headers, **headers})
 

@@ -1,4 +1,4 @@
-/* Jobs, limits, quarantine, passes, troubles. */
+/* Jobs, limits, quarantine, what is left alone, passes, troubles. */
 
 /** @type {Record<string, string>} */
 const RESULT_SIGNS = { converged: "✓", incomplete: "…", partial: "~", failed: "!", refused: "×" };
@@ -27,6 +27,11 @@ const limits = new Table($("limits"), {
     ["Account", (cell, limit) => showName(cell, limit.account)],
     ["Calls", (cell, limit) => say(cell, limit.group)],
     ["Left now", showLeft, "nowrap"],
+    [
+      "Configured",
+      (cell, limit) => say(cell, limit.learned ? `${limit.configured}, throttled` : limit.configured),
+      "nowrap",
+    ],
     ["Waiting", (cell, limit) => say(cell, number(limit.waiting)), "number"],
     [
       "Paused",
@@ -48,6 +53,19 @@ const quarantine = new Table($("quarantine"), {
     ["Failed", (cell, share) => say(cell, many(share.attempts, "time")), "nowrap"],
     ["Why", (cell, share) => show(cell, whyOf(share)), "wide"],
     ["To try at once", (cell, share) => showCommand(cell, commandFor("release", share))],
+  ],
+});
+
+/** @type {Table<NoticedBy>} */
+const noticed = new Table($("noticed"), {
+  label: "Left alone",
+  keyOf: (each) => `${each.rule ?? ""} ${each.owner ?? ""}`,
+  empty: "Nothing is offered that the manifest does not speak of, and no rule reports anything.",
+  columns: [
+    ["Why", (cell, each) => showName(cell, each.rule === undefined ? "nothing speaks of it" : `rule ${each.rule}`)],
+    ["Owner", (cell, each) => showName(cell, each.owner ?? "")],
+    ["Shares", (cell, each) => say(cell, `${number(each.shares)} in ${many(each.projects, "project")}`), "nowrap"],
+    ["Images", (cell, each) => showName(cell, `${number(each.images)}: ${each.named.join(", ")}`)],
   ],
 });
 
@@ -139,6 +157,7 @@ function drawSections(daemon) {
   jobs.fill(daemon.in_flight.toSorted((one, other) => Date.parse(one.sent_at) - Date.parse(other.sent_at)));
   limits.fill(daemon.limits);
   quarantine.fill(daemon.quarantined);
+  noticed.fill([...daemon.unsolicited, ...daemon.reported]);
   troubles.fill(daemon.troubles);
   drawPasses(daemon.passes);
 }

@@ -16,6 +16,7 @@ import pytest
 
 from worker.cloud.auth.credential import Credential, Policy
 from worker.cloud.auth.flow import EVERYWHERE, Ask, AuthScope, Flow, Granted, ReadFile
+from worker.cloud.auth.offers import Offers
 from worker.cloud.client import Client
 from worker.cloud.limits.account import Account
 from worker.cloud.refusals import Reply
@@ -140,10 +141,12 @@ def of(project: str) -> Call:
     return Call(CallGroup.IMAGES_LIST, "GET", "https://ims.example", "/v2/cloudimages", project)
 
 
-def client(cloud: Cloud, kind: Password = Password(), *, attempts: int = 6, delay: float = 0.0) -> Client:
-    """Return a client that waits that long at most before it repeats a read."""
+def client(
+    cloud: Cloud, kind: Password = Password(), *, attempts: int = 6, delay: float = 0.0, follow_after: float = 10.0
+) -> Client:
+    """Return a client that waits `delay` at most before it repeats a read."""
     retry = RetryPolicy(attempts, delay, delay)
-    credential = Credential("main", kind, cloud.send, Policy(10.0, retry, now))
+    credential = Credential("main", kind, cloud.send, Policy(follow_after, retry, now), Offers())
     return Client(credential, cast("Account", cloud), retry)
 
 
@@ -463,7 +466,7 @@ class TestRefusals:
         cloud = Cloud()
         cloud.identity = lambda: answer
         one = client(cloud)
-        with pytest.raises(CloudError, match="the credential cannot be renewed: ") as caught:
+        with pytest.raises(CloudError, match=r'^credential "main" cannot be renewed: ') as caught:
             await one.send(of("p"))
         assert type(caught.value) is kind
         assert (caught.value.nothing_done, caught.value.status) == (True, 0)
@@ -476,6 +479,37 @@ class TestRefusals:
         cloud = Cloud()
         cloud.identity = lambda: AuthFailed("The username or password is wrong.", status=401)
         assert "(wrong password, or wrong user or domain)" in str((await read(client(cloud), "p"))[0])
+
+    async def test_two_hundred_that_wait_for_a_host_that_hangs_wait_no_longer_than_one(self) -> None:
+        """Who had to wait for a turn shares what became of it: all give up soon after the retries of one would end."""
+        cloud = Cloud()
+        cloud.identity = lambda: TransientCloudError("no answer in time")
+        failed = await read(client(cloud, follow_after=SECONDS / 6), *PROJECTS)
+        assert {str(each) for each in failed} == {'credential "main" cannot be renewed: iam.example: no answer in time'}
+        assert (now(), len(cloud.presented)) == (9 * SECONDS, 9)
+
+    async def test_a_host_that_hangs_is_nothing_to_who_asks_another(self) -> None:
+        """Each region has its own identity service: who waited for a turn meanwhile is asked for there."""
+        cloud = Cloud()
+        answers = {"eu-de": TransientCloudError("no answer in time")}
+        hosts: list[str] = []
+
+        @dataclass(frozen=True)
+        class Regional(Password):
+            """A kind whose hosts are those of the regions."""
+
+            def obtain(self, scope: AuthScope) -> Flow:
+                """Present the password where the project is."""
+                region = scope.project_id.partition("_")[0]
+                call = Call(CallGroup.TOKEN, "POST", f"https://iam.{region}", "/v3/auth/tokens", scope.project_id)
+                hosts.append(region)
+                cloud.identity = lambda: answers.get(hosts[len(cloud.presented) - 1])
+                reply = yield Ask(call, Word((PASSWORD,)))
+                return Granted(Word((json.loads(reply.body)["token"],)), now() + LIFE)
+
+        found = await read(client(cloud, Regional(), attempts=1), "eu-de_p", "eu-nl_p")
+        assert str(found[0]) == 'credential "main" cannot be renewed: iam.eu-de: no answer in time'
+        assert found[1] == b"body"
 
     async def test_where_it_cannot_be_renewed_is_told(self) -> None:
         """The host that does not answer is another than that of the call."""

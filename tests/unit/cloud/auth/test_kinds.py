@@ -10,21 +10,36 @@ from typing import Any
 
 import pytest
 
+from worker.cloud.auth import kinds
+from worker.cloud.auth.answers import read_caller
 from worker.cloud.auth.asking import SESSION
 from worker.cloud.auth.flow import EVERYWHERE, Ask, AuthScope, Flow, Granted, Kind, ReadFile, Step
 from worker.cloud.auth.kinds.agency import Agency
+from worker.cloud.auth.kinds.environment import keys_of_environment
 from worker.cloud.auth.kinds.metadata import Metadata
 from worker.cloud.auth.kinds.oidc import Oidc, Wanted
 from worker.cloud.auth.kinds.password import Password
 from worker.cloud.auth.kinds.pod_identity import PodIdentity
+from worker.cloud.auth.kinds.profile import keys_of_profile
 from worker.cloud.auth.kinds.static import StaticKeys
+from worker.cloud.auth.presenter import Presenter, presenter_of
 from worker.cloud.auth.signing import SigningKeys
 from worker.cloud.auth.tokens import Token
 from worker.cloud.refusals import Reply, refusal
 from worker.cloud.regions import Endpoints, Service
 from worker.cloud.request import Call, Request
 from worker.core.calls import CallGroup
-from worker.errors import AuthFailed, BadRequest, CloudError, Forbidden, TerminalCloudError, UnexpectedReply
+from worker.errors import (
+    AuthFailed,
+    BadRequest,
+    Cause,
+    CloudError,
+    Forbidden,
+    TerminalCloudError,
+    TransientCloudError,
+    UnexpectedReply,
+)
+from worker.settings.credentials import KINDS as KIND_WORDS
 
 PROJECT, REGION = "edc89b490d7d4392898e19b2deb34797", "eu-west-101"
 ACCOUNT = "9c61004714024f9586705d090530f9fa"
@@ -106,6 +121,28 @@ def read(text: str) -> Reply:
     return Reply(200, {}, text.encode())
 
 
+class TestFixedKeys:
+    """Keys that are written down, in a config, in variables, or in a profile."""
+
+    KINDS = (
+        StaticKeys(KEYS),
+        keys_of_environment("a", {f"HUAWEICLOUD_SDK_{name}": f"{name[-2:]}" for name in ("AK", "SK")}),
+        keys_of_environment("a", {"HW_ACCESS_KEY": "AK", "HW_SECRET_KEY": "SK", "HW_SECURITY_TOKEN": "ST"}),
+        keys_of_profile("file", "[basic]\nak = AK\nsk = SK\nsecurity_token = ST\n", "basic"),
+    )
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_nothing_is_asked_for_them(self, kind: StaticKeys) -> None:
+        """They are good for all calls, without an end, and no part of them is to be shown."""
+        granted, asked = carried_out(kind.obtain(kind.scope(CALL)))
+        assert (asked, granted.ends_at, kind.scope(CALL)) == ([], None, EVERYWHERE)
+        headers = granted.authorization.headers(Request("GET", "host", "/"), NOW)
+        assert "Access=AK, " in headers["Authorization"]
+        assert ("X-Security-Token" in headers) is ("ST" in kind.secrets)
+        assert {"AK", "SK"} <= {*kind.secrets} == {*granted.authorization.secrets}
+        assert "SK" not in repr(kind)
+
+
 class TestPassword:
     """A token of each project."""
 
@@ -168,6 +205,23 @@ class TestPassword:
         with pytest.raises(TerminalCloudError, match="is not a region"):
             next(PASSWORD.obtain(AuthScope(PROJECT, "x")))
 
+    def test_a_project_without_rights_is_named(self) -> None:
+        """The credential is stopped for it, and has others; without a project it is another refusal."""
+        for scope, told in ((AuthScope("p1"), "no (for the project p1)"), (EVERYWHERE, "no")):
+            with pytest.raises(Forbidden) as caught:
+                carried_out(PASSWORD.obtain(scope), refused(403))
+            assert caught.value.message == told
+            assert (caught.value.cause is Cause.OTHER_PROJECT) is bool(scope.project_id)
+
+    def test_who_it_is_stands_in_the_answer(self) -> None:
+        """With the account; an answer that does not say so is good all the same."""
+        said = {"token": {"expires_at": DATES[0], "user": {"name": "robot", "domain": {"name": "acme"}}}}
+        granted, _ = carried_out(PASSWORD.obtain(AuthScope("p1")), answer(said, **{"X-Subject-Token": "a-token"}))
+        assert granted.principal == "user robot of the account acme"
+        for odd in ({"token": {"expires_at": DATES[0], "user": "x"}}, {"token": {"expires_at": DATES[0]}}):
+            granted, _ = carried_out(PASSWORD.obtain(EVERYWHERE), answer(odd, **{"X-Subject-Token": "a-token"}))
+            assert granted.principal == ""
+
 
 class TestAgency:
     """Keys of an agency of another account."""
@@ -205,6 +259,18 @@ class TestAgency:
         assert sent(asked) == (f"POST {IAM}/v3.0/OS-CREDENTIAL/securitytokens", body)
         assert "Access=mine" in headers_of(asked)["Authorization"]
         assert granted == Granted(KEYS, END)
+
+    def test_so_does_one_whose_sts_has_no_host(self) -> None:
+        """As a sister cloud's: IAM is asked instead. What the STS alone takes waits, since a name may come back."""
+        unknown = TransientCloudError("cannot connect", nothing_done=True).caused(Cause.UNKNOWN_HOST)
+        granted, (_, asked) = carried_out(self.of().obtain(EVERYWHERE), unknown, answer(v3()))
+        assert sent(asked)[0] == f"POST {IAM}/v3.0/OS-CREDENTIAL/securitytokens"
+        assert granted == Granted(KEYS, END)
+        with pytest.raises(TransientCloudError, match="cannot connect"):
+            carried_out(self.of(external_id="word").obtain(EVERYWHERE), unknown)
+        away = TransientCloudError("cannot connect", nothing_done=True).caused(Cause.UNREACHABLE)
+        with pytest.raises(TransientCloudError, match="cannot connect"):
+            carried_out(self.of().obtain(EVERYWHERE), away)
 
     @pytest.mark.parametrize(
         "error", [refused(404, "STS5.1106"), refused(403, "PAP5.0001"), refused(400, "APIGW.0101"), refused(503)]
@@ -247,6 +313,22 @@ class TestAgency:
         """Each is assumed by the keys of the one below."""
         _, (_, second) = carried_out(self.of(self.of()).obtain(EVERYWHERE), answer(v5()), answer(v5()))
         assert "Access=AK" in headers_of(second)["Authorization"]
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_one_that_may_not_be_assumed_is_the_agency_s_affair(self, status: int) -> None:
+        """Or is not there; a wrong key of the source is not."""
+        others = ((refused(401), False), (refused(404), False))
+        for error, is_agency in ((refused(status, "PAP5.0001"), True), *others):
+            with pytest.raises(CloudError) as caught:
+                carried_out(self.of().obtain(EVERYWHERE), error)
+            assert (caught.value.cause is Cause.AGENCY) is is_agency
+
+    def test_who_was_assumed_stands_in_the_answer(self) -> None:
+        """Of the STS."""
+        granted, _ = carried_out(
+            self.of().obtain(EVERYWHERE), answer({**v5(), "assumed_agency": {"urn": "sts::a:assumed-agency:share/x"}})
+        )
+        assert granted.principal == "sts::a:assumed-agency:share/x"
 
 
 class TestMetadata:
@@ -417,8 +499,34 @@ class TestKeys:
             carried_out(self.SERVER.obtain(EVERYWHERE), refused(404), Reply(200, {}, body))
 
 
+def test_each_kind_is_one_file() -> None:
+    """Of the name that stands in the config, so that whoever reads the one finds the other."""
+    files = {file.stem.replace("_", "-") for file in Path(kinds.__file__).parent.glob("*.py")} - {"--init--"}
+    assert files == KIND_WORDS.keys()
+
+
 def test_what_is_given_holds_for_every_region() -> None:
     """An endpoint of the config or of the vendor's variables."""
     given = Endpoints(region=REGION, given={Service.IAM: "https://iam.example"})
     _, (asked,) = carried_out(Password(given, "u", "d", "p").obtain(AuthScope(PROJECT, "eu-de")), token())
     assert sent(asked)[0].startswith("POST https://iam.example/v3/auth/tokens")
+
+
+def test_who_calls_is_read_without_what_was_presented() -> None:
+    """The name of a user may be that of its key; what says nothing is no answer."""
+    said = json.dumps({"account_id": "a1", "principal_urn": "iam::a1:user:AKROBOT"}).encode()
+    assert read_caller(said, ["AKROBOT"]) == "iam::a1:user:***"
+    assert read_caller(b'{"account_id": "a1"}', []) == "the account a1"
+    for odd in (b"<html>", b"[]", b"{}", b'{"principal_urn": 7}'):
+        with pytest.raises(UnexpectedReply):
+            read_caller(odd, [])
+
+
+@pytest.mark.parametrize(("key", "told"), [("AKROBOTOFTHETEST", "AKRO…"), ("AKROBOT", "A…"), ("any", "…")])
+def test_of_a_key_the_beginning_is_told(key: str, told: str) -> None:
+    """Four characters at most, of a short one a quarter; of a token nothing."""
+    keys = presenter_of(SigningKeys(key, "SK"), "")
+    assert (keys.principal, keys.key, keys.may_be_asked) == ("", f"key {told}", True)
+    assert not presenter_of(SigningKeys(key, "SK"), "known").may_be_asked
+    assert presenter_of(Token("a-token"), "robot") == Presenter("robot", "a token")
+    assert presenter_of(None, "") == Presenter()

@@ -9,7 +9,7 @@ import pytest
 
 from worker.cloud.auth.reasons import explained
 from worker.cloud.refusals import Reply, refusal
-from worker.errors import AuthFailed
+from worker.errors import AuthFailed, Cause
 
 NOW = 1_800_000_000.0
 INCORRECT = "Incorrect IAM authentication information: "
@@ -58,7 +58,7 @@ def test_the_cause_is_named(message: str, code: str, cause: str) -> None:
 def test_a_clock_that_is_off_is_the_cause_whatever_is_said(skew: float, told_as: str) -> None:
     """The offset is measured by the answer's own date, and nothing else is guessed."""
     message = told(f"{INCORRECT}verify aksk signature fail", skew=skew)
-    assert message.endswith(f"(this machine's clock is {told_as})")
+    assert message.endswith(f"(this machine's clock is {told_as}: set it by NTP)")
     assert "wrong key" not in message
 
 
@@ -67,6 +67,24 @@ def test_a_clock_that_is_only_inexact_hides_nothing() -> None:
     message = told(f"{INCORRECT}verify aksk signature fail", skew=400.0)
     assert "7 minutes ahead" in message
     assert "wrong key" in message
+
+
+@pytest.mark.parametrize(
+    ("message", "asked", "cause", "reason"),
+    [
+        ("verify aksk signature fail", Cause.UNSAID, Cause.WRONG_KEY, "wrong key"),
+        ("verify aksk signature fail", Cause.AGENCY, Cause.WRONG_KEY, "wrong key"),
+        ("You are not authorized to perform it.", Cause.AGENCY, Cause.AGENCY, "the agency may not be assumed"),
+        ("You are not authorized to perform it.", Cause.UNSAID, Cause.OTHER_PROJECT, "the user has no rights"),
+        ("No.", Cause.OTHER_PROJECT, Cause.OTHER_PROJECT, "the user has no rights in this project"),
+        ("No.", Cause.UNSAID, Cause.UNSAID, ""),
+    ],
+)
+def test_a_refusal_carries_its_cause(message: str, asked: Cause, cause: Cause, reason: str) -> None:
+    """By the words, or else by what was asked for: IAM has the same ones for an agency and for a project."""
+    error = explained(AuthFailed(message, status=403).caused(asked))
+    assert error.cause is cause
+    assert error.message.startswith(f"{message} ({reason}" if reason else message)
 
 
 def test_what_nobody_knows_is_left_as_it_is() -> None:

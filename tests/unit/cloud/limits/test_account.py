@@ -18,7 +18,7 @@ from worker.cloud.request import Call
 from worker.cloud.transport import Transport
 from worker.core.calls import CallCounts, CallGroup, CallRecord
 from worker.core.fleet.shards import Split
-from worker.core.limits import LEARNED_FOR, Rate
+from worker.core.limits import Rate
 from worker.errors import CloudError, NotFound, Scope, TransientCloudError
 
 pytestmark = pytest.mark.looptime
@@ -28,7 +28,7 @@ LIST = Call(CallGroup.IMAGES_LIST, "GET", "https://ims.example", "/v2/cloudimage
 PUT = Call(CallGroup.MEMBERS_PUT, "PUT", "https://ims.example", "/v1/cloudimages/members", "p1")
 OTHER = replace(LIST, project_id="p2")
 ALONE = Split()
-LIMITS = AccountLimits(dict.fromkeys(CallGroup, Rate(100, 80)), Rate(1000, 1), ALONE)
+LIMITS = AccountLimits(dict.fromkeys(CallGroup, Rate(100, 80)), Rate(1000, 1), ALONE, learn=True)
 TAUGHT = "policy user over ratelimit,limit:7,time:1 minute"
 
 
@@ -288,14 +288,36 @@ async def test_the_limit_in_a_message_is_learned() -> None:
     assert one.throttle.standing(CallGroup.MEMBERS_PUT).rate == Rate(100, 80)
 
 
+async def test_who_was_about_to_leave_as_a_limit_was_learned_stays() -> None:
+    """A PUT whose intent is being written meanwhile is not sent: that is a throttle that the cloud knows nothing of."""
+    transport, records = StubTransport(throttled(TAUGHT)), list[CallRecord]()
+    transport.pool = Pool(8)
+    one = account(transport, records.append)
+
+    async def slowly() -> SigningKeys:
+        await asyncio.sleep(1)
+        return KEYS
+
+    late = asyncio.create_task(one.send(replace(LIST, project_id="p3"), slowly))
+    await asyncio.sleep(0.5)
+    await fails(one)
+    with pytest.raises(TransientCloudError) as caught:
+        await late
+    assert (caught.value.nothing_done, caught.value.scope, caught.value.status) == (True, Scope.THROTTLE, 0)
+    assert len(transport.sent) == len(records) == 1
+    await one.send(replace(LIST, project_id="p3"), slowly)
+
+
 async def test_no_text_stops_a_group_for_long() -> None:
-    """One call a day is not believed: a twentieth of the configured rate stays, and after an hour all of it."""
+    """One call a day is not believed: a twentieth of the configured rate stays for an hour, and all of it later."""
     one = account(StubTransport(throttled("limit:1,time:1 day")))
     await fails(one)
     standing = one.throttle.standing(CallGroup.IMAGES_LIST)
     assert standing.rate == Rate(225, 3600)
     assert standing.paused_for <= 10
-    await asyncio.sleep(LEARNED_FOR + 1)
+    await asyncio.sleep(3600)
+    assert one.throttle.standing(CallGroup.IMAGES_LIST).rate.count < 235
+    await asyncio.sleep(3600)
     assert one.throttle.standing(CallGroup.IMAGES_LIST).rate == Rate(100, 80)
 
 

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.cloud.limits.pool import Pool
-from worker.cloud.limits.throttle import Throttle
+from worker.cloud.limits.throttle import Course, Throttle
 from worker.core.calls import CallGroup
+from worker.core.learned_limit import Step
 from worker.core.limits import MARGIN, LimitStanding, Rate
 
 pytestmark = pytest.mark.looptime
@@ -48,6 +49,12 @@ def gates_in_virtual_time() -> Iterator[None]:
 def throttled(limits: Mapping[CallGroup, Rate], burst: Rate, connections: int = 10_000) -> Throttle:
     """Return a throttle whose account has the connections for itself, and more of them than it needs."""
     return Throttle(limits, burst, Pool(connections).of_account("account"))
+
+
+def always(rate: Rate, seconds: float = FOREVER) -> Course:
+    """Return what was learned of a rate that stays as it is for some seconds."""
+    until = now() + seconds
+    return lambda at: Step(rate, until) if at < until else None
 
 
 def now() -> float:
@@ -130,7 +137,7 @@ async def test_a_single_call_does_not_queue_behind_a_thousand_of_another_project
 async def test_a_token_has_no_limit_but_the_burst() -> None:
     """A group that the limits do not name stands and goes as the burst does."""
     log = Log(throttled({PUT: Rate(1, 60.0)}, burst=Rate(3, 1.0)))
-    assert log.throttle.standing(TOKEN) == LimitStanding(Rate(3, 1.0), left=3, waiting=0, paused_for=0.0)
+    assert log.throttle.standing(TOKEN) == LimitStanding(Rate(3, 1.0), 3, 0, 0.0, Rate(3, 1.0))
     await asyncio.gather(*(log.call(TOKEN, "t") for _ in range(4)))
     assert log.times == pytest.approx([0, 0, 0, 1.0 + MARGIN])
 
@@ -144,9 +151,9 @@ async def test_standing_tells_what_is_left_who_waits_and_for_how_long() -> None:
         await asyncio.sleep(1.0)
         log.throttle.pause(PUT, 100.0)
         await asyncio.sleep(1.0)
-        assert log.throttle.standing(PUT) == LimitStanding(Rate(2, 60.0), left=0, waiting=1, paused_for=99.0)
+        assert log.throttle.standing(PUT) == LimitStanding(Rate(2, 60.0), 0, 1, 99.0, Rate(2, 60.0))
     assert log.times == pytest.approx([0, 0, 101.0])
-    assert log.throttle.standing(PUT) == LimitStanding(Rate(2, 60.0), left=1, waiting=0, paused_for=0.0)
+    assert log.throttle.standing(PUT) == LimitStanding(Rate(2, 60.0), 1, 0, 0.0, Rate(2, 60.0))
 
 
 async def test_a_pause_holds_its_group_only_and_is_never_shortened() -> None:
@@ -176,68 +183,59 @@ async def test_a_stricter_rate_is_learned_with_the_calls_that_count() -> None:
         tasks.create_task(log.call(PUT, "a"))
         tasks.create_task(log.call(PUT, "a", seconds=4.0))
         await asyncio.sleep(1.0)
-        log.throttle.learn(PUT, Rate(2, 100.0), FOREVER)
+        log.throttle.learn(PUT, always(Rate(2, 100.0)))
         assert log.throttle.standing(PUT).left == 0
         for _ in range(2):
             tasks.create_task(log.call(PUT, "b"))
     assert log.times == pytest.approx([0, 0, 100.0 + MARGIN, 104.0 + MARGIN])
 
 
-@pytest.mark.parametrize("looser", [Rate(200, 300.0), Rate(201, 300.0), Rate(200, 60.0)])
-async def test_a_looser_rate_teaches_nothing(looser: Rate) -> None:
-    """What the configured rate implies already does not replace it."""
-    throttle = throttled({PUT: Rate(200, 300.0)}, WIDE)
-    throttle.learn(PUT, looser, FOREVER)
-    assert throttle.standing(PUT).rate == Rate(200, 300.0)
-
-
 async def test_rates_over_different_windows_hold_together() -> None:
     """A learned rate that is stricter over another window stands beside the configured one."""
     log = Log(throttled({PUT: Rate(2, 1.0)}, WIDE))
-    log.throttle.learn(PUT, Rate(3, 60.0), FOREVER)
+    log.throttle.learn(PUT, always(Rate(3, 60.0)))
     assert log.throttle.standing(PUT).rate == Rate(3, 60.0)
     await asyncio.gather(*(log.call(PUT, "a") for _ in range(4)))
     assert log.times == pytest.approx([0, 0, 1.0 + MARGIN, 60.0 + MARGIN])
 
 
-async def test_what_was_learned_is_forgotten_with_time() -> None:
-    """Who waits for it is let go then, and a rate that is taught again holds on from there."""
+async def test_what_was_learned_is_over_with_time() -> None:
+    """Who waits for it is let go then, in a moment, and the configured rate holds."""
     log = Log(throttled({PUT: Rate(9, 1.0)}, WIDE))
-    log.throttle.learn(PUT, Rate(1, 10_000.0), 100.0)
+    log.throttle.learn(PUT, always(Rate(1, 10_000.0), 100.0))
     await asyncio.gather(*(log.call(PUT, "a") for _ in range(3)))
     assert log.times == pytest.approx([0, 100, 100])
-    assert log.throttle.standing(PUT).rate == Rate(9, 1.0)
-    log.throttle.learn(PUT, Rate(1, 10_000.0), 100.0)
-    await asyncio.sleep(60)
-    log.throttle.learn(PUT, Rate(1, 9_000.0), 100.0)
-    await asyncio.sleep(60)
-    assert log.throttle.standing(PUT).rate == Rate(1, 10_000.0)
-    await asyncio.sleep(60)
-    assert log.throttle.standing(PUT).rate == Rate(9, 1.0)
+    assert log.throttle.standing(PUT).rate == log.throttle.standing(PUT).configured == Rate(9, 1.0)
 
 
-async def test_of_many_rates_the_last_few_are_kept() -> None:
-    """A cloud that names another limit each time does not fill the memory; of two alike the stricter one is enough."""
-    throttle = throttled({PUT: Rate(100, 1.0)}, WIDE)
-    throttle.learn(PUT, Rate(5, 10.0), 1000.0)
-    throttle.learn(PUT, Rate(4, 20.0), 10.0)
-    assert throttle.standing(PUT).rate == Rate(4, 20.0)
-    await asyncio.sleep(20)
-    assert throttle.standing(PUT).rate == Rate(100, 1.0)
-    for count in range(1, 9):
-        throttle.learn(PUT, Rate(count, float(count**3)), 1000.0)
-    left = throttle.standing(PUT).left
-    assert (throttle.standing(PUT).rate, left) == (Rate(8, 512.0), 5)
+async def test_a_rate_that_grows_lets_go_of_who_waits_for_it() -> None:
+    """One call more leaves as soon as there is one more in the window, without anybody stirring."""
+    log = Log(throttled({PUT: Rate(9, 1000.0)}, WIDE))
+    log.throttle.learn(PUT, lambda at: Step(Rate(1 + int(at // 10), 1000.0), 10.0 * (1 + at // 10)))
+    await asyncio.gather(*(log.call(PUT, "a") for _ in range(4)))
+    assert log.times == pytest.approx([0, 10, 20, 30], abs=0.002)
+
+
+async def test_of_many_rates_the_last_is_kept() -> None:
+    """There is one beside the configured one; another takes its place, stricter or not, and lets go of who waits."""
+    log = Log(throttled({PUT: Rate(100, 1.0)}, WIDE))
+    log.throttle.learn(PUT, always(Rate(1, 20.0)))
+    calls = [asyncio.create_task(log.call(PUT, "a")) for _ in range(3)]
+    await asyncio.sleep(5.0)
+    log.throttle.learn(PUT, always(Rate(3, 20.0)))
+    assert log.throttle.standing(PUT).rate == Rate(3, 20.0)
+    await asyncio.gather(*calls)
+    assert log.times == pytest.approx([0, 5, 5])
 
 
 async def test_a_lesson_counts_the_calls_that_any_window_remembers() -> None:
     """What the shorter window has forgotten, the longer one tells."""
     log = Log(throttled({PUT: Rate(2, 1.0)}, WIDE))
-    log.throttle.learn(PUT, Rate(9, 60.0), FOREVER)
+    log.throttle.learn(PUT, always(Rate(9, 60.0)))
     await log.call(PUT, "a")
     await asyncio.sleep(30.0)
     assert log.throttle.standing(PUT).left == 2
-    log.throttle.learn(PUT, Rate(1, 100.0), FOREVER)
+    log.throttle.learn(PUT, always(Rate(1, 100.0)))
     await log.call(PUT, "a")
     assert log.times == pytest.approx([0, 100.0 + MARGIN])
 
@@ -397,7 +395,7 @@ class Cloud:
     def happen(self, event: Event) -> None:
         """Teach or pause the throttle."""
         if event.rate is not None:
-            self.throttle.learn(event.group, event.rate, FOREVER)
+            self.throttle.learn(event.group, always(event.rate))
         else:
             self.throttle.pause(event.group, event.seconds)
             self.pauses.append((event.group, now(), now() + event.seconds))
@@ -436,7 +434,7 @@ async def play(cloud: Cloud, trips: list[Trip], events: list[Event]) -> list[int
 def test_whatever_happens_every_rate_is_kept_and_everybody_served(
     limits: dict[CallGroup, Rate], burst: Rate, trips: list[Trip], events: list[Event]
 ) -> None:
-    """Random arrivals, journeys, cancels, lessons and pauses break no rate, and lose nobody and nothing."""
+    """Random arrivals, journeys, cancels, knowledge and pauses break no rate, and lose nobody and nothing."""
 
     async def main() -> None:
         cloud = Cloud(throttled(limits, burst))
@@ -444,8 +442,8 @@ def test_whatever_happens_every_rate_is_kept_and_everybody_served(
 
         assert cloud.crowds(burst) == []
         assert [group for group, rate in limits.items() if cloud.crowds(rate, group)] == []
-        lessons = [(event, event.rate) for event in events if event.rate is not None]
-        assert [event for event, rate in lessons if cloud.crowds(rate, event.group, event.at)] == []
+        knowledge = [(event, event.rate) for event in events if event.rate is not None]
+        assert [event for event, rate in knowledge if cloud.crowds(rate, event.group, event.at)] == []
         assert [
             left
             for group, left, _ in cloud.arrived
@@ -462,7 +460,7 @@ def test_whatever_happens_every_rate_is_kept_and_everybody_served(
             standing = cloud.throttle.standing(group)
             assert standing.waiting == 0
             assert standing.left >= 1
-            if not lessons:
+            if not knowledge:
                 assert standing.left == limits.get(group, burst).count
 
     with closing(looptime.new_event_loop(start=0.0)) as loop:
@@ -527,7 +525,7 @@ def test_parts_take_a_quarter_while_whole_batches_wait(rate: Rate, learned: Rate
     async def main() -> None:
         made = Puts(throttled({PUT: rate}, WIDE))
         if learned is not None:
-            made.throttle.learn(PUT, learned, FOREVER)
+            made.throttle.learn(PUT, always(learned))
         async with asyncio.timeout(10_000):
             await asyncio.gather(*map(made.make, puts))
         assert len(made.left) == len(puts)

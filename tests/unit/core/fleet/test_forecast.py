@@ -57,10 +57,10 @@ def rooms(
 ) -> dict[str, AccountRoom]:
     """Return what accounts let through, with calls in the window that were answered so many seconds ago."""
     found = {
-        group: Room(NOW, ((window(rate, (made or {}).get(group, ())), math.inf),), NOW + paused_for)
+        group: Room(NOW, (window(rate, (made or {}).get(group, ())),), NOW + paused_for)
         for group, rate in {**RATES, **(rates or {})}.items()
     }
-    return dict.fromkeys(accounts, AccountRoom(found, Room(NOW, ((Window(Rate(100, 1.0)), math.inf),))))
+    return dict.fromkeys(accounts, AccountRoom(found, Room(NOW, (Window(Rate(100, 1.0)),))))
 
 
 def of_projects(count: int) -> list[Batch]:
@@ -130,14 +130,11 @@ def test_lists_and_polls_in_the_window_count_as_well() -> None:
     assert (found.cause, found.seconds) == ("the limit of job queries", pytest.approx(40 + MARGIN + TYPICAL_JOB))
 
 
-def test_a_limit_that_the_cloud_taught_counts_until_it_is_forgotten() -> None:
-    """Of the configured rate and the learned one the stricter is what a run waits for, for as long as it holds."""
-    learned = (window(RATES[PUT]), math.inf), (window(Rate(10, 300.0), [0.0] * 10), NOW + 3600)
+def test_a_limit_that_the_cloud_taught_counts() -> None:
+    """Of the configured rate and the learned one the stricter is what a run waits for."""
+    learned = window(RATES[PUT]), window(Rate(10, 300.0), [0.0] * 10)
     room = {"": AccountRoom({**rooms()[""].groups, PUT: Room(NOW, learned)}, rooms()[""].together)}
     assert forecast(load(of_projects(1)), room, EPOCH).seconds == pytest.approx(SPAN + TYPICAL_JOB)
-    brief = (learned[0], (learned[1][0], NOW + 30))
-    room = {"": AccountRoom({**rooms()[""].groups, PUT: Room(NOW, brief)}, rooms()[""].together)}
-    assert forecast(load(of_projects(1)), room, EPOCH).seconds == pytest.approx(30 + TYPICAL_JOB)
 
 
 def test_a_pause_counts() -> None:

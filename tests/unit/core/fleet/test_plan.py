@@ -16,6 +16,7 @@ from worker.core.project.drift import VaultPolicy
 from worker.core.project.plan import Known, Terms, plan_project
 from worker.core.reading import ObservedImage, Offer, Reading
 from worker.core.share import MemberStatus, Share
+from worker.core.source import Source
 from worker.core.status import Status
 
 PENDING = MemberStatus.PENDING
@@ -62,7 +63,7 @@ def test_the_digest_changes_with_each_change(wished: Wished, found: Mapping[str,
     project, image = change.share
     wish = wished[project][image]
     other = Operation.ACCEPT if wish.operation is Operation.REJECT else Operation.REJECT
-    changed = [replace(wish, operation=other, vault_id="vault-c"), replace(wish, source="elsewhere")]
+    changed = [replace(wish, operation=other, vault_id="vault-c"), replace(wish, source=Source("elsewhere"))]
     if change.vault_id:
         changed.append(replace(wish, vault_id="vault-c"))
     for each in changed:

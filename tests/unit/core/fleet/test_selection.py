@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rules import rule
 from strategies import IMAGES, PROJECTS, manifest_of, wishes
 
 from worker.core.fleet.selection import Selection, select
 from worker.core.fleet.shards import Shard, shard_of
-from worker.core.manifest.model import Project, Wish
-from worker.core.reading import Offer
+from worker.core.manifest.model import Wish
 
 some_images = st.frozensets(st.sampled_from(IMAGES), max_size=3)
 some_projects = st.frozensets(st.sampled_from(PROJECTS), max_size=3)
-
-
-@dataclass(frozen=True)
-class OfOne:
-    """A rule that speaks of one project."""
-
-    project_id: str
-
-    def speaks_of(self, project: Project) -> bool:
-        """Tell whether it is that one."""
-        return project.id == self.project_id
-
-    def wishes(self, project: Project, offers: Mapping[str, Offer]) -> Mapping[str, Wish]:
-        """Wish for nothing."""
-        return {}
 
 
 @given(wishes, some_projects, some_images, st.integers(1, 3), st.data())
@@ -58,7 +42,7 @@ def test_what_is_aimed_at_is_what_all_options_mean(
 
 def test_a_project_that_only_rules_speak_of_is_asked() -> None:
     """What they wish there is known only when it has been read, whichever images are meant."""
-    manifest = manifest_of({}, OfOne("p"), more=["p", "q"])
+    manifest = manifest_of({}, rule(projects=frozenset({"p"})), more=["p", "q"])
     assert select(manifest, Selection()) == ("p",)
     assert select(manifest, Selection(images=frozenset(IMAGES[:1]))) == ("p",)
     assert select(manifest, Selection(projects=frozenset("q"))) == ()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from passes import manifest
+from rules import rule
 
 from worker.core.batch import Batch
-from worker.core.manifest.model import Manifest, Project, Wish
+from worker.core.manifest.model import Manifest, Project, Rule, Wish
 from worker.core.operation import Operation
 from worker.core.project.drift import VaultPolicy, find_drift
 from worker.core.project.newer import still_wished, wish_the_same
@@ -26,24 +27,13 @@ BATCH = Batch("p", Operation.ACCEPT, None, IMAGES)
 ALL = dict.fromkeys(IMAGES, ACCEPT)
 
 
-@dataclass(frozen=True)
-class Everything:
-    """A rule that wishes for all that it finds in one project."""
-
-    wish: Wish
-    project_id: str = "p"
-
-    def speaks_of(self, project: Project) -> bool:
-        """Speak of one project."""
-        return project.id == self.project_id
-
-    def wishes(self, project: Project, offers: Mapping[str, Offer]) -> Mapping[str, Wish]:
-        """Wish the same for all."""
-        return dict.fromkeys(offers, self.wish)
+def everything(wish: Wish, project_id: str = "p") -> Rule:
+    """Return a rule that wishes for all that it finds in one project."""
+    return rule(operation=wish.operation, vault_id=wish.vault_id, projects=frozenset({project_id}))
 
 
 def terms(
-    wishes: Mapping[str, Wish], *rules: Everything, vaults: VaultPolicy = VaultPolicy.WHEN_NEEDED, images: str = ""
+    wishes: Mapping[str, Wish], *rules: Rule, vaults: VaultPolicy = VaultPolicy.WHEN_NEEDED, images: str = ""
 ) -> Terms:
     """Return terms with wishes and rules for project p."""
     return Terms(manifest({"p": wishes}, *rules), frozenset(images), vaults)
@@ -111,13 +101,13 @@ def test_a_reject_needs_no_vault() -> None:
 @pytest.mark.parametrize(
     ("planned", "newest", "expected"),
     [
-        (terms({}, Everything(ACCEPT)), terms({}, Everything(ACCEPT)), "abc"),
-        (terms({}, Everything(ACCEPT)), terms({"b": REJECT}, Everything(ACCEPT)), "ac"),
-        (terms({}, Everything(ACCEPT)), terms({"b": ACCEPT}, Everything(ACCEPT)), "abc"),
-        (terms({}, Everything(ACCEPT)), terms({}, Everything(REJECT)), ""),
-        (terms({}, Everything(ACCEPT)), terms({}), ""),
-        (terms({"b": ACCEPT}, Everything(ACCEPT)), terms({}, Everything(ACCEPT)), "ac"),
-        (terms(ALL, Everything(ACCEPT, "other")), terms({}, Everything(ACCEPT, "other")), ""),
+        (terms({}, everything(ACCEPT)), terms({}, everything(ACCEPT)), "abc"),
+        (terms({}, everything(ACCEPT)), terms({"b": REJECT}, everything(ACCEPT)), "ac"),
+        (terms({}, everything(ACCEPT)), terms({"b": ACCEPT}, everything(ACCEPT)), "abc"),
+        (terms({}, everything(ACCEPT)), terms({}, everything(REJECT)), ""),
+        (terms({}, everything(ACCEPT)), terms({}), ""),
+        (terms({"b": ACCEPT}, everything(ACCEPT)), terms({}, everything(ACCEPT)), "ac"),
+        (terms(ALL, everything(ACCEPT, "other")), terms({}, everything(ACCEPT, "other")), ""),
     ],
 )
 def test_what_a_rule_has_decided_is_wished_as_long_as_the_rules_are_the_same(
@@ -134,7 +124,7 @@ def test_what_a_rule_has_decided_is_wished_as_long_as_the_rules_are_the_same(
         (routed(name="renamed"), True),
         (terms(ALL | {"a": replace(ACCEPT, source="elsewhere.toml:7")}), True),
         (terms(ALL | {"a": REJECT}), False),
-        (terms(ALL, Everything(ACCEPT)), False),
+        (terms(ALL, everything(ACCEPT)), False),
         (terms(ALL, vaults=VaultPolicy.ALWAYS), False),
         (terms(ALL, images="a"), False),
         (routed(region="eu-west-9"), False),

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rules import AllPending
+from rules import ALL, rule
 from strategies import EPOCH, IMAGES, flights, manifest_of, offers, quarantines, readings, wishes
 
 from worker.core.batch import Batch, Change, InFlight
-from worker.core.manifest.model import Manifest, Project, Wish
+from worker.core.manifest.model import Manifest, Rule, Wish
 from worker.core.operation import Operation
 from worker.core.project.drift import VaultPolicy, find_drift
 from worker.core.project.plan import Known, ProjectPlan, Terms, plan_project
@@ -71,7 +71,7 @@ def by_share(change: Change) -> Share:
     return change.share
 
 
-RULES = st.sampled_from([(), (AllPending(),)])
+RULES = st.sampled_from([(), (ALL,)])
 LAST = st.none() | st.builds(
     LastReading,
     st.just(EPOCH - 900),
@@ -87,7 +87,7 @@ class Situation:
     """All that the plan of project p goes by."""
 
     wished: Mapping[str, Wish]
-    rules: tuple[AllPending, ...]
+    rules: tuple[Rule, ...]
     reading: Reading
     in_flight: list[InFlight]
     quarantined: Mapping[Share, Quarantined]
@@ -279,8 +279,8 @@ def test_what_nobody_wished_for_is_counted_and_not_touched(
 
 def test_what_a_rule_wishes_of_a_project_that_cannot_be_read_does_not_vanish() -> None:
     """It counts with its last number, is unknown, and what was not as desired is named."""
-    manifest = manifest_of({}, AllPending(), more=["p"])
-    absent = ShareStatus(SHARE, Status.ABSENT, ACCEPT, reason="not offered", source="rule all pending")
+    manifest = manifest_of({}, ALL, more=["p"])
+    absent = ShareStatus(SHARE, Status.ABSENT, ACCEPT, reason="not offered", source=ALL.source)
     planned = plan(manifest, DOWN, known([], {}, LastReading(EPOCH - 900, 5, (absent,))))
     assert (planned.desired, planned.managed, planned.unlisted) == (5, 5, 4)
     (left,) = planned.statuses
@@ -288,20 +288,20 @@ def test_what_a_rule_wishes_of_a_project_that_cannot_be_read_does_not_vanish() -
         SHARE,
         Status.UNKNOWN,
         DOWN.failure,
-        "rule all pending",
+        ALL.source,
     )
     assert not planned.wishes.are_all
 
 
 def test_of_a_project_that_was_never_read_nobody_knows_what_rules_wish() -> None:
     """It has no number, but it is known that it was not read."""
-    planned = plan(manifest_of({}, AllPending(), more=["p"]), DOWN)
+    planned = plan(manifest_of({}, ALL, more=["p"]), DOWN)
     assert (planned.desired, planned.failure, planned.wishes.are_all) == (0, DOWN.failure, False)
 
 
 def test_a_share_wins_over_a_rule() -> None:
     """What is written for one image holds, whatever rules say of it."""
-    manifest = manifest_of({"p": {"image": Wish(REJECT)}}, AllPending())
+    manifest = manifest_of({"p": {"image": Wish(REJECT)}}, ALL)
     planned = plan(manifest, one(ACCEPT, PENDING)[1])
     assert [change.operation for change in planned.changes] == [REJECT]
 
@@ -309,11 +309,6 @@ def test_a_share_wins_over_a_rule() -> None:
 @given(wishes)
 def test_a_rule_is_asked_only_of_projects_it_speaks_of(wished: Mapping[str, Mapping[str, Wish]]) -> None:
     """Where no rule speaks of a project, its shares are all there is, also when it cannot be read."""
-
-    class OfOthers(AllPending):
-        def speaks_of(self, project: Project) -> bool:
-            return project.id == "other"
-
-    manifest = manifest_of({"p": {}, **wished}, OfOthers())
+    manifest = manifest_of({"p": {}, **wished}, rule(projects=frozenset({"other"})))
     planned = plan(manifest, DOWN)
     assert (planned.wishes.are_all, planned.desired) == (True, len(manifest.wishes["p"]))

@@ -14,6 +14,7 @@ from worker.cloud.auth.flow import AuthScope, Flow
 from worker.cloud.auth.tokens import Presented
 from worker.cloud.regions import Endpoints, Service
 from worker.cloud.request import Call
+from worker.errors import Cause, Forbidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +47,18 @@ class Password:
         }
         origin = place(self.endpoints, Service.IAM, scope.region)
         # The catalog of all services would make the answer a hundred times as long.
-        reply = yield post(origin, TOKENS, document, Presented(self.secrets), (("nocatalog", "true"),))
+        try:
+            reply = yield post(
+                origin,
+                TOKENS,
+                document,
+                Presented(self.secrets),
+                (("nocatalog", "true"),),
+                f"{self.domain}/{self.user}",
+            )
+        except Forbidden as error:
+            if scope.project_id:
+                # The credential is stopped for it, so that whose project it was must be said.
+                error.caused(Cause.OTHER_PROJECT).message += f" (for the project {scope.project_id})"
+            raise
         return read_token(reply)
